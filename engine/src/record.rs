@@ -1,0 +1,167 @@
+//! A record: one version of one key, and its row, the form it has in the commit log and in
+//! memory.
+//!
+//! Records sort by `(token, namespace, key)`. Two records of one key are resolved by a merge
+//! function that the engine is given; [`Record::version`] is what last-writer-wins compares.
+//!
+//! ```text
+//! row: | token 8 | hlc 8 | counter 8 | node 8 | boot 4 | namespace 4 | expires_at 8 |
+//!      | value_len 4 | key_len 2 | kind 1 | zero 1 | key | value |
+//! ```
+
+use std::cmp::Ordering;
+use std::num::NonZeroU64;
+
+use schemas::ids::{Actor, Dot, Hlc, NamespaceId, NodeId, Token, Version};
+use zerocopy::little_endian::{U16, U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+/// What a reader asks for: a key with its place in the sort order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Key<'a> {
+    /// Place on the ring.
+    pub token: Token,
+    /// The namespace it belongs to.
+    pub namespace: NamespaceId,
+    /// The key itself, 1 to [`schemas::limits::KEY_BYTES_MAX`] bytes.
+    pub bytes: &'a [u8],
+}
+
+/// What a record says of its key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Kind {
+    /// The key has this value.
+    Value = 0,
+    /// The key was deleted.
+    Tombstone = 1,
+}
+
+impl Kind {
+    /// The kind a stored byte names; `None` for a byte no version of kvcore wrote.
+    #[must_use]
+    pub fn from_byte(byte: u8) -> Option<Self> {
+        match byte {
+            0 => Some(Self::Value),
+            1 => Some(Self::Tombstone),
+            _ => None,
+        }
+    }
+}
+
+/// One version of one key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Record<'a> {
+    /// The key and its place.
+    pub key: Key<'a>,
+    /// Stamp and dot of the write.
+    pub version: Version,
+    /// Value or tombstone.
+    pub kind: Kind,
+    /// Unix milliseconds from which the record counts as deleted; 0 for never.
+    pub expires_at_ms: u64,
+    /// The value; empty for a tombstone.
+    pub value: &'a [u8],
+}
+
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct RowHeader {
+    token: U64,
+    hlc: U64,
+    counter: U64,
+    node: U64,
+    boot: U32,
+    namespace: U32,
+    expires_at_ms: U64,
+    value_len: U32,
+    key_len: U16,
+    kind: u8,
+    zero: u8,
+}
+
+/// Bytes of a row before its key.
+pub const ROW_HEADER_BYTES: usize = size_of::<RowHeader>();
+
+impl<'a> Record<'a> {
+    /// Whether the record's key has no value at `now_ms`: deleted, or past its time.
+    #[inline]
+    #[must_use]
+    pub fn is_dead(&self, now_ms: u64) -> bool {
+        self.kind == Kind::Tombstone || (self.expires_at_ms != 0 && self.expires_at_ms <= now_ms)
+    }
+
+    /// Length of the record's row in bytes.
+    #[inline]
+    #[must_use]
+    pub fn row_len(&self) -> usize {
+        ROW_HEADER_BYTES + self.key.bytes.len() + self.value.len()
+    }
+
+    /// Writes the row into `out`, which is exactly [`Record::row_len`] bytes long.
+    ///
+    /// # Panics
+    /// If `out` has another length, or a key or value exceeds its limit: callers check those
+    /// where requests enter.
+    pub fn write_row(&self, out: &mut [u8]) {
+        let header = RowHeader {
+            token: U64::new(self.key.token.0),
+            hlc: U64::new(self.version.hlc.0),
+            counter: U64::new(self.version.dot.counter),
+            node: U64::new(self.version.dot.actor.node.0.get()),
+            boot: U32::new(self.version.dot.actor.boot),
+            namespace: U32::new(self.key.namespace.0),
+            expires_at_ms: U64::new(self.expires_at_ms),
+            value_len: U32::new(u32::try_from(self.value.len()).expect("value within its limit")),
+            key_len: U16::new(u16::try_from(self.key.bytes.len()).expect("key within its limit")),
+            kind: self.kind as u8,
+            zero: 0,
+        };
+        let (head, rest) = out.split_at_mut(ROW_HEADER_BYTES);
+        head.copy_from_slice(header.as_bytes());
+        let (key, value) = rest.split_at_mut(self.key.bytes.len());
+        key.copy_from_slice(self.key.bytes);
+        value.copy_from_slice(self.value);
+    }
+
+    /// Reads the row that fills `row`; `None` unless every length and code in it is sound.
+    #[inline]
+    #[must_use]
+    pub fn from_row(row: &'a [u8]) -> Option<Self> {
+        let (header, rest) = RowHeader::ref_from_prefix(row).ok()?;
+        let (key, value) = rest.split_at_checked(header.key_len.get() as usize)?;
+        if value.len() != header.value_len.get() as usize {
+            return None;
+        }
+        let node = NodeId(NonZeroU64::new(header.node.get())?);
+        Some(Self {
+            key: Key {
+                token: Token(header.token.get()),
+                namespace: NamespaceId(header.namespace.get()),
+                bytes: key,
+            },
+            version: Version {
+                hlc: Hlc(header.hlc.get()),
+                dot: Dot {
+                    actor: Actor { node, boot: header.boot.get() },
+                    counter: header.counter.get(),
+                },
+            },
+            kind: Kind::from_byte(header.kind)?,
+            expires_at_ms: header.expires_at_ms.get(),
+            value,
+        })
+    }
+}
+
+/// Resolves two records of one key: says which of them stands.
+///
+/// A merge is commutative, associative and idempotent, and never reads a clock; the engine does
+/// not know which policy it is given.
+pub type Merge = fn(&Record<'_>, &Record<'_>) -> Ordering;
+
+/// Last writer wins: the greater `(hlc, dot)` stands.
+#[must_use]
+pub fn lww(a: &Record<'_>, b: &Record<'_>) -> Ordering {
+    a.version.cmp(&b.version)
+}
