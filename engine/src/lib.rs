@@ -1,1 +1,7 @@
-//! placeholder
+//! One core's store: commit log, memtable, SSTables, compaction.
+//!
+//! Knows no network and no cluster; all it sees of the outside is [`env::Env`]. `DESIGN.md` says
+//! how the modules meet and what they keep true, `FORMAT.md` draws the bytes on disk.
+
+pub mod env;
+pub mod record;

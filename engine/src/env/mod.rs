@@ -116,7 +116,11 @@ pub trait File: Clone + 'static {
     /// Reads up to `len` bytes at `offset`; shorter only at the end of the file.
     fn read_at(&self, offset: u64, len: usize) -> impl Future<Output = io::Result<AlignedBuf>>;
     /// Writes the whole of `buf` at `offset`, or fails.
-    fn write_at(&self, offset: u64, buf: AlignedBuf) -> impl Future<Output = io::Result<AlignedBuf>>;
+    fn write_at(
+        &self,
+        offset: u64,
+        buf: AlignedBuf,
+    ) -> impl Future<Output = io::Result<AlignedBuf>>;
     /// Makes what was written durable (`fdatasync`).
     fn sync(&self) -> impl Future<Output = io::Result<()>>;
     /// Reserves space for the first `bytes` bytes without changing the content.
@@ -124,7 +128,7 @@ pub trait File: Clone + 'static {
     /// Cuts or extends the file to `bytes`.
     fn truncate(&self, bytes: u64) -> impl Future<Output = io::Result<()>>;
     /// The file's length in bytes.
-    fn len(&self) -> impl Future<Output = io::Result<u64>>;
+    fn size(&self) -> impl Future<Output = io::Result<u64>>;
 
     /// Starts a foreground read of `buf.len()` bytes at `offset` into `buf`.
     fn start_read(&self, ticket: u64, offset: u64, buf: AlignedBuf);
