@@ -4,4 +4,9 @@
 //! how the modules meet and what they keep true, `FORMAT.md` draws the bytes on disk.
 
 pub mod env;
+pub mod limits;
+pub mod memtable;
+mod read_path;
 pub mod record;
+pub mod store;
+mod write_path;

@@ -1,0 +1,108 @@
+//! Memory of a memtable: rows in chunks, freed all at once.
+//!
+//! - A row never moves and never spans chunks: `| len 4 | row |`.
+//! - [`Arena::bytes`] is exactly what the chunks hold, used or not.
+//! - A row too large to share a chunk has one of its own, so a chunk's unused tail is below
+//!   a quarter of it.
+
+/// Bytes before each row: its length.
+const LEN_BYTES: usize = size_of::<u32>();
+
+/// Where a row lies in its arena.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct RowAt {
+    chunk: u32,
+    offset: u32,
+}
+
+pub(super) struct Arena {
+    chunks: Vec<Box<[u8]>>,
+    /// The chunk that small rows go to, and how much of it is used.
+    open: Option<(u32, usize)>,
+    chunk_bytes: usize,
+    bytes: usize,
+}
+
+impl Arena {
+    pub(super) fn new(chunk_bytes: usize) -> Self {
+        assert!(u32::try_from(chunk_bytes).is_ok(), "offsets in a chunk are 32-bit");
+        Self { chunks: Vec::new(), open: None, chunk_bytes, bytes: 0 }
+    }
+
+    /// Memory held, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Room for a row of `len` bytes.
+    pub(super) fn alloc(&mut self, len: usize) -> (RowAt, &mut [u8]) {
+        let need = len + LEN_BYTES;
+        let at = match self.open {
+            Some((chunk, used)) if need <= self.chunk_bytes - used => {
+                self.open = Some((chunk, used + need));
+                RowAt { chunk, offset: used as u32 }
+            }
+            _ if need > self.chunk_bytes / 4 => RowAt { chunk: self.grow(need), offset: 0 },
+            _ => {
+                let chunk = self.grow(self.chunk_bytes);
+                self.open = Some((chunk, need));
+                RowAt { chunk, offset: 0 }
+            }
+        };
+        let stored = u32::try_from(len).expect("a row is within its limit");
+        let start = at.offset as usize;
+        let (head, row) =
+            self.chunks[at.chunk as usize][start..start + need].split_at_mut(LEN_BYTES);
+        head.copy_from_slice(&stored.to_le_bytes());
+        (at, row)
+    }
+
+    #[inline]
+    pub(super) fn row(&self, at: RowAt) -> &[u8] {
+        let tail = &self.chunks[at.chunk as usize][at.offset as usize..];
+        let (len, rest) = tail.split_first_chunk().expect("alloc wrote a length");
+        &rest[..u32::from_le_bytes(*len) as usize]
+    }
+
+    pub(super) fn row_mut(&mut self, at: RowAt) -> &mut [u8] {
+        let tail = &mut self.chunks[at.chunk as usize][at.offset as usize..];
+        let (len, rest) = tail.split_first_chunk_mut().expect("alloc wrote a length");
+        &mut rest[..u32::from_le_bytes(*len) as usize]
+    }
+
+    fn grow(&mut self, bytes: usize) -> u32 {
+        let index = u32::try_from(self.chunks.len()).expect("memory ends before the indexes do");
+        self.chunks.push(vec![0; bytes].into_boxed_slice());
+        self.bytes += bytes;
+        index
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_keep_their_bytes_and_every_chunk_is_counted() {
+        let mut arena = Arena::new(256);
+        let lens = [0, 1, 60, 61, 40, 252, 253, 5000, 7, 60, 59];
+        let rows: Vec<RowAt> = lens
+            .iter()
+            .enumerate()
+            .map(|(i, &len)| {
+                let (at, row) = arena.alloc(len);
+                assert_eq!(row.len(), len);
+                row.fill(i as u8 + 1);
+                at
+            })
+            .collect();
+        for (i, (&at, &len)) in rows.iter().zip(&lens).enumerate() {
+            assert_eq!(arena.row(at), vec![i as u8 + 1; len]);
+        }
+        let held: usize = arena.chunks.iter().map(|chunk| chunk.len()).sum();
+        assert_eq!(arena.bytes(), held);
+        arena.row_mut(rows[2]).fill(99);
+        assert_eq!(arena.row(rows[2]), [99; 60]);
+        assert_eq!(arena.row(rows[3]), [4; 61], "the neighbour is untouched");
+    }
+}

@@ -1,0 +1,197 @@
+//! The newest records, in memory: one row a key, found by hash, ordered when flushed.
+//!
+//! - A key has one row: the one that stands by the merge function among those put. A late older
+//!   write never hides a newer one.
+//! - [`Memtable::bytes`] is exactly the memory held by rows and tables.
+//! - The table is cut by token into [`PARTS`] parts, in order. A part that grows moves its own
+//!   entries alone, and a part is sorted by itself, so neither stalls the core for long.
+//!
+//! The token is a hash already; entries carry it, so that growing and probing read no rows.
+
+mod arena;
+
+use std::cmp::Ordering;
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+use schemas::ids::{Hlc, Token};
+
+use self::arena::{Arena, RowAt};
+use crate::record::{Key, Merge, Record};
+
+/// Parts of a memtable. At 64 MiB of 200-byte rows a part has some 1,300 entries: sorted in
+/// about 100 microseconds.
+pub const PARTS: usize = 256;
+
+#[derive(Clone, Copy)]
+struct Slot {
+    token: u64,
+    at: RowAt,
+}
+
+impl Slot {
+    /// Within a part the top bits of tokens are alike, and the table picks a bucket by the low
+    /// bits of the hash and tells its entries apart by the top ones: so take both from below.
+    #[inline]
+    fn hash(token: u64) -> u64 {
+        token.rotate_left(32)
+    }
+}
+
+/// An in-memory table of records.
+pub struct Memtable {
+    arena: Arena,
+    parts: Box<[HashTable<Slot>]>,
+    /// First token of part 0.
+    first: u64,
+    /// Tokens of a part, as a power of two.
+    shift: u32,
+    merge: Merge,
+    len: usize,
+    table_bytes: usize,
+    hlc_max: Hlc,
+}
+
+impl Memtable {
+    /// An empty memtable for a shard that owns the tokens from `tokens.0` to `tokens.1`. Its
+    /// memory grows by `chunk_bytes` at a time.
+    #[must_use]
+    pub fn new(tokens: (Token, Token), chunk_bytes: usize, merge: Merge) -> Self {
+        let span_bits = 64 - (tokens.1.0.saturating_sub(tokens.0.0)).leading_zeros();
+        Self {
+            arena: Arena::new(chunk_bytes),
+            parts: (0..PARTS).map(|_| HashTable::new()).collect(),
+            first: tokens.0.0,
+            shift: span_bits.saturating_sub(PARTS.trailing_zeros()),
+            merge,
+            len: 0,
+            table_bytes: PARTS * size_of::<HashTable<Slot>>(),
+            hlc_max: Hlc::default(),
+        }
+    }
+
+    /// Merges `record` in; it takes its key's place only if it stands against what is there.
+    pub fn put(&mut self, record: &Record<'_>) {
+        let part = self.part_of(record.key.token);
+        let arena = &mut self.arena;
+        let token = record.key.token.0;
+        let table = &mut self.parts[part];
+        let before = table.capacity();
+        let before_bytes = table.allocation_size();
+        match table.entry(
+            Slot::hash(token),
+            |slot| slot.token == token && read(arena, slot.at).key == record.key,
+            |slot| Slot::hash(slot.token),
+        ) {
+            Entry::Occupied(mut found) => {
+                let at = found.get().at;
+                let held = read(arena, at);
+                if (self.merge)(record, &held) != Ordering::Greater {
+                    return;
+                }
+                if held.row_len() == record.row_len() {
+                    record.write_row(arena.row_mut(at));
+                } else {
+                    found.get_mut().at = store(arena, record);
+                }
+            }
+            Entry::Vacant(free) => {
+                free.insert(Slot { token, at: store(arena, record) });
+                self.len += 1;
+            }
+        }
+        if table.capacity() != before {
+            self.table_bytes += table.allocation_size() - before_bytes;
+        }
+        self.hlc_max = self.hlc_max.max(record.version.hlc);
+    }
+
+    /// The record of `key`, dead or alive.
+    #[inline]
+    #[must_use]
+    pub fn get(&self, key: &Key<'_>) -> Option<Record<'_>> {
+        let token = key.token.0;
+        self.parts[self.part_of(key.token)]
+            .find(Slot::hash(token), |slot| {
+                slot.token == token && read(&self.arena, slot.at).key == *key
+            })
+            .map(|slot| read(&self.arena, slot.at))
+    }
+
+    /// Keys held.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it holds nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Memory held, in bytes.
+    #[inline]
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.arena.bytes() + self.table_bytes
+    }
+
+    /// The greatest stamp put; zero when empty.
+    #[must_use]
+    pub fn hlc_max(&self) -> Hlc {
+        self.hlc_max
+    }
+
+    /// The records of one of the [`PARTS`] parts, in order. All parts in turn are the whole
+    /// memtable in order.
+    #[must_use]
+    pub fn sorted(&self, part: usize) -> Sorted<'_> {
+        let mut slots: Vec<Slot> = self.parts[part].iter().copied().collect();
+        slots.sort_unstable_by(|a, b| {
+            let rows = || read(&self.arena, a.at).key.cmp(&read(&self.arena, b.at).key);
+            a.token.cmp(&b.token).then_with(rows)
+        });
+        Sorted { arena: &self.arena, slots: slots.into_iter() }
+    }
+
+    /// Every record, in order.
+    pub fn iter(&self) -> impl Iterator<Item = Record<'_>> {
+        (0..PARTS).flat_map(|part| self.sorted(part))
+    }
+
+    /// Monotone in the token, whatever the token: order holds even for one of another shard.
+    #[inline]
+    fn part_of(&self, token: Token) -> usize {
+        let part = token.0.saturating_sub(self.first) >> self.shift;
+        (part as usize).min(PARTS - 1)
+    }
+}
+
+/// Records of one part, in order.
+pub struct Sorted<'a> {
+    arena: &'a Arena,
+    slots: std::vec::IntoIter<Slot>,
+}
+
+impl<'a> Iterator for Sorted<'a> {
+    type Item = Record<'a>;
+
+    fn next(&mut self) -> Option<Record<'a>> {
+        self.slots.next().map(|slot| read(self.arena, slot.at))
+    }
+}
+
+#[inline]
+fn read(arena: &Arena, at: RowAt) -> Record<'_> {
+    Record::from_row(arena.row(at)).expect("put wrote the row")
+}
+
+fn store(arena: &mut Arena, record: &Record<'_>) -> RowAt {
+    let (at, row) = arena.alloc(record.row_len());
+    record.write_row(row);
+    at
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+//! What a store answers: tickets, outcomes, refusals and failures.
+
+use std::fmt;
+
+use crate::record::Record;
+
+/// Names a put until it is acknowledged. A store's puts are numbered without gap, from 0.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct PutTicket(pub u64);
+
+/// Names a read that waits for the disk. No two reads in flight share one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct GetTicket(pub u64);
+
+/// The answer to a read.
+#[derive(Debug)]
+pub enum Get<'a> {
+    /// The key's record: a value, not past its time.
+    Hit(Record<'a>),
+    /// The key has no value.
+    Absent,
+    /// A block has to be read; [`Done::Get`] will name the ticket.
+    Miss(GetTicket),
+    /// Too many reads wait for the disk.
+    Busy {
+        /// When it is worth asking again, in microseconds.
+        retry_after_us: u32,
+    },
+}
+
+/// Something that ended since the last poll.
+#[derive(Debug)]
+pub enum Done {
+    /// Every put up to and including this one is acknowledged: puts end in the order they were
+    /// given.
+    PutsUpto(PutTicket),
+    /// A read that had to wait.
+    Get(GetTicket, Result<Found, ReadError>),
+}
+
+/// The answer to a read that had to wait, holding on to the bytes it was found in.
+#[derive(Debug)]
+pub struct Found {
+    row: Option<Box<[u8]>>,
+}
+
+impl Found {
+    /// The key's record, a value not past its time; `None` if it has no value.
+    #[must_use]
+    pub fn record(&self) -> Option<Record<'_>> {
+        self.row.as_deref().map(|row| Record::from_row(row).expect("kept as it was checked"))
+    }
+}
+
+/// Why a put is refused. Nothing of it was stored.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum PutError {
+    /// No key.
+    #[error("the key is empty")]
+    KeyEmpty,
+    /// The key is over its limit.
+    #[error("the key has {got} bytes, the limit is {max}")]
+    KeyTooLong {
+        /// Its bytes.
+        got: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The value is over its limit.
+    #[error("the value has {got} bytes, the limit is {max}")]
+    ValueTooLong {
+        /// Its bytes.
+        got: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// Memory for writes is full until the disk catches up.
+    #[error("memory for writes is full, try again in {retry_after_us} us")]
+    Busy {
+        /// When it is worth trying again, in microseconds.
+        retry_after_us: u32,
+    },
+    /// The file system is full. Deletes are still taken, and reads served.
+    #[error("the disk is full: puts are refused, deletes are not")]
+    DiskFull,
+    /// The store has failed; see [`Store::poll`](super::Store::poll).
+    #[error("the store has failed")]
+    Failed,
+}
+
+/// Why a read has no answer. Other keys are served.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read {path} at offset {offset}: {cause}")]
+pub struct ReadError {
+    /// The file, relative to the data directory.
+    pub path: String,
+    /// Where in it.
+    pub offset: u64,
+    /// What is wrong with it.
+    pub cause: ReadCause,
+}
+
+/// What went wrong with a read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadCause {
+    /// The disk refused it.
+    #[error("{0}")]
+    Io(std::io::Error),
+    /// The block is not what was written.
+    #[error("the block is damaged")]
+    Corrupt,
+}
+
+/// The store can acknowledge nothing more; the process has to end.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Failure {
+    /// What happened, as a sentence.
+    pub reason: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Why a store does not open. Nothing was changed but what recovery always does.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The disk refused an operation.
+    #[error("cannot {what}: {source}")]
+    Io {
+        /// What was tried, with the path.
+        what: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file is not what was written.
+    #[error("{path} is damaged at offset {offset}: {reason}")]
+    Corrupt {
+        /// The file, relative to the data directory.
+        path: String,
+        /// Where in it.
+        offset: u64,
+        /// What is wrong there.
+        reason: String,
+    },
+}
+
+/// What opening a store found and did.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct OpenReport {
+    /// Batches of the log applied again.
+    pub log_batches: u64,
+    /// Records in them.
+    pub log_records: u64,
+    /// Bytes dropped at the end of the log: a write that never was acknowledged.
+    pub log_bytes_dropped: u64,
+    /// Tables opened.
+    pub tables: u64,
+    /// Files removed because nothing names them.
+    pub files_removed: u64,
+}

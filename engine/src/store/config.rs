@@ -1,0 +1,99 @@
+//! What a store is told when it is opened.
+
+use schemas::ids::{ShardId, Token};
+
+use crate::limits;
+
+/// When a put counts as done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Durability {
+    /// Once it is on stable storage.
+    Sync,
+    /// Once it is in the log's buffer, which is written and synced at least this often.
+    Periodic {
+        /// Longest time between syncs, in microseconds.
+        interval_us: u64,
+    },
+    /// Once it is in the log's buffer, which is written when it suits and never synced.
+    None,
+}
+
+/// How full the file system may be, in percent, before something happens. Each level clears by
+/// itself when space comes back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SpaceLimits {
+    /// A warning.
+    pub warn_percent: u8,
+    /// Compactions that need more space than they give back are not started.
+    pub background_percent: u8,
+    /// Puts are refused; deletes are not.
+    pub refuse_percent: u8,
+    /// How often to ask the file system, in microseconds.
+    pub poll_interval_us: u64,
+}
+
+impl Default for SpaceLimits {
+    fn default() -> Self {
+        Self {
+            warn_percent: 85,
+            background_percent: 92,
+            refuse_percent: 97,
+            poll_interval_us: 1_000_000,
+        }
+    }
+}
+
+/// What a store is told when it is opened.
+#[derive(Clone, Debug)]
+pub struct StoreConfig {
+    /// Generation of the data directory, the top of every file id.
+    pub generation: u16,
+    /// Which of the node's shards this is.
+    pub shard: ShardId,
+    /// The first and last token it owns.
+    pub tokens: (Token, Token),
+    /// When a put counts as done.
+    pub durability: Durability,
+    /// A memtable of this many bytes is frozen and flushed.
+    pub memtable_bytes: usize,
+    /// Memtables, frozen ones and puts on their way to the log together hold at most this many
+    /// bytes. From half way between [`memtable_bytes`](Self::memtable_bytes) and here
+    /// writers are slowed; at the limit puts are answered
+    /// [`PutError::Busy`](super::PutError::Busy).
+    pub memtables_bytes_max: usize,
+    /// Blocks kept in memory, in bytes.
+    pub cache_bytes: usize,
+    /// Log kept for what is not flushed, in bytes; past it the memtable is flushed.
+    pub log_bytes_max: u64,
+    /// Point reads in flight, at most [`limits::READS_IN_FLIGHT_MAX`].
+    pub reads_in_flight_max: usize,
+    /// When the file system counts as full.
+    pub space: SpaceLimits,
+}
+
+impl StoreConfig {
+    /// The usual split of `memory_bytes` for the shard that owns `tokens`: half for memtables,
+    /// half for cached blocks.
+    #[must_use]
+    pub fn new(
+        generation: u16,
+        shard: ShardId,
+        tokens: (Token, Token),
+        memory_bytes: usize,
+    ) -> Self {
+        let memtables_bytes_max = (memory_bytes / 2).max(3 * limits::MEMTABLE_BYTES_MIN);
+        let memtable_bytes = (memtables_bytes_max / 3).min(64 << 20);
+        Self {
+            generation,
+            shard,
+            tokens,
+            durability: Durability::Sync,
+            memtable_bytes,
+            memtables_bytes_max,
+            cache_bytes: memory_bytes / 2,
+            log_bytes_max: 4 * memtable_bytes as u64,
+            reads_in_flight_max: limits::READS_IN_FLIGHT_MAX,
+            space: SpaceLimits::default(),
+        }
+    }
+}

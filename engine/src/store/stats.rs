@@ -1,0 +1,61 @@
+//! Counters of one store: plain numbers with one writer, copied out by the core's metrics.
+
+/// Tables are counted by level up to here; deeper ones count with the last.
+pub const LEVELS: usize = 8;
+
+/// What a store has done since it was opened, and what it holds now.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Stats {
+    /// Puts and deletes taken.
+    pub puts: u64,
+    /// Puts acknowledged.
+    pub puts_acknowledged: u64,
+    /// Puts refused for memory.
+    pub puts_busy: u64,
+    /// Puts refused for disk space.
+    pub puts_disk_full: u64,
+    /// Acknowledgements held back to slow writers.
+    pub puts_slowed: u64,
+    /// Reads answered from a memtable.
+    pub gets_memtable: u64,
+    /// Reads answered from cached blocks.
+    pub gets_cache: u64,
+    /// Reads answered after reading the disk.
+    pub gets_disk: u64,
+    /// Reads, among all, of keys without a value.
+    pub gets_absent: u64,
+    /// Reads turned away because too many wait.
+    pub gets_busy: u64,
+    /// Reads that ended in an error.
+    pub gets_failed: u64,
+    /// Filters asked.
+    pub filter_probes: u64,
+    /// Blocks searched in vain because a filter said maybe.
+    pub filter_false_positives: u64,
+    /// Batches the log made durable.
+    pub log_batches: u64,
+    /// Bytes the log wrote.
+    pub log_bytes: u64,
+    /// Memtables flushed.
+    pub flushes: u64,
+    /// Bytes of tables that flushes wrote.
+    pub flush_bytes: u64,
+    /// Flushes that failed and are tried again.
+    pub flush_errors: u64,
+    /// Compactions done.
+    pub compactions: u64,
+    /// Bytes of tables that compactions wrote.
+    pub compaction_bytes: u64,
+    /// Compactions that failed and are tried again.
+    pub compaction_errors: u64,
+    /// Now: bytes of the memtables and of puts on their way to the log.
+    pub memtables_bytes: u64,
+    /// Now: bytes of cached blocks.
+    pub cache_bytes: u64,
+    /// Now: bytes of the log kept.
+    pub log_bytes_kept: u64,
+    /// Now: tables by level.
+    pub tables: [u32; LEVELS],
+    /// Now: bytes of tables by level.
+    pub table_bytes: [u64; LEVELS],
+}

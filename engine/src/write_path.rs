@@ -1,0 +1,49 @@
+//! WRITE 6: commit log (group commit) -> memtable -> acknowledgement.
+//!
+//! ```text
+//! WRITE 1 net/client/src/write_path.rs             pick the replica's core; stamp id, deadline
+//!       2 net/src/server/session.rs                frame in, admission
+//!       3 net/src/runtime/driver.rs                route: to the engine, or coordinate
+//!       4 cluster/src/coordinator/write_path.rs    version, replicas, send, count acks
+//!       5 cluster/src/replica/write_path.rs        check epoch; store
+//!    -> 6 engine/src/write_path.rs                 commit log -> memtable -> ack
+//!       7 engine/src/{commit_log,memtable,flush,sstable,compaction}/
+//! ```
+
+use crate::env::Env;
+use crate::limits;
+use crate::record::Record;
+use crate::store::{PutError, PutTicket, Store};
+
+impl<E: Env> Store<E> {
+    /// Takes `record`, value or tombstone; [`Done::PutsUpto`](crate::store::Done::PutsUpto) says
+    /// when it is durable in the sense of [`Durability`](crate::store::Durability).
+    ///
+    /// # Errors
+    /// [`PutError`]: nothing was stored.
+    pub fn put_now(&mut self, record: &Record<'_>) -> Result<PutTicket, PutError> {
+        check_limits(record)?;
+        if self.active.bytes() + record.row_len() > self.config.memtables_bytes_max {
+            self.stats.puts_busy += 1;
+            return Err(PutError::Busy { retry_after_us: 1000 });
+        }
+        self.active.put(record);
+        let ticket = PutTicket(self.next_put);
+        self.next_put += 1;
+        self.stats.puts += 1;
+        Ok(ticket)
+    }
+}
+
+fn check_limits(record: &Record<'_>) -> Result<(), PutError> {
+    let (key, value) = (record.key.bytes.len(), record.value.len());
+    if key == 0 {
+        Err(PutError::KeyEmpty)
+    } else if key > limits::KEY_BYTES_MAX {
+        Err(PutError::KeyTooLong { got: key, max: limits::KEY_BYTES_MAX })
+    } else if value > limits::VALUE_BYTES_MAX {
+        Err(PutError::ValueTooLong { got: value, max: limits::VALUE_BYTES_MAX })
+    } else {
+        Ok(())
+    }
+}
