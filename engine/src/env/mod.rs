@@ -11,6 +11,7 @@
 //! multiples of [`ALIGN`]; buffers are [`buf::AlignedBuf`]s.
 
 pub mod buf;
+pub mod ring;
 
 use std::future::Future;
 use std::io;

@@ -1,0 +1,273 @@
+//! The ring itself: what is queued, submitted and handed out again.
+#![expect(unsafe_code, reason = "submits operations whose memory the kernel uses")]
+
+use std::cell::RefCell;
+use std::io;
+use std::mem;
+use std::os::fd::AsRawFd;
+use std::rc::Rc;
+
+use io_uring::types::{CancelBuilder, SubmitArgs, Timespec};
+use io_uring::{IoUring, opcode, squeue};
+
+use super::disk::DiskOps;
+use super::park::{self, Waker};
+use crate::env::Done;
+use crate::env::buf::AlignedBuf;
+
+/// Sizes of a ring.
+#[derive(Clone, Copy, Debug)]
+pub struct RingConfig {
+    /// Entries of the submission queue: what one `enter` can take. When it is full it is submitted
+    /// early, so it bounds nothing but batches.
+    pub submissions: u32,
+    /// Entries of the completion queue. The kernel keeps what does not fit aside, at a cost.
+    pub completions: u32,
+}
+
+impl Default for RingConfig {
+    fn default() -> Self {
+        Self { submissions: 1024, completions: 8192 }
+    }
+}
+
+/// One core's io_uring. Clones are the same ring; it stays on the thread that made it.
+#[derive(Clone)]
+pub struct Ring(pub(super) Rc<RefCell<Core>>);
+
+impl Ring {
+    /// Makes a ring.
+    ///
+    /// # Errors
+    /// The kernel's: `ENOSYS` or `EPERM` where io_uring is missing or forbidden, `EINVAL` before
+    /// Linux 6.1, `ENOMEM`.
+    pub fn new(config: RingConfig) -> io::Result<Self> {
+        let mut uring = IoUring::builder()
+            .setup_single_issuer()
+            .setup_defer_taskrun()
+            .setup_taskrun_flag()
+            .setup_submit_all()
+            .setup_cqsize(config.completions)
+            .build(config.submissions)?;
+        uring.submitter().register_ring_fd()?;
+        let (waker, eventfd) = park::eventfd()?;
+        uring.submitter().register_eventfd(eventfd.as_raw_fd())?;
+        uring.completion().disable_eventfd();
+        let core = Core { uring, disk: DiskOps::default(), waker, refused: None };
+        Ok(Self(Rc::new(RefCell::new(core))))
+    }
+
+    /// Submits what was queued, lets the kernel deliver what has ended, and hands it out to
+    /// [`Ring::poll`]. Never waits. Costs no system call when there is nothing to do.
+    ///
+    /// # Errors
+    /// The ring is of no more use; the process should end.
+    pub fn enter(&self) -> io::Result<()> {
+        self.0.borrow_mut().enter()
+    }
+
+    /// Whether the kernel has completions to deliver, or holds some delivered already: a long
+    /// task should give way to the loop that calls [`Ring::enter`].
+    #[inline]
+    #[must_use]
+    pub fn taskrun(&self) -> bool {
+        self.0.borrow_mut().has_completions()
+    }
+
+    /// Whether an [`Ring::enter`] would do anything.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        let mut core = self.0.borrow_mut();
+        !core.uring.submission().is_empty() || core.has_completions() || core.disk.has_done()
+    }
+
+    /// Disk operations in flight.
+    #[must_use]
+    pub fn disk_in_flight(&self) -> usize {
+        self.0.borrow().disk.in_flight()
+    }
+
+    /// Queues a read of `buf.len()` bytes at `offset` of `file` into `buf`. Ends with a
+    /// [`Done`] of `ticket`; the bytes read are fewer only at the end of the file.
+    ///
+    /// # Panics
+    /// If `buf` is empty.
+    pub fn read(&self, file: Rc<dyn AsRawFd>, ticket: u64, offset: u64, buf: AlignedBuf) {
+        self.0.borrow_mut().read(file, ticket, offset, buf);
+    }
+
+    /// Queues a write of the whole of `buf` at `offset` of `file`, with `sync` linked with an
+    /// `fdatasync`. Ends with one [`Done`] of `ticket`, when both have. A short write ends with
+    /// its length, and then nothing was synced.
+    ///
+    /// # Panics
+    /// If `buf` is empty.
+    pub fn append(
+        &self,
+        file: Rc<dyn AsRawFd>,
+        ticket: u64,
+        offset: u64,
+        buf: AlignedBuf,
+        sync: bool,
+    ) {
+        self.0.borrow_mut().append(file, ticket, offset, buf, sync);
+    }
+
+    /// Moves the disk operations that ended into `done`, in the order they ended.
+    pub fn poll(&self, done: &mut Vec<Done>) {
+        self.0.borrow_mut().disk.take_done(done);
+    }
+
+    /// A handle that wakes this ring's [`Parker`](super::Parker) from any thread.
+    #[must_use]
+    pub fn waker(&self) -> Waker {
+        self.0.borrow().waker.clone()
+    }
+}
+
+/// Whose completion it is: the top byte of an operation's `user_data`. The rest is the index of
+/// the slot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(super) enum Kind {
+    Read = 1,
+    Write = 2,
+    Sync = 3,
+    Cancel = 4,
+}
+
+impl Kind {
+    fn from_byte(byte: u8) -> Self {
+        match byte {
+            1 => Self::Read,
+            2 => Self::Write,
+            3 => Self::Sync,
+            4 => Self::Cancel,
+            _ => unreachable!("a completion of a kind that was never submitted: {byte}"),
+        }
+    }
+
+    /// The `user_data` of an operation of this kind whose slot is `index`.
+    pub(super) fn user_data(self, index: usize) -> u64 {
+        (self as u64) << 56 | u64::try_from(index).expect("an index of a slab in memory")
+    }
+}
+
+/// What the clones of a [`Ring`] share.
+pub(super) struct Core {
+    pub(super) uring: IoUring,
+    pub(super) disk: DiskOps,
+    pub(super) waker: Waker,
+    /// The kernel refused a submission with the queue full; the next `enter` says so.
+    refused: Option<io::Error>,
+}
+
+impl Core {
+    fn enter(&mut self) -> io::Result<()> {
+        if let Some(error) = self.refused.take() {
+            return Err(error);
+        }
+        let queued = self.uring.submission().len();
+        if queued > 0 || self.has_completions() {
+            const GETEVENTS: u32 = 1;
+            let to_submit = u32::try_from(queued).expect("at most the queue's size");
+            // SAFETY: there is no argument, and what is submitted was pushed by `push`.
+            let entered = unsafe {
+                self.uring.submitter().enter::<libc::sigset_t>(to_submit, 0, GETEVENTS, None)
+            };
+            match entered {
+                Ok(_) => {}
+                Err(error) if is_transient(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.reap();
+        Ok(())
+    }
+
+    fn has_completions(&mut self) -> bool {
+        let submission = self.uring.submission();
+        let waiting = submission.taskrun() || submission.cq_overflow();
+        drop(submission);
+        waiting || !self.uring.completion().is_empty()
+    }
+
+    /// Hands out every completion delivered so far.
+    fn reap(&mut self) {
+        for entry in self.uring.completion() {
+            let index = (entry.user_data() & ((1 << 56) - 1)) as usize;
+            let result = entry.result();
+            match Kind::from_byte((entry.user_data() >> 56) as u8) {
+                Kind::Read | Kind::Write => self.disk.transferred(index, result),
+                Kind::Sync => self.disk.synced(index, result),
+                Kind::Cancel => {}
+            }
+        }
+    }
+
+    /// Queues `entries`, which are submitted together: a link never breaks between two of them.
+    ///
+    /// # Safety
+    /// The memory and descriptors they name stay valid until their last completion is reaped.
+    pub(super) unsafe fn push(&mut self, entries: &[squeue::Entry]) {
+        if self.room() < entries.len()
+            && let Err(error) = self.uring.submit()
+        {
+            self.refused = Some(error);
+        }
+        // SAFETY: the caller's promise.
+        let pushed = unsafe { self.uring.submission().push_multiple(entries) };
+        if pushed.is_err() && self.refused.is_none() {
+            self.refused = Some(io::ErrorKind::ResourceBusy.into());
+        }
+    }
+
+    /// Free entries of the submission queue.
+    fn room(&mut self) -> usize {
+        let submission = self.uring.submission();
+        submission.capacity() - submission.len()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.disk.in_flight() == 0
+    }
+
+    /// Cancels all that is in flight and waits for it to end; false if some did not in time.
+    fn shut_down(&mut self) -> bool {
+        const ROUNDS: u32 = 100;
+        let round = Timespec::new().nsec(50_000_000);
+        let cancel = opcode::AsyncCancel2::new(CancelBuilder::any()).build();
+        // SAFETY: a cancellation names no memory.
+        unsafe { self.push(&[cancel.user_data(Kind::Cancel.user_data(0))]) };
+        for _ in 0..ROUNDS {
+            if self.is_idle() {
+                return true;
+            }
+            // What went wrong shows in what is still in flight.
+            drop(self.uring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&round)));
+            self.reap();
+        }
+        self.is_idle()
+    }
+}
+
+/// Errors of `enter` after which the next one does the work: interrupted, out of memory for
+/// requests just now, completions to be reaped first.
+fn is_transient(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN | libc::EBUSY))
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        if !self.is_idle() && !self.shut_down() {
+            tracing::error!(
+                operations = self.disk.in_flight(),
+                "operations did not end with their ring; their memory is not used again"
+            );
+            mem::forget(mem::take(&mut self.disk));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
