@@ -46,6 +46,18 @@ impl VnodeBits {
         (count.is_power_of_two() && count <= 1 << 16).then(|| Self(count.trailing_zeros() as u8))
     }
 
+    /// A ring of `2^bits` virtual nodes; `None` for more than 16 bits.
+    #[must_use]
+    pub const fn new(bits: u8) -> Option<Self> {
+        if bits <= 16 { Some(Self(bits)) } else { None }
+    }
+
+    /// The bits of a token that name its vnode, 0 to 16.
+    #[must_use]
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+
     /// How many virtual nodes the ring has.
     #[must_use]
     pub fn count(self) -> u32 {
@@ -86,9 +98,8 @@ impl ShardId {
     pub fn tokens(self, bits: VnodeBits, shards: u16) -> Option<(Token, Token)> {
         let first = |shard: u32| (shard << bits.0).div_ceil(u32::from(shards));
         let (low, end) = (first(u32::from(self.0)), first(u32::from(self.0) + 1));
-        (low < end).then(|| {
-            (bits.tokens(Vnode(low as u16)).0, bits.tokens(Vnode((end - 1) as u16)).1)
-        })
+        (low < end)
+            .then(|| (bits.tokens(Vnode(low as u16)).0, bits.tokens(Vnode((end - 1) as u16)).1))
     }
 }
 

@@ -1,0 +1,120 @@
+//! Frames out of a stream that is cut anywhere.
+//!
+//! Whole frames are borrowed straight from the received bytes. Only a frame that lies across two
+//! receives is copied, into a buffer that holds at most one frame and grows with the bytes that
+//! arrived, never with the length that a header claims.
+
+use crate::frame::{self, Frame, FrameError};
+use crate::header::HEADER_BYTES;
+use crate::limits::{FRAME_BYTES_MAX, HANDSHAKE_FRAME_BYTES_MAX};
+
+/// Bytes of memory kept between frames: enough for small pairs, so that ten thousand connections
+/// that once sent a large value hold little.
+const KEPT_BYTES_MAX: usize = HANDSHAKE_FRAME_BYTES_MAX;
+
+/// The receiving half of one connection.
+///
+/// ```
+/// # use schemas::{decoder::Decoder, frame, header::Header, kind::Kind};
+/// let mut stream = Vec::new();
+/// frame::append(&Header::request(7), &Kind::Ping, &mut stream);
+/// let mut decoder = Decoder::after_handshake();
+/// let (mut first, mut second) = stream.split_at(11);
+/// assert_eq!(decoder.next(&mut first), Ok(None));
+/// let frame = decoder.next(&mut second)?.expect("the rest of the frame");
+/// assert_eq!((frame.kind(), frame.header.request_id), (Ok(Kind::Ping), 7));
+/// # Ok::<(), frame::FrameError>(())
+/// ```
+#[derive(Debug)]
+pub struct Decoder {
+    /// A frame's beginning, or the whole frame returned last.
+    partial: Vec<u8>,
+    returned: bool,
+    frame_bytes_max: usize,
+}
+
+impl Decoder {
+    /// A decoder for a connection that has not done its handshake: small frames only.
+    #[must_use]
+    pub const fn before_handshake() -> Self {
+        Self { partial: Vec::new(), returned: false, frame_bytes_max: HANDSHAKE_FRAME_BYTES_MAX }
+    }
+
+    /// A decoder for a connection that has.
+    #[must_use]
+    pub const fn after_handshake() -> Self {
+        Self { partial: Vec::new(), returned: false, frame_bytes_max: FRAME_BYTES_MAX }
+    }
+
+    /// Frames of the full size are allowed from now on.
+    pub fn handshake_done(&mut self) {
+        self.frame_bytes_max = FRAME_BYTES_MAX;
+    }
+
+    /// Bytes of an unfinished frame that are held.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        if self.returned { 0 } else { self.partial.len() }
+    }
+
+    /// The bytes of an unfinished frame, taken out: a connection that moves to another core takes
+    /// them along, as the first bytes of its input there.
+    #[must_use]
+    pub fn take_held(&mut self) -> Vec<u8> {
+        if std::mem::take(&mut self.returned) {
+            self.partial.clear();
+        }
+        std::mem::take(&mut self.partial)
+    }
+
+    /// The next frame of the stream; `input` moves past what was taken. `None` once `input` is
+    /// used up: the rest of the frame is in bytes not received yet.
+    ///
+    /// # Errors
+    /// The stream is of no further use: answer and close. Calls after an error have no meaning.
+    #[inline]
+    pub fn next<'a, 'i: 'a>(
+        &'a mut self,
+        input: &mut &'i [u8],
+    ) -> Result<Option<Frame<'a>>, FrameError> {
+        if self.returned {
+            self.release();
+        }
+        if !self.partial.is_empty() {
+            return self.next_partial(input);
+        }
+        if let Some((frame, len)) = frame::read(input, self.frame_bytes_max)? {
+            *input = &input[len..];
+            return Ok(Some(frame));
+        }
+        self.partial.extend_from_slice(input);
+        *input = &[];
+        Ok(None)
+    }
+
+    #[cold]
+    fn release(&mut self) {
+        self.returned = false;
+        self.partial.clear();
+        self.partial.shrink_to(KEPT_BYTES_MAX);
+    }
+
+    /// Tops up the held frame: first its header, whose length is checked, then as much as it says.
+    fn next_partial(&mut self, input: &mut &[u8]) -> Result<Option<Frame<'_>>, FrameError> {
+        self.top_up(HEADER_BYTES, input);
+        let Some(len) = frame::peek_len(&self.partial, self.frame_bytes_max)? else {
+            return Ok(None);
+        };
+        self.top_up(len, input);
+        let whole = frame::read(&self.partial, self.frame_bytes_max)?;
+        self.returned = whole.is_some();
+        Ok(whole.map(|(frame, _)| frame))
+    }
+
+    fn top_up(&mut self, len: usize, input: &mut &[u8]) {
+        let missing = len.saturating_sub(self.partial.len()).min(input.len());
+        let (taken, rest) = input.split_at(missing);
+        self.partial.extend_from_slice(taken);
+        *input = rest;
+    }
+}

@@ -1,0 +1,5 @@
+//! What the wire promises, checked on bytes.
+
+mod wire {
+    mod round_trip;
+}
