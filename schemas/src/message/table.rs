@@ -1,6 +1,6 @@
 //! Tables: verified once with tight limits, then read in place.
 
-use flatbuffers::{FlatBufferBuilder, Follow, ForwardsUOffset, Verifiable, VerifierOptions};
+use flatbuffers::{FlatBufferBuilder, Follow, Verifiable, VerifierOptions};
 
 use crate::frame::{self, Message};
 use crate::header::Header;
@@ -19,8 +19,7 @@ where
         max_apparent_size: FRAME_BYTES_MAX,
         ignore_missing_null_terminator: false,
     };
-    flatbuffers::root_with_opts::<ForwardsUOffset<T>>(&options, body)
-        .map_err(|_| Status::MalformedBody)
+    flatbuffers::root_with_opts::<T>(&options, body).map_err(|_| Status::MalformedBody)
 }
 
 /// A name within its limit; empty where the table has none.
