@@ -1,10 +1,6 @@
 //! The numbers that bound one core's store: what, unit, why, and what happens past it.
 
-/// Bytes of a key; a longer one is refused where it enters.
-pub const KEY_BYTES_MAX: usize = 4096;
-
-/// Bytes of a value; a larger one is refused where it enters.
-pub const VALUE_BYTES_MAX: usize = 1 << 20;
+pub use schemas::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 
 /// Point reads in flight on one core: past what any disk gains from depth. The next read is
 /// answered [`Get::Busy`](crate::store::Get::Busy).

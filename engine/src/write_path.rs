@@ -12,8 +12,8 @@
 
 use crate::env::Env;
 use crate::limits;
-use crate::record::Record;
-use crate::store::{PutError, PutTicket, Store};
+use crate::record::{Kind, Record};
+use crate::store::{PutError, PutTicket, SpaceLevel, Store};
 
 impl<E: Env> Store<E> {
     /// Takes `record`, value or tombstone; [`Done::PutsUpto`](crate::store::Done::PutsUpto) says
@@ -23,6 +23,10 @@ impl<E: Env> Store<E> {
     /// [`PutError`]: nothing was stored.
     pub fn put_now(&mut self, record: &Record<'_>) -> Result<PutTicket, PutError> {
         check_limits(record)?;
+        if self.space.level() == SpaceLevel::PutsRefused && record.kind != Kind::Tombstone {
+            self.stats.puts_disk_full += 1;
+            return Err(PutError::DiskFull);
+        }
         if self.active.bytes() + record.row_len() > self.config.memtables_bytes_max {
             self.stats.puts_busy += 1;
             return Err(PutError::Busy { retry_after_us: 1000 });

@@ -6,6 +6,7 @@
 
 mod answer;
 mod config;
+mod space;
 mod stats;
 
 use schemas::ids::Token;
@@ -15,6 +16,8 @@ pub use self::answer::{
     ReadError,
 };
 pub use self::config::{Durability, SpaceLimits, StoreConfig};
+pub use self::space::SpaceLevel;
+use self::space::SpaceWatch;
 pub use self::stats::{LEVELS, Stats};
 use crate::env::Env;
 use crate::memtable::Memtable;
@@ -36,6 +39,7 @@ pub struct Store<E: Env> {
     pub(crate) active: Memtable,
     pub(crate) next_put: u64,
     pub(crate) acknowledged: u64,
+    pub(crate) space: SpaceWatch,
     pub(crate) stats: Stats,
 }
 
@@ -54,8 +58,8 @@ impl<E: Env> Store<E> {
         let (first, last): (Token, Token) = config.tokens;
         tracing::debug!(dir, first = first.0, last = last.0, "opening a store");
         let active = Memtable::new(config.tokens, chunk_bytes(config.memtable_bytes), merge);
-        let stats = Stats::default();
-        let store = Self { env, config, active, next_put: 0, acknowledged: 0, stats };
+        let (space, stats) = (SpaceWatch::default(), Stats::default());
+        let store = Self { env, config, active, next_put: 0, acknowledged: 0, space, stats };
         Ok((store, OpenReport::default()))
     }
 
@@ -75,6 +79,8 @@ impl<E: Env> Store<E> {
     /// Called once a tick, after its requests: commits the puts of the tick, starts background
     /// work that has become due.
     pub fn tick(&mut self) {
+        self.space.poll(&self.env, &self.config.space, self.env.monotonic_us());
+        self.stats.space = self.space.level();
         self.stats.memtables_bytes = self.active.bytes() as u64;
     }
 

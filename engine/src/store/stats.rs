@@ -1,5 +1,7 @@
 //! Counters of one store: plain numbers with one writer, copied out by the core's metrics.
 
+use super::SpaceLevel;
+
 /// Tables are counted by level up to here; deeper ones count with the last.
 pub const LEVELS: usize = 8;
 
@@ -54,6 +56,8 @@ pub struct Stats {
     pub cache_bytes: u64,
     /// Now: bytes of the log kept.
     pub log_bytes_kept: u64,
+    /// Now: how full the file system is.
+    pub space: SpaceLevel,
     /// Now: tables by level.
     pub tables: [u32; LEVELS],
     /// Now: bytes of tables by level.
