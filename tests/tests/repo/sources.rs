@@ -17,9 +17,11 @@ impl Source {
         Self { path: path.to_owned(), text: text.to_owned() }
     }
 
-    /// Whether a person wrote it: generated code and the lock file keep their own shape.
+    /// Whether a person wrote it: what programs write keeps its own shape.
     pub(crate) fn is_written(&self) -> bool {
-        !self.path.split('/').any(|part| part.starts_with("generated")) && self.path != "Cargo.lock"
+        let generated = self.path.split('/').any(|part| part.starts_with("generated"));
+        let kept = ["Cargo.lock", ".proptest-regressions"];
+        !generated && !kept.iter().any(|end| self.path.ends_with(end))
     }
 
     /// Whether it is Rust that a person wrote.
