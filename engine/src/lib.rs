@@ -4,9 +4,11 @@
 //! how the modules meet and what they keep true, `FORMAT.md` draws the bytes on disk.
 
 pub mod env;
+pub mod integrity;
 pub mod limits;
 pub mod memtable;
 mod read_path;
 pub mod record;
+pub mod sstable;
 pub mod store;
 mod write_path;

@@ -8,3 +8,32 @@ pub const READS_IN_FLIGHT_MAX: usize = 4096;
 
 /// Least memory for memtables, in bytes: below it every few large values would make a table.
 pub const MEMTABLE_BYTES_MIN: usize = 64 << 10;
+
+/// Bytes that a block of a table is filled up to: a point read is then two pages of the disk at
+/// most. A record that alone is larger has a block of its own.
+pub const BLOCK_BYTES_TARGET: usize = 4096;
+
+/// Bytes of a block: the largest record and what surrounds it. A table that tells of a larger one
+/// is damaged.
+pub const BLOCK_BYTES_MAX: usize = KEY_BYTES_MAX + VALUE_BYTES_MAX + 256;
+
+/// Bytes of records in one table: offsets of blocks are 32 bits. Writing past it fails with
+/// [`TableError::Full`](crate::sstable::TableError::Full); memtables and fragments are far smaller.
+pub const TABLE_DATA_BYTES_MAX: u64 = u32::MAX as u64;
+
+/// Bytes of one request of background I/O: a larger one would hold up the foreground's reads
+/// behind it in the disk's queue.
+pub const BACKGROUND_IO_BYTES_MAX: usize = 128 << 10;
+
+/// Keys of one partition of a filter: building it holds the core for about 0.1 ms.
+pub const FILTER_KEYS_TARGET: usize = 4096;
+
+/// Keys of one partition of a filter when keys of one token cannot be parted. Past it the
+/// partition says maybe to everything.
+pub const FILTER_KEYS_MAX: usize = 4 * FILTER_KEYS_TARGET;
+
+const _: () = {
+    assert!(BLOCK_BYTES_TARGET <= u16::MAX as usize, "starts of entries are 16 bits");
+    assert!(KEY_BYTES_MAX <= u16::MAX as usize, "lengths of keys are 16 bits");
+    assert!(BLOCK_BYTES_MAX < u32::MAX as usize, "lengths of blocks are 32 bits");
+};

@@ -1,0 +1,36 @@
+//! SSTables: immutable files of records sorted by `(token, namespace, key)`.
+//!
+//! ```text
+//! file: | block, block, .. | index | actors | filter | zeros | footer |
+//! ```
+//! - A table is written once, by [`TableWriter`], and never changed.
+//! - Every byte read is checked before it is used: a changed one is an error that names the file
+//!   and the place, or is padding.
+//! - Nothing is seen outside the visible range that a [`Table`] is opened with.
+
+mod actors;
+mod block;
+mod block_builder;
+mod error;
+mod file_id;
+mod filter;
+mod footer;
+mod index;
+mod properties;
+mod scan;
+mod search;
+mod sink;
+mod table;
+mod token_range;
+mod writer;
+
+pub use self::block::Block;
+pub use self::error::TableError;
+pub use self::file_id::FileId;
+pub use self::footer::TABLE_FORMAT;
+pub use self::index::BlockAt;
+pub use self::properties::Properties;
+pub use self::scan::TableScan;
+pub use self::table::Table;
+pub use self::token_range::TokenRange;
+pub use self::writer::{TableInfo, TableWriter};

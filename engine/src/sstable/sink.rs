@@ -1,0 +1,86 @@
+//! Sequential I/O of the background: [`Sink`] writes a file from its first byte to its last in
+//! large aligned requests, [`read_span`] reads part of one.
+
+use std::io;
+
+use crate::env::buf::AlignedBuf;
+use crate::env::{ALIGN, File};
+use crate::limits::BACKGROUND_IO_BYTES_MAX;
+
+/// Writes a file from its first byte to its last.
+pub(super) struct Sink<F> {
+    file: F,
+    buf: AlignedBuf,
+    filled: usize,
+    written: u64,
+}
+
+impl<F: File> Sink<F> {
+    /// Writes `file` from its first byte on.
+    pub(super) fn new(file: F) -> Self {
+        Self { file, buf: AlignedBuf::zeroed(BACKGROUND_IO_BYTES_MAX), filled: 0, written: 0 }
+    }
+
+    /// Bytes put so far: where the next one goes.
+    pub(super) fn position(&self) -> u64 {
+        self.written + self.filled as u64
+    }
+
+    /// Adds `bytes` to the file.
+    pub(super) async fn put(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let room = (self.buf.capacity() - self.filled).min(bytes.len());
+            let (now, rest) = bytes.split_at(room);
+            self.buf[self.filled..self.filled + room].copy_from_slice(now);
+            self.filled += room;
+            bytes = rest;
+            if self.filled == self.buf.capacity() {
+                self.write_out().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds zeros up to byte `position`, less than a page away.
+    pub(super) async fn pad_to(&mut self, position: u64) -> io::Result<()> {
+        let zeros = usize::try_from(position - self.position()).expect("less than a page");
+        self.put(&[0; ALIGN][..zeros]).await
+    }
+
+    /// Writes what is left and makes the file durable. The position is a multiple of [`ALIGN`].
+    pub(super) async fn finish(mut self) -> io::Result<()> {
+        if self.filled > 0 {
+            self.buf.set_len(self.filled);
+            self.write_out().await?;
+        }
+        self.file.sync().await
+    }
+
+    async fn write_out(&mut self) -> io::Result<()> {
+        let buf = std::mem::take(&mut self.buf);
+        self.buf = self.file.write_at(self.written, buf).await?;
+        self.written += self.filled as u64;
+        self.filled = 0;
+        Ok(())
+    }
+}
+
+/// Reads the `len` bytes from `offset` on, which the caller has checked against the file's length.
+/// Fewer come back only if the file has become shorter.
+pub(super) async fn read_span<F: File>(file: &F, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+    let mut out = Vec::with_capacity(len);
+    let end = offset + len as u64;
+    let mut at = offset - offset % ALIGN as u64;
+    while at < end {
+        let want = (end - at).next_multiple_of(ALIGN as u64).min(BACKGROUND_IO_BYTES_MAX as u64);
+        let buf = file.read_at(at, want as usize).await?;
+        let skip = offset.saturating_sub(at).min(buf.len() as u64) as usize;
+        let take = (buf.len() - skip).min(len - out.len());
+        out.extend_from_slice(&buf[skip..skip + take]);
+        if buf.len() < want as usize {
+            break;
+        }
+        at += want;
+    }
+    Ok(out)
+}

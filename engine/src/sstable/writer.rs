@@ -1,0 +1,217 @@
+//! [`TableWriter`]: sorted records into a new table.
+//!
+//! - The file appears under its name only when it is whole and durable: it is written under a
+//!   temporary one, synced, renamed, and then its directory is synced.
+//! - The same records and id make the same bytes.
+
+use schemas::ids::{NamespaceId, Token};
+
+use super::actors::ActorsBuilder;
+use super::block_builder::BlockBuilder;
+use super::error::TableError;
+use super::file_id::FileId;
+use super::filter::FilterBuilder;
+use super::footer::{FOOTER_BYTES, Footer, Section};
+use super::index::IndexBuilder;
+use super::properties::Properties;
+use super::sink::Sink;
+use crate::env::{ALIGN, Env, Open};
+use crate::integrity::checksum;
+use crate::limits;
+use crate::record::{Key, Kind, Record};
+
+/// What a finished table is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TableInfo {
+    /// Its id.
+    pub id: FileId,
+    /// Its length in bytes.
+    pub file_bytes: u64,
+    /// What it says of its records.
+    pub properties: Properties,
+    /// Keys that its filter cannot tell from others.
+    pub unfiltered_keys: u64,
+}
+
+/// Writes a new table.
+///
+/// One that is dropped before it is finished leaves its temporary file behind;
+/// [`TableWriter::abandon`] removes it.
+pub struct TableWriter<E: Env> {
+    env: E,
+    dir: String,
+    path: String,
+    id: FileId,
+    sink: Sink<E::File>,
+    actors: ActorsBuilder,
+    block: BlockBuilder,
+    block_bytes: Vec<u8>,
+    index: IndexBuilder,
+    filter: FilterBuilder,
+    properties: Option<Properties>,
+    last: LastKey,
+}
+
+/// The key that was added last.
+#[derive(Default)]
+struct LastKey {
+    token: Token,
+    namespace: u32,
+    bytes: Vec<u8>,
+}
+
+impl LastKey {
+    fn key(&self) -> Key<'_> {
+        let namespace = NamespaceId(self.namespace);
+        Key { token: self.token, namespace, bytes: &self.bytes }
+    }
+
+    fn set(&mut self, key: &Key<'_>) {
+        (self.token, self.namespace) = (key.token, key.namespace.0);
+        self.bytes.clear();
+        self.bytes.extend_from_slice(key.bytes);
+    }
+}
+
+/// The name under which the table at `path` is written.
+fn temporary(path: &str) -> String {
+    format!("{path}.tmp")
+}
+
+impl<E: Env> TableWriter<E> {
+    /// Begins table `id` in directory `dir`.
+    ///
+    /// # Errors
+    /// [`TableError::Io`], also if a temporary file of that id is there.
+    pub async fn create(env: &E, dir: &str, id: FileId) -> Result<Self, TableError> {
+        let path = format!("{dir}/{}", id.file_name());
+        let file = env.open(&temporary(&path), Open::Create).await;
+        let file = file.map_err(TableError::io("cannot make", &path))?;
+        Ok(Self {
+            env: env.clone(),
+            dir: dir.to_owned(),
+            path,
+            id,
+            sink: Sink::new(file),
+            actors: ActorsBuilder::default(),
+            block: BlockBuilder::default(),
+            block_bytes: Vec::new(),
+            index: IndexBuilder::default(),
+            filter: FilterBuilder::default(),
+            properties: None,
+            last: LastKey::default(),
+        })
+    }
+
+    /// Bytes of whole blocks so far.
+    #[must_use]
+    pub fn data_bytes(&self) -> u64 {
+        self.sink.position()
+    }
+
+    /// Records so far.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.properties.map_or(0, |it| it.records)
+    }
+
+    /// Adds `record`, whose key sorts after all that are there.
+    ///
+    /// # Errors
+    /// The disk refuses, or the table is full. The table can only be abandoned then.
+    ///
+    /// # Panics
+    /// If the record is out of order or over its limits.
+    pub async fn add(&mut self, record: &Record<'_>) -> Result<(), TableError> {
+        let key = &record.key;
+        assert!(self.properties.is_none() || self.last.key() < *key, "records come in order");
+        assert!((1..=limits::KEY_BYTES_MAX).contains(&key.bytes.len()), "a key within its limit");
+        assert!(record.value.len() <= limits::VALUE_BYTES_MAX, "a value within its limit");
+        assert!(record.kind == Kind::Value || record.value.is_empty(), "tombstones have no value");
+        if !self.block.is_empty() && self.block.len_max_with(record) > limits::BLOCK_BYTES_TARGET {
+            self.end_block().await?;
+        }
+        if self.block.is_empty() {
+            let offset = self.sink.position();
+            let block_end = offset + self.block.len_max_with(record).max(ALIGN) as u64;
+            let room = block_end <= limits::TABLE_DATA_BYTES_MAX;
+            let offset = u32::try_from(offset).ok().filter(|_| room);
+            let tie = self.properties.is_some() && self.last.token == key.token;
+            self.index.push(key, offset.ok_or_else(|| self.full("more records"))?, tie);
+        }
+        let actor = self.actors.index_of(record.version.dot.actor);
+        self.block.push(record, actor.ok_or_else(|| self.full("another actor"))?);
+        let properties = Properties::of(record);
+        self.properties = Some(self.properties.map_or(properties, |it| it.and(properties)));
+        self.last.set(key);
+        if self.filter.push(key) {
+            self.env.pause().await;
+        }
+        Ok(())
+    }
+
+    /// Ends the table and makes it durable under its name.
+    ///
+    /// # Errors
+    /// The disk refuses. Whether the table is there is not known then.
+    ///
+    /// # Panics
+    /// If it has no records: there is no empty table.
+    pub async fn finish(mut self) -> Result<TableInfo, TableError> {
+        let properties = self.properties.expect("a table has records");
+        self.end_block().await?;
+        let (filter, unfiltered_keys) = std::mem::take(&mut self.filter).finish();
+        let index = self.index.encode();
+        let (data_len, id) = (self.sink.position(), self.id);
+        let actors = std::mem::take(&mut self.actors);
+        let mut sections = [&index[..], actors.bytes(), &filter].into_iter();
+        let mut put_next = async || {
+            let bytes = sections.next().expect("three of them");
+            let crc = checksum(id.0, self.sink.position(), bytes).into();
+            let len = u32::try_from(bytes.len()).map_err(|_| self.full("its index"))?.into();
+            self.sink.put(bytes).await.map_err(TableError::io("cannot write", &self.path))?;
+            Ok::<_, TableError>(Section { len, crc })
+        };
+        let footer = Footer {
+            properties,
+            file: id,
+            data_len: u32::try_from(data_len).expect("checked with each block"),
+            index: put_next().await?,
+            actors: put_next().await?,
+            filter: put_next().await?,
+        };
+        let footer_bytes = FOOTER_BYTES as u64;
+        let end = (self.sink.position() + footer_bytes).next_multiple_of(ALIGN as u64);
+        let write = async {
+            self.sink.pad_to(end - footer_bytes).await?;
+            self.sink.put(&footer.encode(end - footer_bytes)).await?;
+            self.sink.finish().await?;
+            self.env.rename(&temporary(&self.path), &self.path).await?;
+            self.env.sync_dir(&self.dir).await
+        };
+        write.await.map_err(TableError::io("cannot finish", &self.path))?;
+        Ok(TableInfo { id, file_bytes: end, properties, unfiltered_keys })
+    }
+
+    /// Gives the table up and removes its temporary file.
+    ///
+    /// # Errors
+    /// The disk refuses; the file is removed at the next start.
+    pub async fn abandon(self) -> Result<(), TableError> {
+        let Self { env, path, sink, .. } = self;
+        drop(sink);
+        env.remove(&temporary(&path)).await.map_err(TableError::io("cannot remove", &path))
+    }
+
+    async fn end_block(&mut self) -> Result<(), TableError> {
+        self.block.finish(self.id, self.sink.position(), &mut self.block_bytes);
+        let put = self.sink.put(&self.block_bytes).await;
+        put.map_err(TableError::io("cannot write", &self.path))?;
+        self.env.pause().await;
+        Ok(())
+    }
+
+    fn full(&self, what: &'static str) -> TableError {
+        TableError::Full { file: self.path.clone(), what }
+    }
+}
