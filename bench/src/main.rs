@@ -1,2 +1,3 @@
-//! x
+//! kvbench, kvcore's load generator.
+
 fn main() {}

@@ -1,0 +1,11 @@
+//! kvbench, kvcore's load generator.
+//!
+//! What is measured is the server, so the generator does little: one thread, one `io_uring` and
+//! one sans-IO [`generator`] for all its connections, no allocation and no clock read an
+//! operation. `DESIGN.md` says why, and what the figures mean.
+
+pub mod distribution;
+pub mod generator;
+pub mod latency;
+pub mod limits;
+pub mod workload;
