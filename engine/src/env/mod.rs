@@ -12,6 +12,7 @@
 
 pub mod buf;
 pub mod ring;
+pub mod sim;
 
 use std::future::Future;
 use std::io;

@@ -1,0 +1,135 @@
+//! What goes wrong on purpose: failing operations, and the moment the power goes.
+
+use std::io;
+
+/// A kind of operation, as faults count them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Io {
+    /// Reading of a file.
+    Read,
+    /// Writing of a file.
+    Write,
+    /// `fdatasync` of a file, or syncing a directory.
+    Sync,
+    /// Reserving space, or changing a file's size.
+    Size,
+    /// Opening, making, renaming, linking, removing, listing.
+    Name,
+}
+
+/// How an operation fails.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fail {
+    /// An input/output error. A write may have happened in part; what a sync was to cover is
+    /// durable in part, and a later sync does not help it.
+    Eio,
+    /// No space left; nothing happened.
+    Enospc,
+    /// Part of the bytes of a foreground read or write, as its result says. Background operations
+    /// go on until they are whole, as they do in [`crate::env::direct`].
+    Short,
+}
+
+impl Fail {
+    pub(super) fn error(self) -> io::Error {
+        match self {
+            Self::Enospc => no_space(),
+            Self::Eio | Self::Short => io::Error::from_raw_os_error(libc::EIO),
+        }
+    }
+}
+
+pub(super) fn no_space() -> io::Error {
+    io::Error::from_raw_os_error(libc::ENOSPC)
+}
+
+/// An operation made to fail.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    /// Which kind; `None` for any.
+    pub on: Option<Io>,
+    /// Only files and directories with this in their path.
+    pub path: String,
+    /// Which of those operations, from 1.
+    pub nth: u64,
+    /// Whether those after it fail as well.
+    pub sticky: bool,
+    /// How it fails.
+    pub how: Fail,
+}
+
+/// On which side of an operation the power goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum When {
+    /// The operation does not take effect.
+    Before,
+    /// It takes effect, and nobody learns of it.
+    After,
+}
+
+/// Faults with their counts, and the power.
+#[derive(Default, Debug)]
+pub(super) struct Faults {
+    rules: Vec<(Fault, u64)>,
+    cut: Option<Cut>,
+    /// Operations so far.
+    pub(super) ios: u64,
+    /// Syncs of files and directories so far.
+    pub(super) syncs: u64,
+    /// Nothing completes any more.
+    pub(super) dead: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Cut {
+    only_syncs: bool,
+    at: u64,
+    when: When,
+}
+
+impl Faults {
+    pub(super) fn add(&mut self, fault: Fault) {
+        self.rules.push((fault, 0));
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.rules.clear();
+    }
+
+    /// The power goes at the `nth` operation (or sync) from the disk's first.
+    pub(super) fn cut_at(&mut self, only_syncs: bool, nth: u64, when: When) {
+        self.cut = Some(Cut { only_syncs, at: nth, when });
+    }
+
+    /// Counts an operation; whether the power goes with it.
+    pub(super) fn count(&mut self, io: Io) -> Option<When> {
+        self.ios += 1;
+        self.syncs += u64::from(io == Io::Sync);
+        let cut = self.cut?;
+        let reached = match cut.only_syncs {
+            true => io == Io::Sync && self.syncs == cut.at,
+            false => self.ios == cut.at,
+        };
+        reached.then_some(cut.when)
+    }
+
+    /// Whether any rule needs to know paths.
+    pub(super) fn active(&self) -> bool {
+        !self.rules.is_empty()
+    }
+
+    /// How the operation on `path` fails, if it does.
+    pub(super) fn hit(&mut self, io: Io, path: &str) -> Option<Fail> {
+        let mut hit = None;
+        for (fault, count) in &mut self.rules {
+            if fault.on.is_some_and(|on| on != io) || !path.contains(&fault.path) {
+                continue;
+            }
+            *count += 1;
+            if *count == fault.nth || (fault.sticky && *count > fault.nth) {
+                hit = hit.or(Some(fault.how));
+            }
+        }
+        hit
+    }
+}
