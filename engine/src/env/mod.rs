@@ -11,6 +11,7 @@
 //! multiples of [`ALIGN`]; buffers are [`buf::AlignedBuf`]s.
 
 pub mod buf;
+pub mod direct;
 pub mod ring;
 pub mod sim;
 
