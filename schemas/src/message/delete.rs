@@ -26,6 +26,16 @@ pub struct Delete<'a> {
 }
 
 impl<'a> Delete<'a> {
+    /// Checks key and context against their limits.
+    ///
+    /// # Errors
+    /// `KeyEmpty`, `KeyTooLong`, `MalformedBody` (the context).
+    #[inline]
+    pub fn check(&self) -> Result<(), Status> {
+        head::check_key(self.key)?;
+        head::check_context_len(self.context.len())
+    }
+
     /// Reads a delete from the body of its frame.
     ///
     /// # Errors
