@@ -1,1 +1,3 @@
-//! placeholder
+//! The kvcore server: per-core runtime, sessions, core-to-core mesh, configuration, boot.
+
+pub mod mesh;
