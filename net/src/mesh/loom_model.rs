@@ -2,9 +2,11 @@
 //! reordering that the memory model allows. Without the fence in `publish` or in `try_park`, with
 //! a relaxed store of an index, or with the flag set after the look at the queues, these fail.
 
-#[expect(unreachable_pub, dead_code, reason = "a second compilation, of which tests use a part")]
+#[expect(unreachable_pub, dead_code, reason = "a model uses a part of what cores use")]
+#[expect(clippy::duplicate_mod, reason = "the same code over a model checker's atomics")]
 #[path = "port.rs"]
 mod port;
+#[expect(clippy::duplicate_mod, reason = "the same code over a model checker's atomics")]
 #[path = "spsc.rs"]
 mod spsc;
 

@@ -1,9 +1,11 @@
 //! The mesh under shuttle: random interleavings of three cores that all send to each other through
 //! tiny queues, park whenever they can, and must end.
 
-#[expect(unreachable_pub, dead_code, reason = "a second compilation, of which tests use a part")]
+#[expect(unreachable_pub, dead_code, reason = "a model uses a part of what cores use")]
+#[expect(clippy::duplicate_mod, reason = "the same code over a model checker's atomics")]
 #[path = "port.rs"]
 mod port;
+#[expect(clippy::duplicate_mod, reason = "the same code over a model checker's atomics")]
 #[path = "spsc.rs"]
 mod spsc;
 

@@ -10,6 +10,7 @@ const UNSAFE_FILES: &[&str] = &[
     "engine/src/env/ring/disk.rs",
     "engine/src/env/ring/park.rs",
     "engine/src/env/ring/ring.rs",
+    "net/src/mesh/spsc.rs",
 ];
 
 /// All files that may name glommio.
