@@ -9,7 +9,9 @@ const UNSAFE_FILES: &[&str] = &[
     "engine/src/env/buf.rs",
     "engine/src/env/ring/disk.rs",
     "engine/src/env/ring/park.rs",
+    "engine/src/env/ring/recv_buffers.rs",
     "engine/src/env/ring/ring.rs",
+    "engine/src/env/ring/socket.rs",
     "net/src/mesh/spsc.rs",
 ];
 

@@ -26,8 +26,12 @@
 
 mod disk;
 mod park;
+mod recv_buffers;
 #[expect(clippy::module_inception, reason = "the type's file has the type's name")]
 mod ring;
+mod socket;
 
 pub use self::park::{Parker, Waker};
+pub use self::recv_buffers::RecvBuffer;
 pub use self::ring::{Ring, RingConfig};
+pub use self::socket::{Event, ListenerId, Receive, SocketId};

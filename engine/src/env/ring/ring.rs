@@ -12,6 +12,8 @@ use io_uring::{IoUring, opcode, squeue};
 
 use super::disk::DiskOps;
 use super::park::{self, Waker};
+use super::recv_buffers::RecvBuffers;
+use super::socket::Sockets;
 use crate::env::Done;
 use crate::env::buf::AlignedBuf;
 
@@ -23,11 +25,16 @@ pub struct RingConfig {
     pub submissions: u32,
     /// Entries of the completion queue. The kernel keeps what does not fit aside, at a cost.
     pub completions: u32,
+    /// Receive buffers, a power of two; 0 for a ring without sockets.
+    pub recv_buffers: u16,
+    /// Bytes of each.
+    pub recv_buffer_bytes: u32,
 }
 
 impl Default for RingConfig {
+    /// A ring for disk operations alone.
     fn default() -> Self {
-        Self { submissions: 1024, completions: 8192 }
+        Self { submissions: 1024, completions: 8192, recv_buffers: 0, recv_buffer_bytes: 0 }
     }
 }
 
@@ -53,12 +60,23 @@ impl Ring {
         let (waker, eventfd) = park::eventfd()?;
         uring.submitter().register_eventfd(eventfd.as_raw_fd())?;
         uring.completion().disable_eventfd();
-        let core = Core { uring, disk: DiskOps::default(), waker, refused: None };
+        let buffers = (config.recv_buffers > 0)
+            .then(|| RecvBuffers::register(&uring, config.recv_buffers, config.recv_buffer_bytes))
+            .transpose()?;
+        let core = Core {
+            uring,
+            disk: DiskOps::default(),
+            sockets: Sockets::new(buffers),
+            timer: Timer::default(),
+            waker,
+            refused: None,
+        };
         Ok(Self(Rc::new(RefCell::new(core))))
     }
 
     /// Submits what was queued, lets the kernel deliver what has ended, and hands it out to
-    /// [`Ring::poll`]. Never waits. Costs no system call when there is nothing to do.
+    /// [`Ring::poll`] and [`Ring::next_event`]. Never waits, and costs no system call when there
+    /// is nothing to do.
     ///
     /// # Errors
     /// The ring is of no more use; the process should end.
@@ -78,7 +96,10 @@ impl Ring {
     #[must_use]
     pub fn has_work(&self) -> bool {
         let mut core = self.0.borrow_mut();
-        !core.uring.submission().is_empty() || core.has_completions() || core.disk.has_done()
+        !core.uring.submission().is_empty()
+            || core.has_completions()
+            || core.disk.has_done()
+            || core.sockets.has_events()
     }
 
     /// Disk operations in flight.
@@ -118,6 +139,12 @@ impl Ring {
         self.0.borrow_mut().disk.take_done(done);
     }
 
+    /// Sees to it that a parked core wakes within `micros` microseconds, to look at its clock. A
+    /// timer that is set already stays as it is, even if it ends later.
+    pub fn set_timer(&self, micros: u64) {
+        self.0.borrow_mut().set_timer(micros);
+    }
+
     /// A handle that wakes this ring's [`Parker`](super::Parker) from any thread.
     #[must_use]
     pub fn waker(&self) -> Waker {
@@ -134,6 +161,10 @@ pub(super) enum Kind {
     Write = 2,
     Sync = 3,
     Cancel = 4,
+    Timer = 5,
+    Accept = 6,
+    Recv = 7,
+    Send = 8,
 }
 
 impl Kind {
@@ -143,6 +174,10 @@ impl Kind {
             2 => Self::Write,
             3 => Self::Sync,
             4 => Self::Cancel,
+            5 => Self::Timer,
+            6 => Self::Accept,
+            7 => Self::Recv,
+            8 => Self::Send,
             _ => unreachable!("a completion of a kind that was never submitted: {byte}"),
         }
     }
@@ -153,10 +188,19 @@ impl Kind {
     }
 }
 
+/// The one timer of a ring. What the kernel is pointed to does not move with the ring.
+#[derive(Default)]
+struct Timer {
+    armed: bool,
+    after: Box<Timespec>,
+}
+
 /// What the clones of a [`Ring`] share.
 pub(super) struct Core {
     pub(super) uring: IoUring,
     pub(super) disk: DiskOps,
+    pub(super) sockets: Sockets,
+    timer: Timer,
     pub(super) waker: Waker,
     /// The kernel refused a submission with the queue full; the next `enter` says so.
     refused: Option<io::Error>,
@@ -201,8 +245,25 @@ impl Core {
                 Kind::Read | Kind::Write => self.disk.transferred(index, result),
                 Kind::Sync => self.disk.synced(index, result),
                 Kind::Cancel => {}
+                Kind::Timer => self.timer.armed = false,
+                Kind::Accept => self.sockets.accepted(index, result, entry.flags()),
+                Kind::Recv => self.sockets.received(index, result, entry.flags()),
+                Kind::Send => self.sockets.sent(index, result),
             }
         }
+        self.start_again();
+    }
+
+    fn set_timer(&mut self, micros: u64) {
+        if self.timer.armed {
+            return;
+        }
+        self.timer.armed = true;
+        let nanos = (micros % 1_000_000) * 1000;
+        *self.timer.after = Timespec::new().sec(micros / 1_000_000).nsec(nanos as u32);
+        let entry = opcode::Timeout::new(&raw const *self.timer.after).build();
+        // SAFETY: the time is boxed and left alone while the timer is armed.
+        unsafe { self.push(&[entry.user_data(Kind::Timer.user_data(0))]) }
     }
 
     /// Queues `entries`, which are submitted together: a link never breaks between two of them.
@@ -229,13 +290,18 @@ impl Core {
     }
 
     fn is_idle(&self) -> bool {
-        self.disk.in_flight() == 0
+        self.in_flight() == 0
+    }
+
+    fn in_flight(&self) -> usize {
+        self.disk.in_flight() + self.sockets.in_flight() + usize::from(self.timer.armed)
     }
 
     /// Cancels all that is in flight and waits for it to end; false if some did not in time.
     fn shut_down(&mut self) -> bool {
         const ROUNDS: u32 = 100;
         let round = Timespec::new().nsec(50_000_000);
+        self.sockets.close_all();
         let cancel = opcode::AsyncCancel2::new(CancelBuilder::any()).build();
         // SAFETY: a cancellation names no memory.
         unsafe { self.push(&[cancel.user_data(Kind::Cancel.user_data(0))]) };
@@ -261,10 +327,12 @@ impl Drop for Core {
     fn drop(&mut self) {
         if !self.is_idle() && !self.shut_down() {
             tracing::error!(
-                operations = self.disk.in_flight(),
+                operations = self.in_flight(),
                 "operations did not end with their ring; their memory is not used again"
             );
             mem::forget(mem::take(&mut self.disk));
+            mem::forget(mem::replace(&mut self.sockets, Sockets::new(None)));
+            mem::forget(mem::take(&mut self.timer));
         }
     }
 }

@@ -12,7 +12,7 @@ use super::*;
 use crate::env::ALIGN;
 
 fn ring() -> Ring {
-    Ring::new(RingConfig { submissions: 4, completions: 64 }).unwrap()
+    Ring::new(RingConfig { submissions: 4, completions: 64, ..RingConfig::default() }).unwrap()
 }
 
 fn direct_file(dir: &tempfile::TempDir) -> Rc<File> {
