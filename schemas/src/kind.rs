@@ -21,6 +21,8 @@ pub enum Kind {
     Delete = 0x12,
     /// Reads several keys: table `MultiGet`.
     MultiGet = 0x13,
+    /// Reads records in order, a page at a time: table `Scan`.
+    Scan = 0x14,
     /// Push: the header's epoch is newer; ask for the route. Empty.
     RingChanged = 0x40,
     /// Push: the server is going; send new requests elsewhere. The header's `deadline_us` says
@@ -40,13 +42,15 @@ pub enum Kind {
     DeleteReply = 0x92,
     /// Answers `MultiGet`: table `MultiGetReply`.
     MultiGetReply = 0x93,
+    /// Answers `Scan`: table `ScanReply`.
+    ScanReply = 0x94,
     /// Refuses any request; the code is in the header. Empty, or table `Error`.
     Error = 0xff,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Handshake,
         Self::Ping,
         Self::Route,
@@ -54,6 +58,7 @@ impl Kind {
         Self::Put,
         Self::Delete,
         Self::MultiGet,
+        Self::Scan,
         Self::RingChanged,
         Self::Draining,
         Self::HandshakeReply,
@@ -63,6 +68,7 @@ impl Kind {
         Self::PutReply,
         Self::DeleteReply,
         Self::MultiGetReply,
+        Self::ScanReply,
         Self::Error,
     ];
 
@@ -78,6 +84,7 @@ impl Kind {
             0x11 => Self::Put,
             0x12 => Self::Delete,
             0x13 => Self::MultiGet,
+            0x14 => Self::Scan,
             0x40 => Self::RingChanged,
             0x41 => Self::Draining,
             0x81 => Self::HandshakeReply,
@@ -87,6 +94,7 @@ impl Kind {
             0x91 => Self::PutReply,
             0x92 => Self::DeleteReply,
             0x93 => Self::MultiGetReply,
+            0x94 => Self::ScanReply,
             0xff => Self::Error,
             _ => return None,
         })

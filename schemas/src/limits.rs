@@ -30,6 +30,12 @@ pub const MULTI_GET_KEYS_MAX: usize = 256;
 /// with `ReplyFull` and asked for again.
 pub const MULTI_GET_VALUES_BYTES_MAX: usize = 3 << 19;
 
+/// Records of one page of a scan. A request for more gets this many.
+pub const SCAN_RECORDS_MAX: usize = 4096;
+
+/// Bytes of the keys and values of one page of a scan; a page of one record may have more.
+pub const SCAN_PAGE_BYTES_MAX: usize = 1 << 20;
+
 /// Requests of one connection without a reply yet. Past it a server stops reading the connection.
 pub const IN_FLIGHT_MAX: usize = 4096;
 
@@ -72,6 +78,10 @@ const _: () = {
     let largest_reply = MULTI_GET_VALUES_BYTES_MAX + MULTI_GET_KEYS_MAX * 64 + OVERHEAD_BYTES;
     assert!(largest_reply <= FRAME_BYTES_MAX, "a reply full of values fits in a frame");
     assert!(MULTI_GET_VALUES_BYTES_MAX >= VALUE_BYTES_MAX, "the first key is always answered");
+    let record = KEY_BYTES_MAX + VALUE_BYTES_MAX;
+    let largest_page = if record > SCAN_PAGE_BYTES_MAX { record } else { SCAN_PAGE_BYTES_MAX };
+    let scan_entries = SCAN_RECORDS_MAX * 56 + KEY_BYTES_MAX;
+    assert!(largest_page + scan_entries + OVERHEAD_BYTES <= FRAME_BYTES_MAX, "a page fits");
     let route_slots = (1 << 16) * ROUTE_COPIES_MAX * 4;
     let route_nodes = ROUTE_NODES_MAX * (8 + 2 + 4 + 8 + ADDRESS_BYTES_MAX);
     assert!(route_slots + route_nodes + OVERHEAD_BYTES <= FRAME_BYTES_MAX, "a route fits");

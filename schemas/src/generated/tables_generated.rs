@@ -764,6 +764,404 @@ impl<'a> ReplicaReason {
     }
 }
 
+// struct ScanEntry, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct ScanEntry(pub [u8; 56]);
+impl Default for ScanEntry {
+    fn default() -> Self {
+        Self([0; 56])
+    }
+}
+impl ::core::fmt::Debug for ScanEntry {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+        f.debug_struct("ScanEntry")
+            .field("token", &self.token())
+            .field("hlc", &self.hlc())
+            .field("counter", &self.counter())
+            .field("node", &self.node())
+            .field("expires_at_ms", &self.expires_at_ms())
+            .field("boot", &self.boot())
+            .field("value_len", &self.value_len())
+            .field("key_len", &self.key_len())
+            .field("reserved", &self.reserved())
+            .field("reserved2", &self.reserved2())
+            .finish()
+    }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for ScanEntry {}
+impl<'a> ::flatbuffers::Follow<'a> for ScanEntry {
+    type Inner = &'a ScanEntry;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { <&'a ScanEntry>::follow(buf, loc) }
+    }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a ScanEntry {
+    type Inner = &'a ScanEntry;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { ::flatbuffers::follow_cast_ref::<ScanEntry>(buf, loc) }
+    }
+}
+impl<'b> ::flatbuffers::Push for ScanEntry {
+    type Output = ScanEntry;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe {
+            ::core::slice::from_raw_parts(
+                self as *const ScanEntry as *const u8,
+                <Self as ::flatbuffers::Push>::size(),
+            )
+        };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for ScanEntry {
+    #[inline]
+    fn run_verifier(
+        v: &mut ::flatbuffers::Verifier,
+        pos: usize,
+    ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+        v.in_buffer::<Self>(pos)
+    }
+}
+
+impl<'a> ScanEntry {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(
+        token: u64,
+        hlc: u64,
+        counter: u64,
+        node: u64,
+        expires_at_ms: u64,
+        boot: u32,
+        value_len: u32,
+        key_len: u16,
+        reserved: u16,
+        reserved2: u32,
+    ) -> Self {
+        let mut s = Self([0; 56]);
+        s.set_token(token);
+        s.set_hlc(hlc);
+        s.set_counter(counter);
+        s.set_node(node);
+        s.set_expires_at_ms(expires_at_ms);
+        s.set_boot(boot);
+        s.set_value_len(value_len);
+        s.set_key_len(key_len);
+        s.set_reserved(reserved);
+        s.set_reserved2(reserved2);
+        s
+    }
+
+    pub fn token(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[0..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_token(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[0..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn hlc(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[8..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_hlc(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[8..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn counter(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[16..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_counter(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[16..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn node(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[24..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_node(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[24..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn expires_at_ms(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[32..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_expires_at_ms(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[32..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn boot(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[40..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_boot(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[40..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn value_len(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[44..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_value_len(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[44..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn key_len(&self) -> u16 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u16 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[48..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_key_len(&mut self, x: u16) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[48..].as_mut_ptr(),
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn reserved(&self) -> u16 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u16 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[50..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_reserved(&mut self, x: u16) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[50..].as_mut_ptr(),
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn reserved2(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[52..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_reserved2(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[52..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+}
+
 pub enum HandshakeOffset {}
 #[derive(Copy, Clone, PartialEq)]
 
@@ -2318,6 +2716,467 @@ impl ::core::fmt::Debug for Error<'_> {
         ds.field("got", &self.got());
         ds.field("needed", &self.needed());
         ds.field("replicas", &self.replicas());
+        ds.finish()
+    }
+}
+pub enum ScanOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct Scan<'a> {
+    pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for Scan<'a> {
+    type Inner = Scan<'a>;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+    }
+}
+
+impl<'a> Scan<'a> {
+    pub const VT_NAMESPACE: ::flatbuffers::VOffsetT = 4;
+    pub const VT_CONSISTENCY: ::flatbuffers::VOffsetT = 6;
+    pub const VT_FLAGS: ::flatbuffers::VOffsetT = 8;
+    pub const VT_FROM_TOKEN: ::flatbuffers::VOffsetT = 10;
+    pub const VT_AFTER_KEY: ::flatbuffers::VOffsetT = 12;
+    pub const VT_TO_TOKEN: ::flatbuffers::VOffsetT = 14;
+    pub const VT_RECORDS_MAX: ::flatbuffers::VOffsetT = 16;
+
+    #[inline]
+    pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+        Scan { _tab: table }
+    }
+    #[allow(unused_mut)]
+    pub fn create<
+        'bldr: 'args,
+        'args: 'mut_bldr,
+        'mut_bldr,
+        A: ::flatbuffers::Allocator + 'bldr,
+    >(
+        _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+        args: &'args ScanArgs<'args>,
+    ) -> ::flatbuffers::WIPOffset<Scan<'bldr>> {
+        let mut builder = ScanBuilder::new(_fbb);
+        builder.add_to_token(args.to_token);
+        builder.add_from_token(args.from_token);
+        builder.add_records_max(args.records_max);
+        if let Some(x) = args.after_key {
+            builder.add_after_key(x);
+        }
+        builder.add_namespace(args.namespace);
+        builder.add_flags(args.flags);
+        builder.add_consistency(args.consistency);
+        builder.finish()
+    }
+
+    #[inline]
+    pub fn namespace(&self) -> u32 {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe { self._tab.get::<u32>(Scan::VT_NAMESPACE, Some(0)).unwrap() }
+    }
+    #[inline]
+    pub fn consistency(&self) -> u8 {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe { self._tab.get::<u8>(Scan::VT_CONSISTENCY, Some(0)).unwrap() }
+    }
+    #[inline]
+    pub fn flags(&self) -> u8 {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe { self._tab.get::<u8>(Scan::VT_FLAGS, Some(0)).unwrap() }
+    }
+    #[inline]
+    pub fn from_token(&self) -> u64 {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe { self._tab.get::<u64>(Scan::VT_FROM_TOKEN, Some(0)).unwrap() }
+    }
+    #[inline]
+    pub fn after_key(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(
+                Scan::VT_AFTER_KEY,
+                None,
+            )
+        }
+    }
+    #[inline]
+    pub fn to_token(&self) -> u64 {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe { self._tab.get::<u64>(Scan::VT_TO_TOKEN, Some(0)).unwrap() }
+    }
+    #[inline]
+    pub fn records_max(&self) -> u32 {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe { self._tab.get::<u32>(Scan::VT_RECORDS_MAX, Some(0)).unwrap() }
+    }
+}
+
+impl ::flatbuffers::Verifiable for Scan<'_> {
+    #[inline]
+    fn run_verifier(
+        v: &mut ::flatbuffers::Verifier,
+        pos: usize,
+    ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+        v.visit_table(pos)?
+            .visit_field::<u32>("namespace", Self::VT_NAMESPACE, false)?
+            .visit_field::<u8>("consistency", Self::VT_CONSISTENCY, false)?
+            .visit_field::<u8>("flags", Self::VT_FLAGS, false)?
+            .visit_field::<u64>("from_token", Self::VT_FROM_TOKEN, false)?
+            .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>(
+                "after_key",
+                Self::VT_AFTER_KEY,
+                false,
+            )?
+            .visit_field::<u64>("to_token", Self::VT_TO_TOKEN, false)?
+            .visit_field::<u32>("records_max", Self::VT_RECORDS_MAX, false)?
+            .finish();
+        Ok(())
+    }
+}
+pub struct ScanArgs<'a> {
+    pub namespace: u32,
+    pub consistency: u8,
+    pub flags: u8,
+    pub from_token: u64,
+    pub after_key: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
+    pub to_token: u64,
+    pub records_max: u32,
+}
+impl<'a> Default for ScanArgs<'a> {
+    #[inline]
+    fn default() -> Self {
+        ScanArgs {
+            namespace: 0,
+            consistency: 0,
+            flags: 0,
+            from_token: 0,
+            after_key: None,
+            to_token: 0,
+            records_max: 0,
+        }
+    }
+}
+
+pub struct ScanBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+    fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+    start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ScanBuilder<'a, 'b, A> {
+    #[inline]
+    pub fn add_namespace(&mut self, namespace: u32) {
+        self.fbb_.push_slot::<u32>(Scan::VT_NAMESPACE, namespace, 0);
+    }
+    #[inline]
+    pub fn add_consistency(&mut self, consistency: u8) {
+        self.fbb_.push_slot::<u8>(Scan::VT_CONSISTENCY, consistency, 0);
+    }
+    #[inline]
+    pub fn add_flags(&mut self, flags: u8) {
+        self.fbb_.push_slot::<u8>(Scan::VT_FLAGS, flags, 0);
+    }
+    #[inline]
+    pub fn add_from_token(&mut self, from_token: u64) {
+        self.fbb_.push_slot::<u64>(Scan::VT_FROM_TOKEN, from_token, 0);
+    }
+    #[inline]
+    pub fn add_after_key(
+        &mut self,
+        after_key: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, u8>>,
+    ) {
+        self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Scan::VT_AFTER_KEY, after_key);
+    }
+    #[inline]
+    pub fn add_to_token(&mut self, to_token: u64) {
+        self.fbb_.push_slot::<u64>(Scan::VT_TO_TOKEN, to_token, 0);
+    }
+    #[inline]
+    pub fn add_records_max(&mut self, records_max: u32) {
+        self.fbb_.push_slot::<u32>(Scan::VT_RECORDS_MAX, records_max, 0);
+    }
+    #[inline]
+    pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ScanBuilder<'a, 'b, A> {
+        let start = _fbb.start_table();
+        ScanBuilder { fbb_: _fbb, start_: start }
+    }
+    #[inline]
+    pub fn finish(self) -> ::flatbuffers::WIPOffset<Scan<'a>> {
+        let o = self.fbb_.end_table(self.start_);
+        ::flatbuffers::WIPOffset::new(o.value())
+    }
+}
+
+impl ::core::fmt::Debug for Scan<'_> {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+        let mut ds = f.debug_struct("Scan");
+        ds.field("namespace", &self.namespace());
+        ds.field("consistency", &self.consistency());
+        ds.field("flags", &self.flags());
+        ds.field("from_token", &self.from_token());
+        ds.field("after_key", &self.after_key());
+        ds.field("to_token", &self.to_token());
+        ds.field("records_max", &self.records_max());
+        ds.finish()
+    }
+}
+pub enum ScanReplyOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct ScanReply<'a> {
+    pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for ScanReply<'a> {
+    type Inner = ScanReply<'a>;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+    }
+}
+
+impl<'a> ScanReply<'a> {
+    pub const VT_ENTRIES: ::flatbuffers::VOffsetT = 4;
+    pub const VT_KEYS: ::flatbuffers::VOffsetT = 6;
+    pub const VT_VALUES: ::flatbuffers::VOffsetT = 8;
+    pub const VT_DONE: ::flatbuffers::VOffsetT = 10;
+    pub const VT_NEXT_TOKEN: ::flatbuffers::VOffsetT = 12;
+    pub const VT_NEXT_AFTER_KEY: ::flatbuffers::VOffsetT = 14;
+
+    #[inline]
+    pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+        ScanReply { _tab: table }
+    }
+    #[allow(unused_mut)]
+    pub fn create<
+        'bldr: 'args,
+        'args: 'mut_bldr,
+        'mut_bldr,
+        A: ::flatbuffers::Allocator + 'bldr,
+    >(
+        _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+        args: &'args ScanReplyArgs<'args>,
+    ) -> ::flatbuffers::WIPOffset<ScanReply<'bldr>> {
+        let mut builder = ScanReplyBuilder::new(_fbb);
+        builder.add_next_token(args.next_token);
+        if let Some(x) = args.next_after_key {
+            builder.add_next_after_key(x);
+        }
+        if let Some(x) = args.values {
+            builder.add_values(x);
+        }
+        if let Some(x) = args.keys {
+            builder.add_keys(x);
+        }
+        if let Some(x) = args.entries {
+            builder.add_entries(x);
+        }
+        builder.add_done(args.done);
+        builder.finish()
+    }
+
+    #[inline]
+    pub fn entries(&self) -> ::flatbuffers::Vector<'a, ScanEntry> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab
+                .get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, ScanEntry>>>(
+                    ScanReply::VT_ENTRIES,
+                    None,
+                )
+                .unwrap()
+        }
+    }
+    #[inline]
+    pub fn keys(&self) -> ::flatbuffers::Vector<'a, u8> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab
+                .get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(
+                    ScanReply::VT_KEYS,
+                    None,
+                )
+                .unwrap()
+        }
+    }
+    #[inline]
+    pub fn values(&self) -> ::flatbuffers::Vector<'a, u8> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab
+                .get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(
+                    ScanReply::VT_VALUES,
+                    None,
+                )
+                .unwrap()
+        }
+    }
+    #[inline]
+    pub fn done(&self) -> bool {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe { self._tab.get::<bool>(ScanReply::VT_DONE, Some(false)).unwrap() }
+    }
+    #[inline]
+    pub fn next_token(&self) -> u64 {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe { self._tab.get::<u64>(ScanReply::VT_NEXT_TOKEN, Some(0)).unwrap() }
+    }
+    #[inline]
+    pub fn next_after_key(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(
+                ScanReply::VT_NEXT_AFTER_KEY,
+                None,
+            )
+        }
+    }
+}
+
+impl ::flatbuffers::Verifiable for ScanReply<'_> {
+    #[inline]
+    fn run_verifier(
+        v: &mut ::flatbuffers::Verifier,
+        pos: usize,
+    ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+        v.visit_table(pos)?
+            .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, ScanEntry>>>(
+                "entries",
+                Self::VT_ENTRIES,
+                true,
+            )?
+            .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>(
+                "keys",
+                Self::VT_KEYS,
+                true,
+            )?
+            .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>(
+                "values",
+                Self::VT_VALUES,
+                true,
+            )?
+            .visit_field::<bool>("done", Self::VT_DONE, false)?
+            .visit_field::<u64>("next_token", Self::VT_NEXT_TOKEN, false)?
+            .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>(
+                "next_after_key",
+                Self::VT_NEXT_AFTER_KEY,
+                false,
+            )?
+            .finish();
+        Ok(())
+    }
+}
+pub struct ScanReplyArgs<'a> {
+    pub entries: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, ScanEntry>>>,
+    pub keys: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
+    pub values: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
+    pub done: bool,
+    pub next_token: u64,
+    pub next_after_key: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
+}
+impl<'a> Default for ScanReplyArgs<'a> {
+    #[inline]
+    fn default() -> Self {
+        ScanReplyArgs {
+            entries: None, // required field
+            keys: None,    // required field
+            values: None,  // required field
+            done: false,
+            next_token: 0,
+            next_after_key: None,
+        }
+    }
+}
+
+pub struct ScanReplyBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+    fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+    start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ScanReplyBuilder<'a, 'b, A> {
+    #[inline]
+    pub fn add_entries(
+        &mut self,
+        entries: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, ScanEntry>>,
+    ) {
+        self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(ScanReply::VT_ENTRIES, entries);
+    }
+    #[inline]
+    pub fn add_keys(&mut self, keys: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, u8>>) {
+        self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(ScanReply::VT_KEYS, keys);
+    }
+    #[inline]
+    pub fn add_values(&mut self, values: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, u8>>) {
+        self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(ScanReply::VT_VALUES, values);
+    }
+    #[inline]
+    pub fn add_done(&mut self, done: bool) {
+        self.fbb_.push_slot::<bool>(ScanReply::VT_DONE, done, false);
+    }
+    #[inline]
+    pub fn add_next_token(&mut self, next_token: u64) {
+        self.fbb_.push_slot::<u64>(ScanReply::VT_NEXT_TOKEN, next_token, 0);
+    }
+    #[inline]
+    pub fn add_next_after_key(
+        &mut self,
+        next_after_key: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, u8>>,
+    ) {
+        self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(
+            ScanReply::VT_NEXT_AFTER_KEY,
+            next_after_key,
+        );
+    }
+    #[inline]
+    pub fn new(
+        _fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+    ) -> ScanReplyBuilder<'a, 'b, A> {
+        let start = _fbb.start_table();
+        ScanReplyBuilder { fbb_: _fbb, start_: start }
+    }
+    #[inline]
+    pub fn finish(self) -> ::flatbuffers::WIPOffset<ScanReply<'a>> {
+        let o = self.fbb_.end_table(self.start_);
+        self.fbb_.required(o, ScanReply::VT_ENTRIES, "entries");
+        self.fbb_.required(o, ScanReply::VT_KEYS, "keys");
+        self.fbb_.required(o, ScanReply::VT_VALUES, "values");
+        ::flatbuffers::WIPOffset::new(o.value())
+    }
+}
+
+impl ::core::fmt::Debug for ScanReply<'_> {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+        let mut ds = f.debug_struct("ScanReply");
+        ds.field("entries", &self.entries());
+        ds.field("keys", &self.keys());
+        ds.field("values", &self.values());
+        ds.field("done", &self.done());
+        ds.field("next_token", &self.next_token());
+        ds.field("next_after_key", &self.next_after_key());
         ds.finish()
     }
 }

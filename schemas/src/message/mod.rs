@@ -13,6 +13,7 @@ mod head;
 mod multi_get;
 mod put;
 mod route;
+mod scan;
 mod table;
 mod write_reply;
 
@@ -24,4 +25,5 @@ pub use self::head::check_key;
 pub use self::multi_get::{KeyResult, MultiGet, MultiGetReply, MultiGetReplyWriter};
 pub use self::put::Put;
 pub use self::route::{Owner, RouteNode, RouteReply, RouteRequest};
+pub use self::scan::{Scan, ScanPlace, ScanRecord, ScanReply, ScanReplyWriter};
 pub use self::write_reply::WriteReply;
