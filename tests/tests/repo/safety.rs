@@ -16,7 +16,12 @@ const UNSAFE_FILES: &[&str] = &[
 ];
 
 /// All files that may name glommio.
-const GLOMMIO_FILES: &[&str] = &["engine/src/env/ring/park.rs"];
+const GLOMMIO_FILES: &[&str] = &[
+    "engine/src/env/direct.rs",
+    "engine/src/env/direct/file.rs",
+    "engine/src/env/ring/park.rs",
+    "engine/tests/direct_probe.rs",
+];
 
 /// A note stands at most this many lines above its `unsafe`.
 const NOTE_LINES_MAX: usize = 8;
