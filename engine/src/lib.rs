@@ -3,12 +3,15 @@
 //! Knows no network and no cluster; all it sees of the outside is [`env::Env`]. `DESIGN.md` says
 //! how the modules meet and what they keep true, `FORMAT.md` draws the bytes on disk.
 
+pub mod cache;
 pub mod env;
 pub mod integrity;
 pub mod limits;
+pub mod manifest;
 pub mod memtable;
 mod read_path;
 pub mod record;
+mod sequential;
 pub mod sstable;
 pub mod store;
 mod write_path;

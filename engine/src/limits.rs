@@ -37,3 +37,10 @@ const _: () = {
     assert!(KEY_BYTES_MAX <= u16::MAX as usize, "lengths of keys are 16 bits");
     assert!(BLOCK_BYTES_MAX < u32::MAX as usize, "lengths of blocks are 32 bits");
 };
+
+/// Tables that one frame of a manifest names when it is renewed: some 110 bytes each, so that a
+/// frame is about one request of background I/O.
+pub const MANIFEST_TABLES_PER_FRAME: usize = 1000;
+
+/// Bytes that a manifest has for edits. When they are used up it is renewed.
+pub const MANIFEST_ROOM_BYTES: u64 = 256 << 10;

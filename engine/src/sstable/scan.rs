@@ -6,12 +6,12 @@ use schemas::ids::Token;
 
 use super::block::Block;
 use super::error::TableError;
-use super::sink::read_span;
 use super::table::Table;
 use super::token_range::TokenRange;
 use crate::env::Env;
 use crate::limits::BACKGROUND_IO_BYTES_MAX;
 use crate::record::Record;
+use crate::sequential::read_span;
 
 /// The visible records of a table with tokens of a range, in order.
 pub struct TableScan<E: Env> {

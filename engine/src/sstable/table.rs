@@ -15,11 +15,11 @@ use super::filter::Filter;
 use super::footer::{FOOTER_BYTES, Footer, Section};
 use super::index::{BlockAt, Index};
 use super::properties::Properties;
-use super::sink::read_span;
 use super::token_range::TokenRange;
 use crate::env::{ALIGN, Env, File, Open};
 use crate::integrity::{Corrupt, checksum};
 use crate::record::Key;
+use crate::sequential::read_span;
 
 /// An open table. Clones are the same file.
 pub struct Table<E: Env> {

@@ -14,11 +14,11 @@ use super::filter::FilterBuilder;
 use super::footer::{FOOTER_BYTES, Footer, Section};
 use super::index::IndexBuilder;
 use super::properties::Properties;
-use super::sink::Sink;
 use crate::env::{ALIGN, Env, Open};
 use crate::integrity::checksum;
 use crate::limits;
 use crate::record::{Key, Kind, Record};
+use crate::sequential::Sink;
 
 /// What a finished table is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -8,7 +8,7 @@ use crate::env::{ALIGN, File};
 use crate::limits::BACKGROUND_IO_BYTES_MAX;
 
 /// Writes a file from its first byte to its last.
-pub(super) struct Sink<F> {
+pub(crate) struct Sink<F> {
     file: F,
     buf: AlignedBuf,
     filled: usize,
@@ -17,17 +17,17 @@ pub(super) struct Sink<F> {
 
 impl<F: File> Sink<F> {
     /// Writes `file` from its first byte on.
-    pub(super) fn new(file: F) -> Self {
+    pub(crate) fn new(file: F) -> Self {
         Self { file, buf: AlignedBuf::zeroed(BACKGROUND_IO_BYTES_MAX), filled: 0, written: 0 }
     }
 
     /// Bytes put so far: where the next one goes.
-    pub(super) fn position(&self) -> u64 {
+    pub(crate) fn position(&self) -> u64 {
         self.written + self.filled as u64
     }
 
     /// Adds `bytes` to the file.
-    pub(super) async fn put(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+    pub(crate) async fn put(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             let room = (self.buf.capacity() - self.filled).min(bytes.len());
             let (now, rest) = bytes.split_at(room);
@@ -42,13 +42,13 @@ impl<F: File> Sink<F> {
     }
 
     /// Adds zeros up to byte `position`, less than a page away.
-    pub(super) async fn pad_to(&mut self, position: u64) -> io::Result<()> {
+    pub(crate) async fn pad_to(&mut self, position: u64) -> io::Result<()> {
         let zeros = usize::try_from(position - self.position()).expect("less than a page");
         self.put(&[0; ALIGN][..zeros]).await
     }
 
     /// Writes what is left and makes the file durable. The position is a multiple of [`ALIGN`].
-    pub(super) async fn finish(mut self) -> io::Result<()> {
+    pub(crate) async fn finish(mut self) -> io::Result<()> {
         if self.filled > 0 {
             self.buf.set_len(self.filled);
             self.write_out().await?;
@@ -67,7 +67,7 @@ impl<F: File> Sink<F> {
 
 /// Reads the `len` bytes from `offset` on, which the caller has checked against the file's length.
 /// Fewer come back only if the file has become shorter.
-pub(super) async fn read_span<F: File>(file: &F, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+pub(crate) async fn read_span<F: File>(file: &F, offset: u64, len: usize) -> io::Result<Vec<u8>> {
     let mut out = Vec::with_capacity(len);
     let end = offset + len as u64;
     let mut at = offset - offset % ALIGN as u64;

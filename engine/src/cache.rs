@@ -1,0 +1,110 @@
+//! [`BlockCache`]: blocks of tables kept in memory, one core's, bounded by bytes.
+//!
+//! A block is checked once, when it is read from the disk; what is in the cache is not checked
+//! again. Blocks of removed tables are not looked for: nobody asks for them, so they go first.
+
+use std::hash::{BuildHasher, Hasher};
+use std::rc::Rc;
+
+use quick_cache::Weighter;
+use quick_cache::unsync::{Cache, DefaultLifecycle};
+
+use crate::limits;
+use crate::sstable::{Block, FileId};
+
+/// Bytes that an entry takes besides its block: the cache's slots for it.
+const ENTRY_BYTES: usize = 64;
+
+/// Blocks kept in memory.
+pub struct BlockCache {
+    blocks: Cache<Place, Rc<Block>, ByBytes, PlaceHash, DefaultLifecycle<Place, Rc<Block>>>,
+    hits: u64,
+    misses: u64,
+}
+
+/// Where a block comes from: file and offset.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Place(FileId, u64);
+
+#[derive(Clone)]
+struct ByBytes;
+
+impl Weighter<Place, Rc<Block>> for ByBytes {
+    fn weight(&self, _: &Place, block: &Rc<Block>) -> u64 {
+        (block.memory_bytes() + ENTRY_BYTES) as u64
+    }
+}
+
+/// Hashes places alike in every run: what is evicted must not vary. File ids and offsets are not
+/// chosen by clients, so the hash need not withstand them.
+#[derive(Clone, Copy, Default)]
+struct PlaceHash(u64);
+
+impl BuildHasher for PlaceHash {
+    type Hasher = Self;
+
+    fn build_hasher(&self) -> Self {
+        *self
+    }
+}
+
+impl Hasher for PlaceHash {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u64(u64::from(byte));
+        }
+    }
+
+    #[inline]
+    fn write_u64(&mut self, number: u64) {
+        let product = u128::from(self.0 ^ number ^ 0x9e37_79b9_7f4a_7c15) * 0xd6e8_feb8_6659_fd93;
+        self.0 = (product >> 64) as u64 ^ product as u64;
+    }
+}
+
+impl BlockCache {
+    /// A cache of at most `bytes` bytes.
+    #[must_use]
+    pub fn new(bytes: usize) -> Self {
+        let blocks = (bytes / limits::BLOCK_BYTES_TARGET).max(1);
+        let (hash, lifecycle) = (PlaceHash::default(), DefaultLifecycle::default());
+        let blocks = Cache::with(blocks, bytes as u64, ByBytes, hash, lifecycle);
+        Self { blocks, hits: 0, misses: 0 }
+    }
+
+    /// The block at byte `offset` of `file`, if it is here.
+    #[inline]
+    pub fn get(&mut self, file: FileId, offset: u64) -> Option<&Rc<Block>> {
+        let found = self.blocks.get(&Place(file, offset));
+        *(if found.is_some() { &mut self.hits } else { &mut self.misses }) += 1;
+        found
+    }
+
+    /// Keeps `block`, which is at byte `offset` of `file`. A block larger than the cache is not
+    /// kept.
+    pub fn insert(&mut self, file: FileId, offset: u64, block: Rc<Block>) {
+        self.blocks.insert(Place(file, offset), block);
+    }
+
+    /// Bytes of what is here, never more than the cache was made for.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.blocks.weight()
+    }
+
+    /// Blocks found so far.
+    #[must_use]
+    pub fn hits(&self) -> u64 {
+        self.hits
+    }
+
+    /// Blocks asked for in vain so far.
+    #[must_use]
+    pub fn misses(&self) -> u64 {
+        self.misses
+    }
+}

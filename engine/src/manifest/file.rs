@@ -1,0 +1,194 @@
+//! [`Manifest`]: the file, and the version it stands for.
+//!
+//! - The file never changes its length: it is written with zeros for the edits to come, so that an
+//!   edit changes no metadata of the file system, and a file that was cut is seen to be.
+//! - It is renewed when an edit does not fit any more, and whenever it is opened: what a crash left
+//!   at its end cannot come back.
+
+use std::io;
+use std::rc::Rc;
+
+use super::edit::VersionEdit;
+use super::error::ManifestError;
+use super::frame::{Header, frame_len};
+use super::version::Version;
+use crate::env::buf::AlignedBuf;
+use crate::env::{ALIGN, Env, File, Open};
+use crate::limits;
+use crate::sequential::{Sink, read_span};
+use crate::sstable::FileId;
+
+const NAME: &str = "MANIFEST";
+const TEMPORARY: &str = "MANIFEST.tmp";
+
+/// A shard's manifest, open for edits.
+pub struct Manifest<E: Env> {
+    env: E,
+    dir: String,
+    version: Rc<Version>,
+    /// `None` after a failure that leaves the file's content in doubt.
+    open: Option<Opened<E::File>>,
+}
+
+/// The file and where its next frame goes.
+struct Opened<F> {
+    file: F,
+    header: Header,
+    offset: u64,
+    sequence: u64,
+}
+
+impl<E: Env> Manifest<E> {
+    /// Opens the manifest of directory `dir` and renews it; makes one of no tables if there is
+    /// neither a manifest nor a table.
+    ///
+    /// # Errors
+    /// The disk refuses, or the file is not what was written.
+    pub async fn open(env: &E, dir: &str) -> Result<Self, ManifestError> {
+        let path = format!("{dir}/{NAME}");
+        let names = env.list(dir).await.map_err(ManifestError::io("cannot list", dir))?;
+        let version = if names.iter().any(|name| name == NAME) {
+            Self::read(env, dir).await?
+        } else if names.iter().any(|name| FileId::from_file_name(name).is_some()) {
+            return Err(ManifestError::Missing { file: path });
+        } else {
+            Version::default()
+        };
+        Self::create(env, dir, version).await
+    }
+
+    /// Makes the manifest of directory `dir`, or puts another in its place, with `version` in it.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub async fn create(env: &E, dir: &str, version: Version) -> Result<Self, ManifestError> {
+        let io = || ManifestError::io("cannot make a manifest in", dir);
+        let new = Opened::prepare(env, dir, &version).await.map_err(io())?;
+        let open = Some(new.install(env, dir).await.map_err(io())?);
+        Ok(Self { env: env.clone(), dir: dir.to_owned(), version: Rc::new(version), open })
+    }
+
+    /// What the manifest of directory `dir` says. Changes nothing.
+    ///
+    /// # Errors
+    /// As for [`Manifest::open`].
+    pub async fn read(env: &E, dir: &str) -> Result<Version, ManifestError> {
+        let path = format!("{dir}/{NAME}");
+        let read = async {
+            let file = env.open(&path, Open::Read).await?;
+            let len = usize::try_from(file.size().await?).expect("64 bits");
+            read_span(&file, 0, len).await
+        };
+        let bytes = read.await.map_err(ManifestError::io("cannot read", &path))?;
+        Ok(Header::decode(&bytes, &path)?.replay(&bytes, &path)?)
+    }
+
+    /// The version as of the last commit.
+    #[must_use]
+    pub fn version(&self) -> &Rc<Version> {
+        &self.version
+    }
+
+    /// Whether a write failed in a way that leaves the file's content in doubt, so that nothing
+    /// more can be committed.
+    #[must_use]
+    pub fn failed(&self) -> bool {
+        self.open.is_none()
+    }
+
+    /// Makes `edit` durable and returns the version it makes.
+    ///
+    /// # Errors
+    /// The disk refuses. If the manifest has [`failed`](Manifest::failed), whether the edit is
+    /// durable is not known; otherwise it is not, and can be committed again.
+    ///
+    /// # Panics
+    /// If the edit contradicts the version.
+    pub async fn commit(&mut self, edit: &VersionEdit) -> Result<Rc<Version>, ManifestError> {
+        let path = format!("{}/{NAME}", self.dir);
+        let io = || ManifestError::io("cannot write", &path);
+        let next = self.version.apply(edit).unwrap_or_else(|error| panic!("{path}: {error}"));
+        // Out of its place while a write is under way: should that fail, or never be polled to its
+        // end, nothing follows it.
+        let open = self.open.take().ok_or_else(|| ManifestError::Failed { file: path.clone() })?;
+        let open = if open.fits(edit) {
+            open.append(edit).await.map_err(io())?
+        } else {
+            match Opened::prepare(&self.env, &self.dir, &next).await {
+                Ok(new) => new.install(&self.env, &self.dir).await.map_err(io())?,
+                Err(error) => {
+                    self.open = Some(open);
+                    return Err(io()(error));
+                }
+            }
+        };
+        self.open = Some(open);
+        self.version = Rc::new(next);
+        Ok(Rc::clone(&self.version))
+    }
+}
+
+impl<F: File> Opened<F> {
+    /// Writes a manifest that says `version`, under a temporary name, and syncs it.
+    async fn prepare<E: Env<File = F>>(env: &E, dir: &str, version: &Version) -> io::Result<Self> {
+        let temporary = format!("{dir}/{TEMPORARY}");
+        if env.list(dir).await?.iter().any(|name| name == TEMPORARY) {
+            env.remove(&temporary).await?;
+        }
+        let edits = version.snapshot(limits::MANIFEST_TABLES_PER_FRAME);
+        let base_len: usize = edits.iter().map(|edit| frame_len(edit.encoded_len())).sum();
+        let offset = (ALIGN + base_len) as u64;
+        let header = Header {
+            incarnation: env.random(),
+            base_frames: u32::try_from(edits.len()).expect("far fewer tables"),
+            file_len: offset + limits::MANIFEST_ROOM_BYTES,
+        };
+        let file = env.open(&temporary, Open::Create).await?;
+        let mut sink = Sink::new(file.clone());
+        sink.put(&header.encode()).await?;
+        let mut frame = Vec::new();
+        for (edit, sequence) in edits.iter().map(Some).chain([None]).zip(1..) {
+            frame.clear();
+            header.put_frame(&mut frame, sink.position(), sequence, edit);
+            sink.put(&frame).await?;
+        }
+        while sink.position() < header.file_len {
+            sink.pad_to(sink.position() + ALIGN as u64).await?;
+        }
+        sink.finish().await?;
+        Ok(Self { file, header, offset, sequence: edits.len() as u64 + 1 })
+    }
+
+    /// Puts the prepared manifest in the place of the one that is there.
+    async fn install<E: Env<File = F>>(self, env: &E, dir: &str) -> io::Result<Self> {
+        env.rename(&format!("{dir}/{TEMPORARY}"), &format!("{dir}/{NAME}")).await?;
+        env.sync_dir(dir).await?;
+        Ok(self)
+    }
+
+    /// Whether there is room for `edit` and a seal.
+    fn fits(&self, edit: &VersionEdit) -> bool {
+        let len = frame_len(edit.encoded_len()) + ALIGN;
+        len <= limits::BACKGROUND_IO_BYTES_MAX && self.offset + len as u64 <= self.header.file_len
+    }
+
+    /// Adds `edit`, which fits, and makes it durable.
+    async fn append(mut self, edit: &VersionEdit) -> io::Result<Self> {
+        let end = self.put(self.offset, Some(edit)).await?;
+        self.file.sync().await?;
+        (self.offset, self.sequence) = (end, self.sequence + 1);
+        // Not synced: once it is there, damage to the edit is known from a torn write.
+        self.put(end, None).await?;
+        Ok(self)
+    }
+
+    async fn put(&self, offset: u64, edit: Option<&VersionEdit>) -> io::Result<u64> {
+        let mut frame = Vec::new();
+        let sequence = self.sequence;
+        self.header.put_frame(&mut frame, offset, sequence, edit);
+        let mut buf = AlignedBuf::zeroed(frame.len());
+        buf.copy_from_slice(&frame);
+        self.file.write_at(offset, buf).await?;
+        Ok(offset + frame.len() as u64)
+    }
+}

@@ -1,0 +1,19 @@
+//! The manifest: which tables a shard has, and which part of each can be seen.
+//!
+//! - A [`Version`] is immutable; an edit makes another one, or is refused whole.
+//! - [`Manifest::commit`] ends once its edit is durable; after a crash the version before or the
+//!   one after is there, never a half.
+//! - Damage is told from a torn write wherever the bytes can tell them apart, and is an error that
+//!   names the place.
+
+mod edit;
+mod error;
+mod file;
+mod frame;
+mod version;
+
+pub use self::edit::{TableEntry, VersionEdit};
+pub use self::error::ManifestError;
+pub use self::file::Manifest;
+pub use self::frame::MANIFEST_FORMAT;
+pub use self::version::{BOTTOM, EditError, LEVELS, Version};
