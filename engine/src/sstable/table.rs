@@ -92,6 +92,13 @@ impl<E: Env> Table<E> {
         &self.contents.file
     }
 
+    /// From its first to its last token, as far as they can be seen; `None` if nothing can.
+    #[inline]
+    #[must_use]
+    pub fn range(&self) -> Option<TokenRange> {
+        self.range
+    }
+
     /// Its length in bytes.
     #[must_use]
     pub fn file_bytes(&self) -> u64 {
