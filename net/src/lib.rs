@@ -1,3 +1,5 @@
 //! The kvcore server: per-core runtime, sessions, core-to-core mesh, configuration, boot.
 
+pub mod limits;
 pub mod mesh;
+pub mod server;

@@ -1,0 +1,63 @@
+//! Limits of a server: number, unit, reason, and what happens past each.
+//!
+//! Those of the wire are in `schemas::limits`.
+
+use std::time::Duration;
+
+/// Connections of one core, unless configured. The next one is answered `TooManyConnections` and
+/// closed. An idle connection costs some 300 bytes.
+pub const CONNECTIONS_MAX: usize = 16_384;
+
+/// Requests of one core under way (waiting for the disk, the log or another core), unless
+/// configured. Past it requests are answered `Overloaded`: ten milliseconds of work of a fast
+/// disk, more would only wait longer.
+pub const IN_FLIGHT_MAX: usize = 16_384;
+
+/// Bytes of replies that one connection has not read. Past it the connection is not read from
+/// until half of it has gone out, and values that come from the disk meanwhile are answered
+/// `Overloaded`. Room for the largest reply.
+pub const OUTPUT_BYTES_MAX: usize = schemas::limits::FRAME_BYTES_MAX;
+
+/// Bytes of requests kept for a connection that is not read from at the moment: what was received
+/// before the kernel was told to stop. Past it the connection is closed; the kernel delivers far
+/// less between two ticks.
+pub const BACKLOG_BYTES_MAX: usize = 16 << 20;
+
+/// A connection that takes none of its replies for so long is closed.
+pub const WRITE_STALL: Duration = Duration::from_secs(30);
+
+/// A handshake has to be whole so soon after the connection was made.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// After its last reply a connection that was refused may send on for so long, unheard, so that
+/// the refusal is not lost to a reset.
+pub const LINGER: Duration = Duration::from_secs(1);
+
+/// When to try again after `Overloaded`, in microseconds, where nothing better is known.
+pub const RETRY_AFTER_US: u32 = 2_000;
+
+/// Receive buffers of a core: count (a power of two) and bytes of each. A buffer is held for the
+/// tick that reads it. Small requests come up to a hundred a buffer.
+pub const RECV_BUFFERS: u16 = 512;
+/// See [`RECV_BUFFERS`].
+pub const RECV_BUFFER_BYTES: u32 = 16 << 10;
+
+/// Memory that glommio pins for direct I/O of one executor, in bytes, three times: its background
+/// files are read and written in pieces of at most 128 KiB.
+pub const IO_MEMORY_BYTES: usize = 2 << 20;
+
+/// Messages in the queue from one core to another. A request that finds it full is answered
+/// `Overloaded`.
+pub const MESH_MESSAGES: usize = 1024;
+
+/// Commands of the control thread to one core that wait for it. More are refused.
+pub const COMMANDS_MAX: usize = 64;
+
+const _: () = {
+    assert!(RECV_BUFFERS.is_power_of_two(), "the kernel's ring of buffers");
+    assert!(MESH_MESSAGES.is_power_of_two(), "the mesh's queues");
+    assert!(
+        OUTPUT_BYTES_MAX >= schemas::limits::FRAME_BYTES_MAX,
+        "a reply of the greatest size goes out"
+    );
+};
