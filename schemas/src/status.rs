@@ -138,17 +138,21 @@ impl Status {
     #[must_use]
     pub const fn is_retryable(self) -> bool {
         use Status::{
-            Corrupt, Draining, NotOwner, OutcomeUnknown, Overloaded, ReplyFull, ShuttingDown,
-            StorageFailed, TooManyConnections, Unavailable,
+            Corrupt, DeadlineExceeded, DiskFull, Draining, HandshakeTimeout, NotOwner,
+            OutcomeUnknown, Overloaded, ReplyFull, ShuttingDown, StorageFailed, TooManyConnections,
+            Unavailable,
         };
         matches!(
             self,
-            Overloaded
+            HandshakeTimeout
+                | TooManyConnections
+                | Overloaded
+                | DeadlineExceeded
                 | Draining
                 | NotOwner
+                | DiskFull
                 | ReplyFull
                 | Unavailable
-                | TooManyConnections
                 | OutcomeUnknown
                 | ShuttingDown
                 | Corrupt
