@@ -28,10 +28,14 @@ fn text(sample: &Sample) -> String {
         }
         text.push('\n');
     }
-    let meaning = meaning(&sample.bytes);
-    for words in meaning.as_bytes().chunks(97) {
-        writeln!(text, "= {}", String::from_utf8_lossy(words)).expect("strings take all");
+    let mut line = "=".to_owned();
+    for word in meaning(&sample.bytes).split(' ') {
+        if line.len() + word.len() > 99 {
+            writeln!(text, "{}", std::mem::replace(&mut line, "=".to_owned())).expect("as above");
+        }
+        write!(line, " {word}").expect("as above");
     }
+    writeln!(text, "{line}").expect("as above");
     text
 }
 
