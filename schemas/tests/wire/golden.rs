@@ -28,14 +28,15 @@ fn text(sample: &Sample) -> String {
         }
         text.push('\n');
     }
-    let mut line = "=".to_owned();
+    let mut wrapped = "=".to_owned();
     for word in meaning(&sample.bytes).split(' ') {
-        if line.len() + word.len() > 99 {
-            writeln!(text, "{}", std::mem::replace(&mut line, "=".to_owned())).expect("as above");
+        if wrapped.len() + word.len() > 99 {
+            writeln!(text, "{}", std::mem::replace(&mut wrapped, "=".to_owned()))
+                .expect("as above");
         }
-        write!(line, " {word}").expect("as above");
+        write!(wrapped, " {word}").expect("as above");
     }
-    writeln!(text, "{line}").expect("as above");
+    writeln!(text, "{wrapped}").expect("as above");
     text
 }
 

@@ -5,12 +5,14 @@ use std::num::NonZeroU64;
 use schemas::consistency::Consistency;
 use schemas::frame::{self, Frame, Message};
 use schemas::header::Header;
-use schemas::ids::{Actor, ClusterId, Dot, Hlc, NamespaceId, NodeId, ShardId, Version, VnodeBits};
+use schemas::ids::{
+    Actor, ClusterId, Dot, Hlc, NamespaceId, NodeId, ShardId, Token, Version, VnodeBits,
+};
 use schemas::kind::Kind;
 use schemas::message::{
     ConnectionLimits, Delete, ErrorDetail, ErrorReply, Get, GetReply, Handshake, HandshakeReply,
     KeyResult, MultiGet, MultiGetReply, MultiGetReplyWriter, Put, ReplicaReason, RouteNode,
-    RouteReply, RouteRequest, WriteReply,
+    RouteReply, RouteRequest, Scan, ScanPlace, ScanRecord, ScanReply, ScanReplyWriter, WriteReply,
 };
 use schemas::status::Status;
 
@@ -169,6 +171,32 @@ fn tables() -> Vec<Sample> {
     ]
 }
 
+fn scans() -> Vec<Sample> {
+    let from = ScanPlace { token: Token(0x1000), after_key: b"carts/17" };
+    let scan = Scan {
+        namespace: NamespaceId::DEFAULT,
+        consistency: Consistency::ONE,
+        key_only: false,
+        from,
+        to: Token(u64::MAX),
+        records_max: 100,
+    };
+    let mut page = ScanReplyWriter::default();
+    for (token, key, value) in [(0x1000, &b"carts/18"[..], &b"a pear"[..]), (0x2000, b"k", b"")] {
+        let token = Token(token);
+        let record = ScanRecord { token, key, version: version(), expires_at_ms: 0, value };
+        assert!(page.push(&record));
+    }
+    let next = ScanPlace { token: Token(0x2000), after_key: b"k" };
+    vec![
+        built("scan", |out| scan.encode(&request(), out)),
+        built("scan_reply", |out| page.encode(&reply(), Some(next), out)),
+        built("scan_reply_last", |out| {
+            ScanReplyWriter::default().encode(&reply(), None, out);
+        }),
+    ]
+}
+
 fn bare() -> Vec<Sample> {
     let overloaded = Header::error(0x1_0000_0002, 9, Status::Overloaded, 1_000);
     let push = Header { deadline_us: 30_000_000, ..Header::reply(0, 9) };
@@ -184,7 +212,7 @@ fn bare() -> Vec<Sample> {
 /// All of them; every kind is there.
 pub(crate) fn all() -> Vec<Sample> {
     let samples: Vec<Sample> =
-        [hot(), handshakes(), tables(), bare()].into_iter().flatten().collect();
+        [hot(), handshakes(), tables(), scans(), bare()].into_iter().flatten().collect();
     for kind in Kind::ALL {
         assert!(samples.iter().any(|it| it.bytes[9] == kind as u8), "no sample of {kind:?}");
     }
@@ -210,6 +238,11 @@ pub(crate) fn decode(frame: &Frame<'_>) -> Result<String, Status> {
         }
         Kind::MultiGetReply => {
             format!("{:?}", MultiGetReply::decode(body)?.results().collect::<Vec<_>>())
+        }
+        Kind::Scan => format!("{:?}", Scan::decode(body)?),
+        Kind::ScanReply => {
+            let page = ScanReply::decode(body)?;
+            format!("{:?} {:?}", page.records().collect::<Vec<_>>(), page.next)
         }
         Kind::Route => format!("{:?}", RouteRequest::decode(body)?),
         Kind::RouteReply => format!("{:?}", RouteReply::decode(body)?),

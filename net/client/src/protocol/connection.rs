@@ -12,7 +12,7 @@ use schemas::kind::Kind;
 use schemas::limits::IN_FLIGHT_MAX;
 use schemas::message::{
     Delete, ErrorReply, Get, GetReply, Handshake, HandshakeReply, MultiGet, MultiGetReply, Put,
-    RouteReply, RouteRequest, WriteReply, check_key,
+    RouteReply, RouteRequest, Scan, ScanReply, WriteReply, check_key,
 };
 use schemas::status::Status;
 
@@ -210,6 +210,21 @@ impl Connection {
         Ok(slot)
     }
 
+    /// Asks for a page of records in order.
+    ///
+    /// # Errors
+    /// The request was not sent; `out` is unchanged.
+    pub fn scan(
+        &mut self,
+        options: RequestOptions,
+        scan: &Scan<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<Slot, SendError> {
+        let (slot, header) = self.take(options, Kind::ScanReply)?;
+        scan.encode(&header, out);
+        Ok(slot)
+    }
+
     /// Asks who holds what.
     ///
     /// # Errors
@@ -350,6 +365,7 @@ fn answer<'a>(
         Kind::DeleteReply => Reply::Delete(WriteReply::decode(kind, body).map_err(malformed)?),
         Kind::MultiGetReply => Reply::MultiGet(MultiGetReply::decode(body).map_err(malformed)?),
         Kind::RouteReply => Reply::Route(Box::new(RouteReply::decode(body).map_err(malformed)?)),
+        Kind::ScanReply => Reply::Scan(ScanReply::decode(body).map_err(malformed)?),
         Kind::Pong => Reply::Pong,
         _ => Reply::Error(Box::new(ErrorReply::decode(frame).map_err(malformed)?)),
     };

@@ -6,7 +6,8 @@ use schemas::frame::FrameError;
 use schemas::header::Header;
 use schemas::ids::{ClusterId, NamespaceId, NodeId, ShardId, VnodeBits};
 use schemas::message::{
-    ConnectionLimits, ErrorReply, GetReply, HandshakeReply, MultiGetReply, RouteReply, WriteReply,
+    ConnectionLimits, ErrorReply, GetReply, HandshakeReply, MultiGetReply, RouteReply, ScanReply,
+    WriteReply,
 };
 use schemas::status::Status;
 
@@ -114,6 +115,8 @@ pub enum Reply<'a> {
     Delete(WriteReply<'a>),
     /// To a multi-get.
     MultiGet(MultiGetReply<'a>),
+    /// To a scan.
+    Scan(ScanReply<'a>),
     /// To a request for the route.
     Route(Box<RouteReply>),
     /// To a ping.

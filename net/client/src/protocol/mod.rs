@@ -19,7 +19,8 @@ pub use schemas::ids::{
 pub use schemas::limits;
 pub use schemas::message::{
     ConnectionLimits, Delete, ErrorDetail, ErrorReply, Get, GetReply, KeyResult, MultiGetReply,
-    Owner, Put, ReplicaReason, RouteNode, RouteReply, WriteReply,
+    Owner, Put, ReplicaReason, RouteNode, RouteReply, Scan, ScanPlace, ScanRecord, ScanReply,
+    WriteReply,
 };
 pub use schemas::status::{Applied, Status};
 
