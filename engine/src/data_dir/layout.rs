@@ -1,0 +1,57 @@
+//! Names in the data directory.
+
+use schemas::ids::ShardId;
+
+use crate::env::direct::PROBE_FILE;
+
+/// The file that is locked while a process uses the directory.
+pub const LOCK_FILE: &str = "LOCK";
+/// The superblock.
+pub const NODE_FILE: &str = "NODE";
+/// The ceiling of the node's stamps.
+pub const CLOCK_FILE: &str = "CLOCK";
+/// The superblock while it is being written.
+pub(super) const NODE_TEMPORARY: &str = "NODE.tmp";
+
+const GENERATION_PREFIX: &str = "gen-";
+
+/// The directory of a generation of shards.
+#[must_use]
+pub fn generation_dir(generation: u16) -> String {
+    format!("{GENERATION_PREFIX}{generation:04}")
+}
+
+/// The directory of one shard.
+#[must_use]
+pub fn shard_dir(generation: u16, shard: ShardId) -> String {
+    format!("{}/shard-{:03}", generation_dir(generation), shard.0)
+}
+
+/// The generation whose directory is `name`; `None` for the name of anything else.
+pub(super) fn generation_of(name: &str) -> Option<u16> {
+    let generation = name.strip_prefix(GENERATION_PREFIX)?.parse().ok()?;
+    (generation_dir(generation) == name).then_some(generation)
+}
+
+/// What may lie in a directory without NODE: the file system's own, and what a start that was
+/// interrupted before it made NODE leaves, where generation 1 holds no file.
+pub(super) fn may_precede_node(name: &str) -> bool {
+    let ours = [LOCK_FILE, CLOCK_FILE, NODE_TEMPORARY, PROBE_FILE, "lost+found"];
+    ours.contains(&name) || generation_of(name) == Some(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generations_name_tells_its_number() {
+        for generation in [1, 42, 9_999, u16::MAX] {
+            assert_eq!(generation_of(&generation_dir(generation)), Some(generation));
+        }
+        for other in ["gen-1", "gen-+001", "gen-0001.tmp", "gen-65536", "gen-", "shard-000"] {
+            assert_eq!(generation_of(other), None, "{other}");
+        }
+        assert_eq!(shard_dir(2, ShardId(7)), "gen-0002/shard-007");
+    }
+}
