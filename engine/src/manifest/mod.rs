@@ -10,6 +10,8 @@ mod edit;
 mod error;
 mod file;
 mod frame;
+#[cfg(test)]
+mod tests;
 mod version;
 
 pub use self::edit::{TableEntry, VersionEdit};

@@ -17,9 +17,13 @@ mod filter;
 mod footer;
 mod index;
 mod properties;
+#[cfg(test)]
+pub(crate) mod sample;
 mod scan;
 mod search;
 mod table;
+#[cfg(test)]
+mod tests;
 mod token_range;
 mod writer;
 
