@@ -148,7 +148,7 @@ fn a_generation_that_the_superblock_does_not_name_is_removed() {
 
 #[test]
 fn what_is_missing_or_damaged_is_said_and_nothing_is_changed() {
-    type Change = fn(&SimDisk);
+    type Case<'a> = (fn(&SimDisk), &'a dyn Fn(&DirError) -> bool);
     let damaged = |error: &DirError, file: &str| match error {
         DirError::Corrupt(corrupt) => corrupt.file == file,
         _ => false,
@@ -158,7 +158,7 @@ fn what_is_missing_or_damaged_is_said_and_nothing_is_changed() {
         _ => false,
     };
     let shard = shard_dir(1, ShardId(1));
-    let changes: [(Change, &dyn Fn(&DirError) -> bool); 4] = [
+    let changes: [Case<'_>; 4] = [
         (|disk| disk.remove("gen-0001/shard-001"), &|error| missing(error, &shard)),
         (|disk| disk.remove(CLOCK_FILE), &|error| missing(error, CLOCK_FILE)),
         (|disk| disk.corrupt(CLOCK_FILE, |bytes| bytes.fill(1)), &|error| {
