@@ -11,10 +11,15 @@
 //! load.
 #![expect(unsafe_code, reason = "makes an eventfd and lends it to glommio and the ring")]
 
+use std::future::poll_fn;
 use std::io;
+use std::mem;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::task::{self, Poll};
 
 use glommio::io::BufferedFile;
 
@@ -61,7 +66,9 @@ pub(super) fn eventfd() -> io::Result<(Waker, OwnedFd)> {
 pub struct Parker {
     ring: Ring,
     waker: Waker,
-    eventfd: BufferedFile,
+    eventfd: Rc<BufferedFile>,
+    /// A read of the eventfd that outlived the sleep it was made for.
+    reading: Option<Pin<Box<dyn Future<Output = io::Result<()>>>>>,
 }
 
 impl Parker {
@@ -73,8 +80,8 @@ impl Parker {
         let waker = ring.waker();
         let copy = waker.0.eventfd.try_clone()?;
         // SAFETY: the descriptor is open and given away.
-        let eventfd = unsafe { BufferedFile::from_raw_fd(copy.into_raw_fd()) };
-        Ok(Self { ring: ring.clone(), waker, eventfd })
+        let eventfd = Rc::new(unsafe { BufferedFile::from_raw_fd(copy.into_raw_fd()) });
+        Ok(Self { ring: ring.clone(), waker, eventfd, reading: None })
     }
 
     /// Sleeps until the ring has work or a [`Waker`] was used; returns at once if the ring has
@@ -83,18 +90,39 @@ impl Parker {
     ///
     /// # Errors
     /// The eventfd could not be read: the core cannot sleep.
-    pub async fn park(&self, idle: impl FnOnce() -> bool) -> io::Result<()> {
+    pub async fn park(&mut self, idle: impl FnOnce() -> bool) -> io::Result<()> {
         self.waker.0.parked.store(true, Ordering::Relaxed);
         self.ring.signals(true);
         fence(Ordering::SeqCst);
-        let slept = if self.ring.has_work() || !idle() {
-            Ok(())
-        } else {
-            self.eventfd.read_at(0, 8).await.map(drop).map_err(io::Error::from)
-        };
+        let slept = if self.ring.has_work() || !idle() { Ok(()) } else { self.sleep().await };
         self.ring.signals(false);
         self.waker.0.parked.store(false, Ordering::Relaxed);
         slept
+    }
+
+    /// Until the eventfd is signalled, or a task of this executor looks at the ring and finds
+    /// that it has completions.
+    async fn sleep(&mut self) -> io::Result<()> {
+        let eventfd = self.eventfd.clone();
+        let reading = self.reading.get_or_insert_with(|| {
+            Box::pin(async move { eventfd.read_at(0, 8).await.map(drop).map_err(io::Error::from) })
+        });
+        let mut polled = false;
+        let woken = poll_fn(|context| {
+            if let Poll::Ready(read) = reading.as_mut().poll(context) {
+                return Poll::Ready(Some(read));
+            }
+            if mem::replace(&mut polled, true) && !self.ring.is_sleeping() {
+                return Poll::Ready(None);
+            }
+            self.ring.set_sleeper(Some(context.waker().clone()));
+            Poll::Pending
+        })
+        .await;
+        self.ring.set_sleeper(None);
+        let Some(read) = woken else { return Ok(()) };
+        self.reading = None;
+        read
     }
 }
 
@@ -105,6 +133,14 @@ impl Ring {
         let completion = core.uring.completion();
         if on { completion.enable_eventfd() } else { completion.disable_eventfd() }
     }
+
+    fn set_sleeper(&self, sleeper: Option<task::Waker>) {
+        self.0.borrow_mut().sleeper = sleeper;
+    }
+
+    fn is_sleeping(&self) -> bool {
+        self.0.borrow().sleeper.is_some()
+    }
 }
 
 #[cfg(test)]
@@ -112,7 +148,6 @@ mod tests {
     #![expect(clippy::disallowed_methods, reason = "its tests wake from another thread")]
     use std::cell::Cell;
     use std::io::Write;
-    use std::rc::Rc;
     use std::thread;
     use std::time::Duration;
 
@@ -134,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_parked_core_is_woken_by_another_thread_as_often_as_it_parks() {
-        in_executor(|ring, parker| async move {
+        in_executor(|ring, mut parker| async move {
             let (tell, told) = std::sync::mpsc::sync_channel::<u32>(1);
             let waker = ring.waker();
             let thread = thread::spawn(move || {
@@ -161,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_parked_core_is_woken_by_a_completion_and_its_executor_goes_on_meanwhile() {
-        in_executor(|ring, parker| async move {
+        in_executor(|ring, mut parker| async move {
             let ticks = Rc::new(Cell::new(0));
             let counter = ticks.clone();
             let (reader, mut writer) = std::io::pipe().unwrap();
@@ -183,6 +218,45 @@ mod tests {
             }
             assert_eq!((ticks.get(), *done[0].result.as_ref().unwrap()), (5, 4));
             task.await;
+        });
+    }
+
+    /// The executor looks at its own ring only when its preemption timer fires; a background task
+    /// that is busy all the time must not hold up a completion for that long.
+    #[test]
+    fn a_busy_task_that_finds_completions_wakes_the_parked_core() {
+        in_executor(|ring, mut parker| async move {
+            let (reader, mut writer) = std::io::pipe().unwrap();
+            ring.read(Rc::new(reader), 1, 0, AlignedBuf::zeroed(4096));
+            ring.enter().unwrap();
+            let (seen, ring2) = (Rc::new(Cell::new(false)), ring.clone());
+            let busy = Rc::new(Cell::new(true));
+            let (seen2, busy2) = (seen.clone(), busy.clone());
+            let task = glommio::spawn_local(async move {
+                writer.write_all(b"news").unwrap();
+                while busy2.get() {
+                    seen2.set(seen2.get() | ring2.taskrun());
+                    glommio::executor().yield_now().await;
+                }
+            });
+            parker.park(|| true).await.unwrap();
+            assert!(seen.get(), "the task looked, and that woke the core");
+            busy.set(false);
+            task.await;
+            // The read that was left behind serves the next sleeps.
+            ring.enter().unwrap();
+            ring.poll(&mut Vec::new());
+            let waker = ring.waker();
+            let task = glommio::spawn_local(async move {
+                loop {
+                    glommio::timer::sleep(Duration::from_millis(1)).await;
+                    waker.wake();
+                }
+            });
+            for _ in 0..3 {
+                parker.park(|| true).await.unwrap();
+            }
+            task.cancel().await;
         });
     }
 }

@@ -6,6 +6,7 @@ use std::io;
 use std::mem;
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
+use std::task;
 
 use io_uring::types::{CancelBuilder, SubmitArgs, Timespec};
 use io_uring::{IoUring, opcode, squeue};
@@ -69,6 +70,7 @@ impl Ring {
             sockets: Sockets::new(buffers),
             timer: Timer::default(),
             waker,
+            sleeper: None,
             refused: None,
         };
         Ok(Self(Rc::new(RefCell::new(core))))
@@ -84,12 +86,17 @@ impl Ring {
         self.0.borrow_mut().enter()
     }
 
-    /// Whether the kernel has completions to deliver, or holds some delivered already: a long
-    /// task should give way to the loop that calls [`Ring::enter`].
+    /// Whether there are completions that [`Ring::enter`] would hand out: a long task should give
+    /// way to the loop that calls it. If that loop is parked in this executor it is made to run.
     #[inline]
     #[must_use]
     pub fn taskrun(&self) -> bool {
-        self.0.borrow_mut().has_completions()
+        let mut core = self.0.borrow_mut();
+        let waiting = core.has_completions();
+        if waiting && let Some(sleeper) = core.sleeper.take() {
+            sleeper.wake();
+        }
+        waiting
     }
 
     /// Whether an [`Ring::enter`] would do anything.
@@ -202,6 +209,8 @@ pub(super) struct Core {
     pub(super) sockets: Sockets,
     timer: Timer,
     pub(super) waker: Waker,
+    /// The task of this executor that sleeps until the ring has work.
+    pub(super) sleeper: Option<task::Waker>,
     /// The kernel refused a submission with the queue full; the next `enter` says so.
     refused: Option<io::Error>,
 }
