@@ -44,3 +44,7 @@ pub const MANIFEST_TABLES_PER_FRAME: usize = 1000;
 
 /// Bytes that a manifest has for edits. When they are used up it is renewed.
 pub const MANIFEST_ROOM_BYTES: u64 = 256 << 10;
+
+/// Microseconds that a compaction sleeps at once when it is slowed: after so long it notices that
+/// it is cancelled, or may be quicker.
+pub const PACE_SLEEP_US_MAX: u64 = 50_000;

@@ -1,0 +1,236 @@
+//! [`Job`]: tables merged into new ones, a fragment at a time.
+//!
+//! Each [`Job::step`] writes one output and tells the edit that puts it in the place of what its
+//! inputs hold up to there; the caller commits the edit before it takes the next step. So a job
+//! needs the space of one fragment beside its inputs' files, and may end after any step.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use schemas::ids::{Hlc, Token};
+
+use super::merge::MergeScan;
+use super::picker::Choice;
+use super::progress::Progress;
+use crate::env::Env;
+use crate::limits;
+use crate::manifest::{TableEntry, VersionEdit};
+use crate::record::{Key, Kind, Merge, Record};
+use crate::sstable::{FileId, Table, TableError, TableInfo, TableWriter};
+
+/// A table to compact.
+pub struct Input<E: Env> {
+    /// The table as the version names it.
+    pub entry: TableEntry,
+    /// The same, open.
+    pub table: Table<E>,
+}
+
+/// What becomes of records.
+pub struct Rules {
+    /// Which of two records of a key stands.
+    pub merge: Merge,
+    /// The wall clock, in Unix milliseconds: values past their time become tombstones.
+    pub now_ms: u64,
+    /// Tombstones with lesser stamps may go, if `may_exist_elsewhere` permits.
+    pub purge_below: Hlc,
+    /// Whether a memtable, or a table that is not among the inputs, may have a record of the key.
+    /// It may say yes in doubt, and must do so whenever there is one that is older.
+    pub may_exist_elsewhere: Box<dyn Fn(&Key<'_>) -> bool>,
+    /// Bytes of records after which an output ends.
+    pub fragment_bytes: u64,
+}
+
+/// How a job is steered while it runs.
+#[derive(Default, Debug)]
+pub struct Control {
+    bytes_per_s: Cell<u64>,
+    cancelled: Cell<bool>,
+}
+
+impl Control {
+    /// Lets the job handle so many bytes of records a second; 0, as at the beginning, for as many
+    /// as it can.
+    pub fn set_rate(&self, bytes_per_s: u64) {
+        self.bytes_per_s.set(bytes_per_s);
+    }
+
+    /// Ends the job before its next record.
+    pub fn cancel(&self) {
+        self.cancelled.set(true);
+    }
+}
+
+/// What a step did, to be committed.
+#[derive(Debug)]
+pub struct Step {
+    /// The edit.
+    pub edit: VersionEdit,
+    /// The table that was written; `None` if nothing was left to write.
+    pub output: Option<TableInfo>,
+}
+
+/// Why a job ended early. Its unfinished output is removed; what was committed stands.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// A table cannot be read or written.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// [`Control::cancel`] was called.
+    #[error("the compaction was cancelled")]
+    Cancelled,
+}
+
+/// A compaction under way.
+pub struct Job<E: Env> {
+    env: E,
+    dir: String,
+    rules: Rules,
+    control: Rc<Control>,
+    new_id: Box<dyn FnMut() -> FileId>,
+    scan: MergeScan<E>,
+    progress: Progress,
+    pace: Pace,
+}
+
+/// Bytes handled since the last look at the clock.
+struct Pace {
+    bytes: u64,
+    since_us: u64,
+}
+
+impl<E: Env> Job<E> {
+    /// Begins what `choice` says, with `inputs` for its tables, in directory `dir`. `new_id` gives
+    /// the ids of outputs.
+    ///
+    /// # Errors
+    /// An input cannot be read.
+    pub async fn new(
+        env: &E,
+        dir: &str,
+        choice: &Choice,
+        mut inputs: Vec<Input<E>>,
+        rules: Rules,
+        control: Rc<Control>,
+        new_id: Box<dyn FnMut() -> FileId>,
+    ) -> Result<Self, JobError> {
+        assert!(inputs.iter().map(|it| it.entry.id).eq(choice.inputs.iter().copied()));
+        inputs.sort_by_key(|it| (it.entry.level, it.entry.visible.first()));
+        // Tables of level 0 may overlap; those of another level are one run.
+        let same_run =
+            |a: &Input<E>, b: &Input<E>| a.entry.level == b.entry.level && a.entry.level > 0;
+        let runs = inputs
+            .chunk_by(same_run)
+            .map(|run| run.iter().map(|it| it.table.with_visible(it.entry.visible)).collect());
+        let scan = MergeScan::new(env, runs.collect(), rules.merge).await?;
+        let entries = inputs.into_iter().map(|it| it.entry).collect();
+        Ok(Self {
+            env: env.clone(),
+            dir: dir.to_owned(),
+            rules,
+            control,
+            new_id,
+            scan,
+            progress: Progress::new(entries, choice.output_level),
+            pace: Pace { bytes: 0, since_us: env.monotonic_us() },
+        })
+    }
+
+    /// Writes the next output. `None` when the job is done.
+    ///
+    /// # Errors
+    /// [`JobError`]; the job is over then.
+    pub async fn step(&mut self) -> Result<Option<Step>, JobError> {
+        if self.progress.is_done() {
+            return Ok(None);
+        }
+        let mut writer = None;
+        match self.fill(&mut writer).await {
+            Ok(upto) => {
+                let output = match writer {
+                    Some(writer) => Some(writer.finish().await?),
+                    None => None,
+                };
+                let edit = match upto {
+                    Some(upto) => self.progress.pass(upto, output.as_ref()),
+                    None => self.progress.pass_all(output.as_ref()),
+                };
+                Ok(Some(Step { edit, output }))
+            }
+            Err(error) => {
+                if let Some(writer) = writer {
+                    // Should that fail too, the next start removes the file.
+                    drop(writer.abandon().await);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Fills an output, made when there is something to put in. The token up to which it holds
+    /// everything; `None` if that is all there is.
+    async fn fill(
+        &mut self,
+        writer: &mut Option<TableWriter<E>>,
+    ) -> Result<Option<Token>, JobError> {
+        let mut passed: Option<Token> = None;
+        while let Some(record) = self.scan.current() {
+            let token = record.key.token;
+            let full =
+                writer.as_ref().is_some_and(|it| it.data_bytes() >= self.rules.fragment_bytes);
+            // Keys of one token stay together: outputs are parted by tokens.
+            if full && passed.is_some_and(|passed| passed < token) {
+                return Ok(passed);
+            }
+            if let Some(kept) = self.rules.keep(record) {
+                let writer = match writer {
+                    Some(writer) => writer,
+                    None => {
+                        let id = (self.new_id)();
+                        writer.insert(TableWriter::create(&self.env, &self.dir, id).await?)
+                    }
+                };
+                writer.add(&kept).await?;
+            }
+            passed = Some(token);
+            self.pace.bytes += record.row_len() as u64;
+            self.scan.advance().await?;
+            self.keep_pace().await?;
+        }
+        Ok(None)
+    }
+
+    /// Ends the job if it is cancelled, and waits if it has been too quick.
+    async fn keep_pace(&mut self) -> Result<(), JobError> {
+        if self.control.cancelled.get() {
+            return Err(JobError::Cancelled);
+        }
+        if self.pace.bytes < limits::BACKGROUND_IO_BYTES_MAX as u64 {
+            return Ok(());
+        }
+        let rate = self.control.bytes_per_s.get();
+        let due_us = (self.pace.bytes * 1_000_000).checked_div(rate).unwrap_or(0);
+        let spent_us = self.env.monotonic_us().saturating_sub(self.pace.since_us);
+        if due_us > spent_us {
+            // Not longer, so that a new rate or a cancel is soon noticed.
+            self.env.sleep_us((due_us - spent_us).min(limits::PACE_SLEEP_US_MAX)).await;
+        }
+        self.pace = Pace { bytes: 0, since_us: self.env.monotonic_us() };
+        Ok(())
+    }
+}
+
+impl Rules {
+    /// What is kept of `record`, which stands; `None` for a tombstone that has done its work.
+    fn keep<'a>(&self, record: Record<'a>) -> Option<Record<'a>> {
+        let kept = if record.is_dead(self.now_ms) {
+            Record { kind: Kind::Tombstone, expires_at_ms: 0, value: &[], ..record }
+        } else {
+            record
+        };
+        let purged = kept.kind == Kind::Tombstone
+            && kept.version.hlc < self.purge_below
+            && !(self.may_exist_elsewhere)(&kept.key);
+        (!purged).then_some(kept)
+    }
+}
