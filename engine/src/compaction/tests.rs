@@ -176,8 +176,8 @@ fn readers_see_the_same_before_during_and_after() {
             let is_there = move |key: &crate::record::Key<'_>| {
                 others.contains_key(&(key.token, key.namespace, key.bytes.to_vec()))
             };
-            let control = Rc::default();
-            let mut job = start(&env, &version, &choice, rules(is_there), &control).await.unwrap();
+            let (rules, control) = (Rules { fragment_bytes: 1, ..rules(is_there) }, Rc::default());
+            let mut job = start(&env, &version, &choice, rules, &control).await.unwrap();
             while let Some(step) = job.step().await.unwrap() {
                 version = version.apply(&step.edit).unwrap();
                 assert_eq!(view(&env, &version).await, before, "seed {seed}");
