@@ -1,5 +1,6 @@
 //! The kvcore server: per-core runtime, sessions, core-to-core mesh, configuration, boot.
 
+pub mod config;
 pub mod limits;
 pub mod mesh;
 pub mod server;
