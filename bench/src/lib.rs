@@ -8,4 +8,5 @@ pub mod distribution;
 pub mod generator;
 pub mod latency;
 pub mod limits;
+pub mod ring;
 pub mod workload;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::latency::Quantiles;
+use crate::latency::{Kind, Quantiles};
 use crate::workload::ValueBytes;
 
 const US: Nanos = 1_000;
