@@ -46,6 +46,13 @@ pub fn histogram() -> Histogram<u64> {
         .expect("the bounds are in order and three digits are supported")
 }
 
+/// A small histogram for the progress line: two digits, thirty kilobytes.
+#[must_use]
+pub fn coarse_histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LATENCY_MAX.as_nanos() as u64, 2)
+        .expect("the bounds are in order and two digits are supported")
+}
+
 /// Both latencies of one kind of operation.
 #[derive(Clone, Debug)]
 pub struct Latencies {

@@ -4,9 +4,15 @@
 //! one sans-IO [`generator`] for all its connections, no allocation and no clock read an
 //! operation. `DESIGN.md` says why, and what the figures mean.
 
+pub mod cli;
 pub mod distribution;
 pub mod generator;
 pub mod latency;
 pub mod limits;
+pub mod process;
+pub mod progress;
+pub mod report;
 pub mod ring;
+pub mod runner;
+pub mod wire;
 pub mod workload;

@@ -2,17 +2,19 @@
 
 use std::time::Duration;
 
+use kvclient::protocol::limits;
+
 /// Keys a run can address: a key is written with twelve hexadecimal digits.
 pub const KEYS_MAX: u64 = 1 << 48;
 
-/// Bytes of a value, as the server's limit.
-pub const VALUE_BYTES_MAX: usize = 1 << 20;
+/// Bytes of a value: the server's limit.
+pub const VALUE_BYTES_MAX: usize = limits::VALUE_BYTES_MAX;
 
 /// Connections of one run: more would need more descriptors than a process commonly may open.
 pub const CONNECTIONS_MAX: usize = 16_384;
 
-/// Requests in flight on one connection.
-pub const PIPELINE_MAX: usize = 4_096;
+/// Requests in flight on one connection: the server's limit.
+pub const PIPELINE_MAX: usize = limits::IN_FLIGHT_MAX;
 
 /// Requests in flight in one run; each has a slot of a few dozen bytes and a reply to wait for.
 pub const IN_FLIGHT_MAX: usize = 1 << 22;

@@ -1,3 +1,10 @@
 //! kvbench, kvcore's load generator.
 
-fn main() {}
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    kvbench::cli::main()
+}

@@ -159,6 +159,12 @@ impl Ring {
         filling
     }
 
+    /// Whether the next turn has something to send.
+    #[must_use]
+    pub fn has_output(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
     /// Submits what is to be sent and collects what has happened; with `wait`, for so long at
     /// most until something has.
     ///
@@ -317,7 +323,9 @@ impl Ring {
 
 impl Drop for Ring {
     fn drop(&mut self) {
-        (0..self.sockets.len()).for_each(|socket| drop(self.close(socket)));
+        for socket in 0..self.sockets.len() {
+            self.close(socket);
+        }
         for _ in 0..DRAIN_TURNS {
             if self.in_flight == 0 {
                 return;

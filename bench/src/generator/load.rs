@@ -3,10 +3,12 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
+use hdrhistogram::Histogram;
+
 use super::lane::{Lane, Seat};
 use super::slot::{Slot, State};
-use super::{Answer, Nanos, Plan, Request, Route, Tally, Unexpected, Window};
-use crate::latency::Kind;
+use super::{Answer, Failure, Nanos, Plan, Request, Route, Snapshot, Tally, Unexpected, Window};
+use crate::latency::{Kind, coarse_histogram};
 use crate::limits::{LOAD_ATTEMPTS_MAX, LOAD_RETRY_AFTER, LOAD_RETRY_AFTER_MAX};
 use crate::workload::{Operation, Values};
 
@@ -22,6 +24,8 @@ pub struct Generator {
     verify: bool,
     sequence: u64,
     tally: Tally,
+    /// Response latencies since the last snapshot.
+    recent: Histogram<u64>,
 }
 
 impl Generator {
@@ -52,6 +56,7 @@ impl Generator {
             verify: plan.verify,
             sequence: plan.share.index << 40,
             tally: Tally::default(),
+            recent: coarse_histogram(),
         }
     }
 
@@ -138,9 +143,9 @@ impl Generator {
             return Err(Unexpected);
         }
         match answer {
-            Answer::Refused { kind, retry_after } => {
+            Answer::Refused { failure, retry_after } => {
                 if !self.try_again(now, index, retry_after) {
-                    *self.tally.errors.entry(kind).or_insert(0) += 1;
+                    *self.tally.errors.entry(failure).or_insert(0) += 1;
                     self.free(now, index);
                 }
                 return Ok(());
@@ -151,8 +156,7 @@ impl Generator {
                 }
             }
             Answer::Absent if !slot.writes() => self.tally.not_found += 1,
-            // The echo target answers writes as it answers reads.
-            Answer::Done | Answer::Value(_) if slot.writes() => {}
+            Answer::Done if slot.writes() => {}
             Answer::Done | Answer::Absent | Answer::Value(_) => return Err(Unexpected),
         }
         let kind = if slot.writes() { Kind::Put } else { Kind::Get };
@@ -160,7 +164,12 @@ impl Generator {
         if measured {
             self.tally.latencies[kind as usize].record(slot.asked, slot.sent, now);
         }
+        self.recent.saturating_record(now.saturating_sub(slot.asked));
         if slot.operation == Operation::ReadModifyWrite && !slot.second {
+            if slot.retired {
+                self.bury(now, &[index], Failure::ConnectionClosing);
+                return Ok(());
+            }
             slot.second = true;
             slot.asked = now;
             slot.attempts = 0;
@@ -183,7 +192,8 @@ impl Generator {
     fn try_again(&mut self, now: Nanos, index: usize, retry_after: Option<Nanos>) -> bool {
         let slot = &mut self.slots[index];
         let Some(asked) = retry_after else { return false };
-        if !self.lanes[slot.lane].retries() || slot.attempts >= LOAD_ATTEMPTS_MAX {
+        let over = slot.retired || slot.attempts >= LOAD_ATTEMPTS_MAX;
+        if over || !self.lanes[slot.lane].retries() {
             return false;
         }
         let least = LOAD_RETRY_AFTER.as_nanos() as Nanos;
@@ -201,27 +211,50 @@ impl Generator {
         let slot = &mut self.slots[index];
         slot.state = State::Free;
         slot.freed = now;
+        if slot.retired {
+            let lane = slot.lane;
+            self.lanes[lane].ended();
+            self.bury(now, &[index], Failure::ConnectionClosing);
+            return;
+        }
         if let Some(drawn) = self.lanes[slot.lane].put_back(index) {
             slot.begin(drawn, now);
             self.ready.push_back(index);
         }
     }
 
-    /// `connection` is gone: what was in flight on it failed, and its slots with it.
-    pub fn disconnected(&mut self, now: Nanos, connection: usize, kind: &'static str) {
+    /// `connection` takes no new requests; those in flight are still answered.
+    pub fn retire(&mut self, now: Nanos, connection: usize) {
         let of_it = |slot: &Slot| slot.connection == connection && slot.state != State::Dead;
-        let dead: Vec<_> = (0..self.slots.len()).filter(|&s| of_it(&self.slots[s])).collect();
+        let slots: Vec<_> = (0..self.slots.len()).filter(|&s| of_it(&self.slots[s])).collect();
+        for &index in &slots {
+            self.slots[index].retired = true;
+        }
+        let idle = |&index: &usize| self.slots[index].state != State::Sent;
+        let idle: Vec<_> = slots.into_iter().filter(idle).collect();
+        self.bury(now, &idle, Failure::ConnectionClosing);
+    }
+
+    /// `connection` is gone: what was in flight on it failed, and its slots with it.
+    pub fn disconnected(&mut self, now: Nanos, connection: usize, failure: Failure) {
+        let of_it = |slot: &Slot| slot.connection == connection && slot.state != State::Dead;
+        let slots: Vec<_> = (0..self.slots.len()).filter(|&s| of_it(&self.slots[s])).collect();
+        self.bury(now, &slots, failure);
+    }
+
+    /// `dead` slots, of one lane, will not come back; what they had in hand failed with `failure`.
+    fn bury(&mut self, now: Nanos, dead: &[usize], failure: Failure) {
         let Some(&first) = dead.first() else { return };
         let lane = self.slots[first].lane;
-        for &index in &dead {
+        for &index in dead {
             let slot = &mut self.slots[index];
             if matches!(slot.state, State::Sent | State::Ready) {
-                *self.tally.errors.entry(kind).or_insert(0) += 1;
+                *self.tally.errors.entry(failure).or_insert(0) += 1;
                 self.lanes[lane].ended();
             }
             slot.state = State::Dead;
         }
-        let moved = self.lanes[lane].bury(&dead);
+        let moved = self.lanes[lane].bury(dead);
         for (slot, drawn) in moved.placed {
             self.slots[slot].begin(drawn, now);
             self.ready.push_back(slot);
@@ -260,6 +293,14 @@ impl Generator {
         &self.tally
     }
 
+    /// What happened since the last snapshot, warm-up or not.
+    pub fn snapshot(&mut self) -> Snapshot {
+        let snapshot =
+            Snapshot { errors: self.tally.errors_total(), response: self.recent.clone() };
+        self.recent.reset();
+        snapshot
+    }
+
     /// Ends the run at `now`. What is still in flight counts as an error and, like what was due
     /// and never sent, with the time it has waited as its response: leaving out the slowest
     /// would flatter.
@@ -270,7 +311,7 @@ impl Generator {
             if !matches!(slot.state, State::Sent | State::Ready) {
                 continue;
             }
-            *self.tally.errors.entry("no reply").or_insert(0) += 1;
+            *self.tally.errors.entry(Failure::NoReply).or_insert(0) += 1;
             if slot.intended >= from {
                 self.tally.unanswered(slot.operation, slot.intended, now);
             }

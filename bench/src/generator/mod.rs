@@ -12,6 +12,7 @@
 //! pool has no free slot it waits there, its intended start unchanged. Waiting and in flight
 //! together never exceed the lane's window.
 
+mod failure;
 mod lane;
 mod load;
 pub mod schedule;
@@ -20,6 +21,9 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
+use hdrhistogram::Histogram;
+
+pub use self::failure::Failure;
 pub use self::load::Generator;
 pub use self::tally::Tally;
 use crate::distribution::{Shape, Share};
@@ -108,12 +112,21 @@ pub enum Answer<'a> {
     Done,
     /// The request failed.
     Refused {
-        /// Why, as the report counts it.
-        kind: &'static str,
+        /// Why.
+        failure: Failure,
         /// Whether, and after how long, the same request may succeed; 0 where the server did not
         /// say.
         retry_after: Option<Nanos>,
     },
+}
+
+/// What happened in a stretch of a run.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Snapshot {
+    /// Requests that failed, since the run began.
+    pub errors: u64,
+    /// Response latencies of the requests answered since the last snapshot, coarse.
+    pub response: Histogram<u64>,
 }
 
 /// A reply to nothing that was asked on its connection.

@@ -31,6 +31,8 @@ pub(super) struct Slot {
     pub(super) second: bool,
     /// How often the request was refused.
     pub(super) attempts: u8,
+    /// Its connection takes no new requests: it dies with the one in flight.
+    pub(super) retired: bool,
     /// Tells a late reply from the reply to what is in flight now.
     pub(super) generation: u32,
     pub(super) lane: usize,
@@ -55,6 +57,7 @@ impl Slot {
             operation: Operation::Get,
             second: false,
             attempts: 0,
+            retired: false,
             generation: 0,
             lane,
             connection,

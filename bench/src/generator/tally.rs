@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 
-use super::Nanos;
+use super::{Failure, Nanos};
 use crate::latency::{Kind, Latencies, histogram};
 use crate::workload::Operation;
 
@@ -34,7 +34,7 @@ pub struct Tally {
     /// Refused writes sent again.
     pub retries: u64,
     /// Requests that failed, by kind.
-    pub errors: BTreeMap<&'static str, u64>,
+    pub errors: BTreeMap<Failure, u64>,
     /// When the last operation ended.
     pub last: Nanos,
 }
@@ -71,8 +71,8 @@ impl Tally {
         self.not_found += other.not_found;
         self.mismatches += other.mismatches;
         self.retries += other.retries;
-        for (kind, count) in &other.errors {
-            *self.errors.entry(kind).or_insert(0) += count;
+        for (&failure, count) in &other.errors {
+            *self.errors.entry(failure).or_insert(0) += count;
         }
         self.last = self.last.max(other.last);
     }

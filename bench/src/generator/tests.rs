@@ -9,6 +9,7 @@ use crate::workload::ValueBytes;
 const US: Nanos = 1_000;
 const MS: Nanos = 1_000_000;
 const S: Nanos = 1_000_000_000;
+const OVERLOADED: Failure = Failure::Refused(64);
 
 fn spec(connections: usize, pipeline: usize, rate: Option<u64>) -> LaneSpec {
     LaneSpec {
@@ -93,7 +94,7 @@ fn what_was_due_and_never_sent_counts_with_its_wait() {
     run(&mut generator, S, |now, _| (now + 10 * S, Answer::Absent));
     let tally = generator.finish(S);
     assert_eq!((tally.sent, tally.completed, tally.unsent, tally.offered()), (1, 0, 999, 1_000));
-    assert_eq!(tally.errors, BTreeMap::from([("no reply", 1)]));
+    assert_eq!(tally.errors, BTreeMap::from([(Failure::NoReply, 1)]));
     let get = &tally.latencies[Kind::Get as usize];
     assert_eq!((get.count(), get.response().len()), (0, 1_000));
     assert!((Quantiles::from(get.response()).p50 - 500_000.0).abs() < 2_000.0);
@@ -201,7 +202,7 @@ fn loading_puts_each_key_once_and_again_where_it_was_refused() {
         keys.borrow_mut()[request.key as usize] += u8::from(!refused);
         let retry_after = Some(3 * MS);
         let answer = if refused {
-            Answer::Refused { kind: "overloaded", retry_after }
+            Answer::Refused { failure: OVERLOADED, retry_after }
         } else {
             Answer::Done
         };
@@ -219,10 +220,10 @@ fn a_write_that_is_refused_for_ever_ends_as_an_error() {
     let spec = LaneSpec { mix: Mix::PUTS, operations: Some(3), retry: true, ..spec(1, 1, None) };
     let mut generator = generator(&spec, vec![0], None, Nanos::MAX);
     run(&mut generator, 100 * S, |now, _| {
-        (now + US, Answer::Refused { kind: "overloaded", retry_after: Some(0) })
+        (now + US, Answer::Refused { failure: OVERLOADED, retry_after: Some(0) })
     });
     assert!(generator.is_done(0));
-    assert_eq!(generator.finish(100 * S).errors, BTreeMap::from([("overloaded", 3)]));
+    assert_eq!(generator.finish(100 * S).errors, BTreeMap::from([(OVERLOADED, 3)]));
 }
 
 #[test]
@@ -238,13 +239,13 @@ fn warm_up_is_not_measured_but_its_errors_are_seen() {
         verify: true,
     });
     run(&mut generator, 3 * S, |now, _| {
-        let refused = Answer::Refused { kind: "timeout", retry_after: None };
+        let refused = Answer::Refused { failure: OVERLOADED, retry_after: None };
         (now + MS, if now == 0 { refused } else { Answer::Absent })
     });
     let tally = generator.finish(3 * S);
     assert_eq!(tally.completed, 1_000);
     assert_eq!(tally.latencies[Kind::Get as usize].count(), 1_000);
-    assert_eq!(tally.errors, BTreeMap::from([("timeout", 1)]));
+    assert_eq!(tally.errors, BTreeMap::from([(OVERLOADED, 1)]));
 }
 
 #[test]
@@ -288,17 +289,17 @@ fn a_lost_connection_fails_its_requests_and_the_others_go_on() {
     let spec = spec(2, 2, None);
     let mut generator = generator(&spec, vec![0; 2], None, S);
     assert_eq!(std::iter::from_fn(|| generator.next(0)).count(), 4);
-    generator.disconnected(MS, 0, "connection lost");
-    generator.disconnected(MS, 0, "connection lost");
+    generator.disconnected(MS, 0, Failure::ConnectionLost);
+    generator.disconnected(MS, 0, Failure::ConnectionLost);
     assert_eq!(generator.outstanding(), 2);
-    assert_eq!(generator.tally().errors, BTreeMap::from([("connection lost", 2)]));
+    assert_eq!(generator.tally().errors, BTreeMap::from([(Failure::ConnectionLost, 2)]));
     assert_eq!(generator.next(MS), None, "the other connection is full");
 
-    generator.disconnected(2 * MS, 1, "connection lost");
+    generator.disconnected(2 * MS, 1, Failure::ConnectionLost);
     assert_eq!(generator.outstanding(), 0);
     assert_eq!(generator.next(3 * MS), None);
     assert!(generator.is_done(3 * MS), "without a connection there is nothing left to do");
-    assert_eq!(generator.finish(3 * MS).errors, BTreeMap::from([("connection lost", 4)]));
+    assert_eq!(generator.finish(3 * MS).errors, BTreeMap::from([(Failure::ConnectionLost, 4)]));
 }
 
 #[test]
@@ -318,6 +319,26 @@ fn what_waits_for_a_lost_shard_goes_to_another() {
     }
     assert!(stuck.is_some());
     assert_eq!(generator.outstanding(), 2, "one in flight, one waits for it");
-    generator.disconnected(now, 0, "connection lost");
+    generator.disconnected(now, 0, Failure::ConnectionLost);
     assert_eq!(generator.next(now).map(|request| request.connection), Some(1));
+}
+
+#[test]
+fn a_retired_connection_answers_what_it_has_and_takes_no_more() {
+    let spec = spec(2, 2, None);
+    let mut generator = generator(&spec, vec![0; 2], None, S);
+    let sent: Vec<_> = std::iter::from_fn(|| generator.next(0)).collect();
+    generator.retire(MS, 0);
+    for request in &sent {
+        generator.reply(2 * MS, request.connection, request.id, Answer::Absent).unwrap();
+    }
+    let next: Vec<_> = std::iter::from_fn(|| generator.next(2 * MS)).collect();
+    assert_eq!(next.iter().map(|request| request.connection).collect::<Vec<_>>(), [1, 1]);
+    generator.retire(3 * MS, 1);
+    for request in &next {
+        generator.reply(4 * MS, 1, request.id, Answer::Absent).unwrap();
+    }
+    assert!(generator.is_done(4 * MS), "no connection is left");
+    let tally = generator.finish(4 * MS);
+    assert_eq!((tally.completed, tally.errors_total(), tally.unsent), (6, 0, 0));
 }

@@ -1,0 +1,220 @@
+//! From the command line to a run, and from a run to the report and the exit code.
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::Parser as _;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+
+use super::args::{Args, CommonArgs, LoadArgs, Output, RunArgs, Verb};
+use crate::distribution::Shape;
+use crate::generator::LaneSpec;
+use crate::limits::{
+    CONNECTIONS_MAX, IN_FLIGHT_MAX, KEYS_MAX, PIPELINE_MAX, RATE_MAX, THREADS_MAX,
+};
+use crate::progress::{Goal, Progress};
+use crate::report::{Environment, Report, table};
+use crate::runner::{self, Outcome, RunSpec, Target};
+use crate::wire::Terms;
+use crate::workload::Mix;
+
+const DEFAULT_DURATION: Duration = Duration::from_secs(10);
+
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+const SATURATED: u8 = 3;
+
+/// Runs kvbench with the arguments of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let args = Args::parse();
+    let (spec, common) = match &args.verb {
+        Verb::Load(load) => (load_spec(load), &load.common),
+        Verb::Run(run) => (run_spec(run), &run.common),
+    };
+    let code = match spec {
+        Err(error) => fail(USAGE, &error),
+        Ok(spec) => match execute(&spec, common) {
+            Ok(code) => code,
+            Err(error) => fail(FAILED, &error),
+        },
+    };
+    ExitCode::from(code)
+}
+
+fn fail(code: u8, error: &anyhow::Error) -> u8 {
+    eprintln!("kvbench: {error:#}");
+    code
+}
+
+/// Runs `spec` and writes its report.
+fn execute(spec: &RunSpec, common: &CommonArgs) -> anyhow::Result<u8> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // The second signal ends the process at once; the first one ends the run.
+        flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop))?;
+        flag::register(signal, Arc::clone(&stop))?;
+    }
+    let goal = match (spec.duration, spec.lanes[0].operations) {
+        (None, Some(operations)) => Goal::Operations(operations),
+        (duration, _) => Goal::Time(spec.warmup + duration.unwrap_or_default()),
+    };
+    let progress = Progress::new(goal, common.quiet);
+    let outcome = runner::run(spec, &stop, |second| progress.second(goal, second));
+    progress.finish();
+    let outcome = outcome?;
+    let report = Report::new(spec, &outcome, Environment::here());
+    let text = match common.output {
+        Output::Table => table(&report),
+        Output::Json => serde_json::to_string_pretty(&report)? + "\n",
+    };
+    io::stdout().write_all(text.as_bytes()).context("cannot write the report")?;
+    Ok(verdict(spec, &outcome))
+}
+
+/// What the exit code says of a run.
+fn verdict(spec: &RunSpec, outcome: &Outcome) -> u8 {
+    if let Some(why) = outcome.saturated() {
+        eprintln!("LOADGEN SATURATED: {why}");
+        return SATURATED;
+    }
+    let tally = &outcome.tally;
+    if outcome.open_loop && tally.unsent > tally.offered() / 100 {
+        eprintln!(
+            "the server kept up with {:.1} % of the rate; the rest waited for one of {} requests \
+             in flight",
+            100.0 * tally.sent as f64 / tally.offered() as f64,
+            spec.lanes.iter().map(|lane| lane.connections * lane.pipeline).sum::<usize>(),
+        );
+    }
+    if tally.mismatches > 0 {
+        eprintln!("{} values did not verify", tally.mismatches);
+    }
+    let failed = tally.errors_total() > 0 || tally.mismatches > 0 || tally.completed == 0;
+    if failed { FAILED } else { 0 }
+}
+
+fn load_spec(args: &LoadArgs) -> anyhow::Result<RunSpec> {
+    let lane = LaneSpec {
+        mix: Mix::PUTS,
+        shape: Shape::Sequential,
+        operations: Some(args.common.keys),
+        retry: true,
+        ..lane(&args.common)
+    };
+    let spec = spec(&args.common, vec![lane])?;
+    Ok(RunSpec { duration: args.duration, ..spec })
+}
+
+fn run_spec(args: &RunArgs) -> anyhow::Result<RunSpec> {
+    if args.verify && args.common.target == Target::Echo {
+        bail!("--verify has no meaning for --target echo: it answers every read alike");
+    }
+    let mix = args.ratio.unwrap_or(args.workload);
+    let main =
+        LaneSpec { mix, shape: args.distribution, operations: args.ops, ..lane(&args.common) };
+    let mut lanes = vec![main.clone()];
+    if args.writers > 0 {
+        lanes.push(LaneSpec {
+            connections: args.writers,
+            pipeline: 1,
+            mix: Mix::PUTS,
+            rate: None,
+            operations: None,
+            ..main
+        });
+    }
+    if args.writers > 0 && args.ops.is_some() {
+        bail!("--writers go on until the time is over, so --ops says nothing of when to stop");
+    }
+    let spec = spec(&args.common, lanes)?;
+    let duration = match (args.duration, args.ops) {
+        (None, Some(_)) => None,
+        (duration, _) => Some(duration.unwrap_or(DEFAULT_DURATION)),
+    };
+    Ok(RunSpec { duration, warmup: args.warmup, verify: args.verify, ..spec })
+}
+
+fn lane(common: &CommonArgs) -> LaneSpec {
+    LaneSpec {
+        connections: common.connections,
+        pipeline: common.pipeline,
+        mix: Mix::GETS,
+        shape: Shape::Uniform,
+        keys: common.keys,
+        rate: common.rate,
+        operations: None,
+        retry: false,
+    }
+}
+
+/// What all verbs have in common, checked.
+fn spec(common: &CommonArgs, lanes: Vec<LaneSpec>) -> anyhow::Result<RunSpec> {
+    let connections: usize = lanes.iter().map(|lane| lane.connections).sum();
+    let in_flight: usize = lanes.iter().map(|lane| lane.connections * lane.pipeline).sum();
+    let cores = common.cores.as_ref().map_or_else(Vec::new, |cores| cores.0.clone());
+    let threads = common.threads.unwrap_or(cores.len().max(1));
+    within("--keys", common.keys, KEYS_MAX)?;
+    within("--connections", common.connections as u64, CONNECTIONS_MAX as u64)?;
+    within("--connections and --writers", connections as u64, CONNECTIONS_MAX as u64)?;
+    within("--pipeline", common.pipeline as u64, PIPELINE_MAX as u64)?;
+    within("--connections x --pipeline", in_flight as u64, IN_FLIGHT_MAX as u64)?;
+    within("--threads", threads as u64, THREADS_MAX as u64)?;
+    if let Some(rate) = common.rate {
+        within("--rate", rate, RATE_MAX)?;
+    }
+    if threads > common.connections {
+        bail!("{threads} threads share {} connections: each needs one", common.connections);
+    }
+    let allowed = core_affinity::get_core_ids().unwrap_or_default();
+    if let Some(core) = cores.iter().find(|&&core| !allowed.iter().any(|id| id.id == core)) {
+        let allowed: Vec<_> = allowed.iter().map(|id| id.id.to_string()).collect();
+        bail!("CPU {core} is not one this process may use: {}", allowed.join(", "));
+    }
+    if let Some(pid) = common.server_pid
+        && crate::process::cpu_time(pid).is_none()
+    {
+        bail!("there is no process {pid} on this machine");
+    }
+    Ok(RunSpec {
+        target: common.target,
+        seeds: common.seeds.clone(),
+        namespace: common.namespace.clone(),
+        lanes,
+        value: common.value,
+        terms: Terms {
+            consistency: common.consistency.unwrap_or_default(),
+            ttl_ms: ttl_ms(common.ttl)?,
+            deadline_us: u32::try_from(common.timeout.as_micros()).unwrap_or(u32::MAX),
+        },
+        duration: None,
+        warmup: Duration::ZERO,
+        patience: common.timeout,
+        threads,
+        cores,
+        routed: !common.no_route,
+        verify: false,
+        seed: common.seed,
+        server_pid: common.server_pid,
+    })
+}
+
+fn within(what: &str, value: u64, max: u64) -> anyhow::Result<()> {
+    if value == 0 || value > max {
+        bail!("{what} is 1 to {max}, not {value}");
+    }
+    Ok(())
+}
+
+fn ttl_ms(ttl: Option<Duration>) -> anyhow::Result<u64> {
+    match ttl {
+        None => Ok(0),
+        Some(ttl) if ttl.as_millis() == 0 => bail!("--ttl is at least 1ms"),
+        Some(ttl) => u64::try_from(ttl.as_millis()).context("--ttl is too long"),
+    }
+}

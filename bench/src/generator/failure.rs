@@ -1,0 +1,63 @@
+//! Why a request failed, as reports count it.
+
+use std::fmt;
+
+use kvclient::protocol::Status;
+
+/// A reason for a request to have no good answer.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Failure {
+    /// The server refused it with this code of [`Status`].
+    Refused(u8),
+    /// Its connection broke.
+    ConnectionLost,
+    /// Its connection takes no more requests: the server drains.
+    ConnectionClosing,
+    /// The server answered what the protocol does not allow.
+    ProtocolBroken,
+    /// No answer came before the run gave up waiting.
+    NoReply,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Refused(code) => match Status::from_byte(code) {
+                Some(status) => snake_case(&format!("{status:?}"), f),
+                None => write!(f, "status_{code}"),
+            },
+            Self::ConnectionLost => f.write_str("connection_lost"),
+            Self::ConnectionClosing => f.write_str("connection_closing"),
+            Self::ProtocolBroken => f.write_str("protocol_broken"),
+            Self::NoReply => f.write_str("no_reply"),
+        }
+    }
+}
+
+/// The code's name as the rest of a report spells names.
+fn snake_case(name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for (index, letter) in name.char_indices() {
+        if index > 0 && letter.is_ascii_uppercase() {
+            f.write_str("_")?;
+        }
+        write!(f, "{}", letter.to_ascii_lowercase())?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_of_failure_have_the_names_of_their_codes() {
+        for (failure, name) in [
+            (Failure::Refused(Status::Overloaded as u8), "overloaded"),
+            (Failure::Refused(Status::DeadlineExceeded as u8), "deadline_exceeded"),
+            (Failure::Refused(255), "status_255"),
+            (Failure::NoReply, "no_reply"),
+        ] {
+            assert_eq!(failure.to_string(), name);
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The JSON's shape is a contract: what is asserted here is what scripts read.
+
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use kvclient::protocol::{
+    ClusterId, ConnectionLimits, Consistency, NamespaceId, NodeId, ServerInfo, ShardId, VnodeBits,
+};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::distribution::Shape;
+use crate::generator::{Failure, LaneSpec, Tally};
+use crate::latency::Kind;
+use crate::runner::{Outcome, RunSpec, SecondOutcome, Target};
+use crate::wire::Terms;
+use crate::workload::{Mix, ValueBytes};
+
+fn spec() -> RunSpec {
+    RunSpec {
+        target: Target::Kv,
+        seeds: vec!["127.0.0.1:7400".to_owned()],
+        namespace: String::new(),
+        lanes: vec![LaneSpec {
+            connections: 50,
+            pipeline: 4,
+            mix: Mix::ycsb('a').unwrap(),
+            shape: Shape::Zipf,
+            keys: 1_000,
+            rate: Some(2_000),
+            operations: None,
+            retry: false,
+        }],
+        value: ValueBytes::new(100, 100).unwrap(),
+        terms: Terms { consistency: Consistency::Default, ttl_ms: 0, deadline_us: 0 },
+        duration: Some(Duration::from_secs(2)),
+        warmup: Duration::from_secs(1),
+        patience: Duration::from_secs(10),
+        threads: 1,
+        cores: vec![1],
+        routed: true,
+        verify: true,
+        seed: 7,
+        server_pid: Some(1),
+    }
+}
+
+fn outcome() -> Outcome {
+    let mut tally = Tally {
+        sent: 3_000,
+        unsent: 1_000,
+        completed: 2_990,
+        in_window: 2_980,
+        ..Tally::default()
+    };
+    (1..=1_000u64).for_each(|us| tally.latencies[Kind::Get as usize].record(0, 0, us * 1_000));
+    tally.latencies[Kind::Put as usize].record(0, 5_000_000, 8_000_000);
+    tally.errors.insert(Failure::Refused(64), 9);
+    tally.errors.insert(Failure::NoReply, 1);
+    tally.not_found = 4;
+    Outcome {
+        tally,
+        measured: Duration::from_secs(2),
+        open_loop: true,
+        idle_percent: Some(40.0),
+        generator_cpu: Duration::from_millis(1_500),
+        server_cpu: Some(Duration::from_millis(1_001)),
+        server: ServerInfo {
+            node_id: NodeId(NonZeroU64::new(0xab).unwrap()),
+            cluster_id: ClusterId(0xcd),
+            cluster_name: "kvcore".to_owned(),
+            server: "kvcore 0.1.0".to_owned(),
+            ring_seed: 0,
+            vnode_bits: VnodeBits::DEFAULT,
+            epoch: 3,
+            shards: 2,
+            shard: ShardId(0),
+            namespace: NamespaceId::DEFAULT,
+            limits: ConnectionLimits::DEFAULT,
+        },
+        connections_per_shard: vec![25, 25],
+        seconds: vec![SecondOutcome {
+            requests: 1_500,
+            errors: 10,
+            p50: 500_000,
+            p99: 990_000,
+            max: 1_000_000,
+        }],
+        interrupted: false,
+    }
+}
+
+fn environment() -> Environment {
+    Environment {
+        cpu: "A CPU".to_owned(),
+        cpus: 2,
+        memory_bytes: 1 << 30,
+        kernel: "6.18".to_owned(),
+        version: "0.1.0",
+        commit: Some("abc".to_owned()),
+        command: vec!["kvbench".to_owned(), "run".to_owned()],
+    }
+}
+
+fn quantiles(all: [f64; 7]) -> Value {
+    let [mean, p50, p90, p99, p999, p9999, max] = all;
+    json!({ "mean": mean, "p50": p50, "p90": p90, "p99": p99, "p999": p999, "p9999": p9999,
+            "max": max })
+}
+
+#[test]
+fn the_json_has_the_promised_shape() {
+    let report = Report::new(&spec(), &outcome(), environment());
+    let get = quantiles([500.5, 500.2, 900.1, 990.2, 999.4, 1_000.4, 1_000.4]);
+    let put = |us: f64, max: f64| quantiles([us, max, max, max, max, max, max]);
+    let wanted = json!({
+        "ops_per_sec": 1490.0,
+        "errors": 10,
+        "ops": {
+            "get": { "count": 1000, "service_us": get, "response_us": get },
+            "put": {
+                "count": 1,
+                "service_us": put(2_999.3, 3_000.3),
+                "response_us": put(8_001.5, 8_003.6),
+            },
+        },
+        "errors_by_kind": { "no_reply": 1, "overloaded": 9 },
+        "not_found": 4,
+        "value_mismatches": 0,
+        "retries": 0,
+        "measured_s": 2.0,
+        "operations": { "offered": 4000, "sent": 3000, "completed": 2990 },
+        "schedule": {
+            "offered_per_sec": 2000.0,
+            "send_lateness_us": quantiles([0.0; 7]),
+            "generator_idle_percent": 40.0,
+        },
+        "saturated": false,
+        "interrupted": false,
+        "generator_cpu_s": 1.5,
+        "server_cpu": { "cpu_s": 1.001, "us_per_request": 1000.0 },
+        "server": {
+            "server": "kvcore 0.1.0",
+            "node_id": "00000000000000ab",
+            "cluster_id": "000000000000000000000000000000cd",
+            "cluster_name": "kvcore",
+            "shards": 2,
+            "epoch": 3,
+            "connections_per_shard": [25, 25],
+        },
+        "flags": {
+            "target": "kv",
+            "lanes": [{
+                "connections": 50,
+                "pipeline": 4,
+                "mix": { "get": 50, "put": 50, "read_modify_write": 0 },
+                "distribution": "zipf",
+                "keys": 1000,
+                "rate": 2000,
+                "operations": null,
+            }],
+            "value": "100",
+            "ttl_ms": 0,
+            "threads": 1,
+            "cores": [1],
+            "routed": true,
+            "duration_s": 2.0,
+            "warmup_s": 1.0,
+            "seed": 7,
+        },
+        "environment": {
+            "cpu": "A CPU",
+            "cpus": 2,
+            "memory_bytes": 1u64 << 30,
+            "kernel": "6.18",
+            "version": "0.1.0",
+            "commit": "abc",
+            "command": ["kvbench", "run"],
+        },
+        "seconds": [
+            { "requests": 1500, "errors": 10, "p50_us": 500.0, "p99_us": 990.0, "max_us": 1000.0 },
+        ],
+    });
+    let got = serde_json::to_value(&report).unwrap();
+    assert!(got == wanted, "{got:#}");
+}
+
+#[test]
+fn a_run_that_wrote_nothing_still_reports_puts() {
+    let report =
+        Report::new(&spec(), &Outcome { tally: Tally::default(), ..outcome() }, environment());
+    assert_eq!(report.ops.keys().copied().collect::<Vec<_>>(), ["get", "put"]);
+    assert_eq!(report.ops["put"].count, 0);
+    assert_eq!(report.server_cpu.unwrap().us_per_request, None);
+}
+
+#[test]
+fn the_table_says_what_matters() {
+    let text = table(&Report::new(&spec(), &outcome(), environment()));
+    for wanted in [
+        "1,490 operations/s over 2.0 s",
+        "2,000 operations/s; 4,000 due, 3,000 sent, 2,990 completed",
+        "no_reply 1, overloaded 9",
+        "990.2 us",
+        "8.00 ms",
+        "1000.000 us a request",
+        "kvcore 0.1.0, 2 shards",
+    ] {
+        assert!(text.contains(wanted), "{wanted} is not in\n{text}");
+    }
+}
