@@ -202,7 +202,7 @@ fn answer(reply: Reply<'_>) -> Option<Answer<'_>> {
                 retry_after: refusal.retryable.then_some(retry_after),
             })
         }
-        Reply::Delete(_) | Reply::MultiGet(_) | Reply::Route(_) | Reply::Pong => None,
+        _ => None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 
 use super::json::Report;
@@ -12,7 +12,7 @@ use crate::latency::Quantiles;
 #[must_use]
 pub fn table(report: &Report) -> String {
     let mut latencies = Table::new();
-    latencies.load_style(UTF8_HORIZONTAL_ONLY).set_header([
+    latencies.load_style(UTF8_FULL_CONDENSED).set_header([
         "operation",
         "count",
         "latency",
