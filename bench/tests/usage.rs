@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use assert_cmd::Command;
 
 fn kvbench(arguments: &[&str]) -> Command {
-    let mut command = Command::cargo_bin("kvbench").unwrap();
+    let mut command = Command::cargo_bin("kvbench").expect("kvbench is built");
     command.env_remove("KVCORE_SEEDS").args(arguments);
     command
 }
@@ -14,7 +14,7 @@ fn kvbench(arguments: &[&str]) -> Command {
 #[track_caller]
 fn refused(arguments: &[&str], because: &str) {
     let output = kvbench(arguments).assert().failure().code(2).get_output().clone();
-    let stderr = String::from_utf8(output.stderr).unwrap();
+    let stderr = String::from_utf8(output.stderr).expect("sentences are text");
     assert!(stderr.contains(because), "{arguments:?}: {stderr}");
     assert!(output.stdout.is_empty());
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use kvclient::protocol::{
     ClusterId, ConnectionLimits, Consistency, NamespaceId, NodeId, ServerInfo, ShardId, VnodeBits,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::*;
 use crate::distribution::Shape;
@@ -102,86 +102,10 @@ fn environment() -> Environment {
     }
 }
 
-fn quantiles(all: [f64; 7]) -> Value {
-    let [mean, p50, p90, p99, p999, p9999, max] = all;
-    json!({ "mean": mean, "p50": p50, "p90": p90, "p99": p99, "p999": p999, "p9999": p9999,
-            "max": max })
-}
-
 #[test]
 fn the_json_has_the_promised_shape() {
-    let report = Report::new(&spec(), &outcome(), environment());
-    let get = quantiles([500.5, 500.2, 900.1, 990.2, 999.4, 1_000.4, 1_000.4]);
-    let put = |us: f64, max: f64| quantiles([us, max, max, max, max, max, max]);
-    let wanted = json!({
-        "ops_per_sec": 1490.0,
-        "errors": 10,
-        "ops": {
-            "get": { "count": 1000, "service_us": get, "response_us": get },
-            "put": {
-                "count": 1,
-                "service_us": put(2_999.3, 3_000.3),
-                "response_us": put(8_001.5, 8_003.6),
-            },
-        },
-        "errors_by_kind": { "no_reply": 1, "overloaded": 9 },
-        "not_found": 4,
-        "value_mismatches": 0,
-        "retries": 0,
-        "measured_s": 2.0,
-        "operations": { "offered": 4000, "sent": 3000, "completed": 2990 },
-        "schedule": {
-            "offered_per_sec": 2000.0,
-            "send_lateness_us": quantiles([0.0; 7]),
-            "generator_idle_percent": 40.0,
-        },
-        "saturated": false,
-        "interrupted": false,
-        "generator_cpu_s": 1.5,
-        "server_cpu": { "cpu_s": 1.001, "us_per_request": 1000.0 },
-        "server": {
-            "server": "kvcore 0.1.0",
-            "node_id": "00000000000000ab",
-            "cluster_id": "000000000000000000000000000000cd",
-            "cluster_name": "kvcore",
-            "shards": 2,
-            "epoch": 3,
-            "connections_per_shard": [25, 25],
-        },
-        "flags": {
-            "target": "kv",
-            "lanes": [{
-                "connections": 50,
-                "pipeline": 4,
-                "mix": { "get": 50, "put": 50, "read_modify_write": 0 },
-                "distribution": "zipf",
-                "keys": 1000,
-                "rate": 2000,
-                "operations": null,
-            }],
-            "value": "100",
-            "ttl_ms": 0,
-            "threads": 1,
-            "cores": [1],
-            "routed": true,
-            "duration_s": 2.0,
-            "warmup_s": 1.0,
-            "seed": 7,
-        },
-        "environment": {
-            "cpu": "A CPU",
-            "cpus": 2,
-            "memory_bytes": 1u64 << 30,
-            "kernel": "6.18",
-            "version": "0.1.0",
-            "commit": "abc",
-            "command": ["kvbench", "run"],
-        },
-        "seconds": [
-            { "requests": 1500, "errors": 10, "p50_us": 500.0, "p99_us": 990.0, "max_us": 1000.0 },
-        ],
-    });
-    let got = serde_json::to_value(&report).unwrap();
+    let wanted: Value = serde_json::from_str(include_str!("golden.json")).unwrap();
+    let got = serde_json::to_value(Report::new(&spec(), &outcome(), environment())).unwrap();
     assert!(got == wanted, "{got:#}");
 }
 
