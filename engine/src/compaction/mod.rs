@@ -12,6 +12,8 @@ mod merge;
 mod picker;
 mod progress;
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;
 
 pub use self::job::{Control, Input, Job, JobError, Rules, Step};

@@ -41,7 +41,7 @@ impl Default for CompactionOptions {
     fn default() -> Self {
         Self {
             level0_tables: 6,
-            runs_max: 4,
+            runs_max: 6,
             upper_percent: 25,
             visible_percent_min: 50,
             expired_percent_max: 50,
@@ -246,4 +246,136 @@ fn alone(view: &View<'_>, options: &CompactionOptions, now_ms: u64) -> Option<Ch
         let reason = reason(table)?;
         Some(Choice { reason, inputs: vec![table.id], output_level: table.level })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use schemas::ids::{Hlc, Token};
+
+    use super::*;
+    use crate::sstable::Properties;
+
+    const MIB: u64 = 1 << 20;
+
+    fn range(first: u64, last: u64) -> TokenRange {
+        TokenRange::new(Token(first), Token(last)).unwrap()
+    }
+
+    /// A table over all of a small ring; its stamps are as old as its id is small.
+    fn table(id: u64, level: u8, bytes: u64) -> TableEntry {
+        let properties = Properties {
+            records: bytes / 100,
+            tombstones: 0,
+            expiring: 0,
+            raw_bytes: bytes,
+            tokens: range(0, 999),
+            hlc_min: Hlc(id),
+            hlc_max: Hlc(id),
+            expires_max_ms: 0,
+        };
+        TableEntry { id: FileId(id), level, visible: range(0, 999), file_bytes: bytes, properties }
+    }
+
+    fn version(added: impl IntoIterator<Item = TableEntry>) -> Version {
+        let added = added.into_iter().collect();
+        Version::default().apply(&VersionEdit { added, ..VersionEdit::default() }).unwrap()
+    }
+
+    fn chosen(version: &Version, running: &[Choice]) -> Option<(Reason, Vec<u64>, u8)> {
+        let choice = choose(version, &CompactionOptions::default(), running, 1000)?;
+        let mut ids: Vec<u64> = choice.inputs.iter().map(|id| id.0).collect();
+        ids.sort_unstable();
+        Some((choice.reason, ids, choice.output_level))
+    }
+
+    fn level0(ids: std::ops::RangeInclusive<u64>) -> impl Iterator<Item = TableEntry> {
+        ids.map(|id| table(id, 0, 10 * MIB))
+    }
+
+    #[test]
+    fn the_first_table_moves_to_the_bottom() {
+        assert_eq!(chosen(&version([]), &[]), None);
+        let one = version(level0(1..=1));
+        assert_eq!(chosen(&one, &[]), Some((Reason::Move, vec![1], BOTTOM)));
+        let choice = choose(&one, &CompactionOptions::default(), &[], 0).unwrap();
+        let moved = one.apply(&choice.move_edit(&one).unwrap()).unwrap();
+        assert_eq!((moved.level(0).len(), moved.level(BOTTOM).len()), (0, 1));
+        assert_eq!(chosen(&moved, &[]), None);
+    }
+
+    #[test]
+    fn much_above_the_bottom_settles() {
+        let bottom = table(1, BOTTOM, 100 * MIB);
+        assert_eq!(chosen(&version(level0(2..=3).chain([bottom])), &[]), None);
+        let three = version(level0(2..=4).chain([bottom]));
+        assert_eq!(chosen(&three, &[]), Some((Reason::Settle, vec![1, 2, 3, 4], BOTTOM)));
+        let beside = version([table(1, BOTTOM, 100 * MIB), table(2, 3, 26 * MIB)]);
+        assert_eq!(chosen(&beside, &[]), Some((Reason::Settle, vec![1, 2], BOTTOM)));
+    }
+
+    /// Tombstones are small; what they shadow is not.
+    #[test]
+    fn many_small_records_above_large_ones_settle() {
+        let mut small = table(2, 0, MIB);
+        small.properties.records = table(1, BOTTOM, 100 * MIB).properties.records / 3;
+        let version = version([table(1, BOTTOM, 100 * MIB), small]);
+        assert_eq!(chosen(&version, &[]), Some((Reason::Settle, vec![1, 2], BOTTOM)));
+    }
+
+    #[test]
+    fn many_tables_become_a_run_beside_a_job_that_settles() {
+        let bottom = table(1, BOTTOM, 1000 * MIB);
+        let six = version(level0(2..=7).chain([bottom]));
+        let into_run = |level| Some((Reason::Level0, (2..=7).collect(), level));
+        assert_eq!(chosen(&six, &[]), into_run(1));
+        let settling = |inputs: &[u64]| Choice {
+            reason: Reason::Settle,
+            inputs: inputs.iter().map(|&id| FileId(id)).collect(),
+            output_level: BOTTOM,
+        };
+        assert_eq!(chosen(&six, &[settling(&[1])]), into_run(1));
+        assert_eq!(chosen(&six, &[settling(&[1, 2])]), None, "five are left");
+        let run = Choice { output_level: 1, ..settling(&[9]) };
+        assert_eq!(chosen(&six, &[settling(&[1]), run]), into_run(2));
+        let small_bottom = version(level0(2..=7));
+        assert_eq!(chosen(&small_bottom, &[settling(&[1])]), into_run(1), "one settles at a time");
+    }
+
+    #[test]
+    fn of_many_runs_the_small_ones_are_merged() {
+        let runs = |sizes: [u64; 7]| {
+            let runs = (1..).zip(sizes).map(|(id, size)| table(id, id as u8, size * MIB));
+            version(runs.chain([table(9, BOTTOM, 20_000 * MIB)]))
+        };
+        let merged = |ids: &[u64]| Some((Reason::Runs, ids.to_vec(), 8));
+        let all = [1, 2, 3, 4, 5, 6, 7];
+        assert_eq!(chosen(&runs([10; 7]), &[]), merged(&all));
+        assert_eq!(chosen(&runs([10, 200, 10, 10, 80, 90, 90]), &[]), merged(&[1, 3, 4]));
+        assert_eq!(chosen(&runs([1, 10, 100, 200, 300, 400, 500]), &[]), merged(&[1, 2]));
+    }
+
+    #[test]
+    fn tables_that_show_little_are_written_anew_where_they_are() {
+        for (last, expected) in [(400, Some((Reason::Trim, vec![1], BOTTOM))), (600, None)] {
+            let narrowed = TableEntry { visible: range(0, last), ..table(1, BOTTOM, 100 * MIB) };
+            assert_eq!(chosen(&version([narrowed]), &[]), expected);
+        }
+        for (expires_max_ms, expected) in
+            [(1000, Some((Reason::Expired, vec![1], BOTTOM))), (1001, None)]
+        {
+            let mut expiring = table(1, BOTTOM, 100 * MIB);
+            expiring.properties.expiring = expiring.properties.records;
+            expiring.properties.expires_max_ms = expires_max_ms;
+            assert_eq!(chosen(&version([expiring]), &[]), expected);
+        }
+    }
+
+    #[test]
+    fn pressure_grows_with_the_tables_that_reads_ask() {
+        let options = CompactionOptions::default();
+        let bottom = || [table(1, BOTTOM, 100 * MIB)];
+        assert_eq!(pressure(&version(bottom()), &options), 0.0);
+        assert_eq!(pressure(&version(level0(2..=7).chain(bottom())), &options), 1.0);
+        assert_eq!(pressure(&version(level0(2..=19).chain(bottom())), &options), 3.0);
+    }
 }

@@ -11,8 +11,8 @@ use std::rc::Rc;
 use super::edit::{TableEntry, VersionEdit};
 use crate::sstable::FileId;
 
-/// How many levels there are.
-pub const LEVELS: usize = 16;
+/// How many levels there are: room for the runs that a long job reads and as many new ones.
+pub const LEVELS: usize = 24;
 
 /// The level of what has settled: nothing is below.
 pub const BOTTOM: u8 = LEVELS as u8 - 1;
