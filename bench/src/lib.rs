@@ -5,6 +5,7 @@
 //! operation. `DESIGN.md` says why, and what the figures mean.
 
 pub mod cli;
+pub mod compare;
 pub mod distribution;
 pub mod generator;
 pub mod latency;

@@ -39,6 +39,8 @@ fn usage_errors_exit_with_2_and_name_the_flag() {
     refused(&["run", "--server-pid", "4294967295"], "no process 4294967295");
     refused(&["run", "--ttl", "1us"], "--ttl is at least 1ms");
     refused(&["run", "--consistency", "MOST"], "MOST");
+    refused(&["compare", "--rounds", "0"], "0 is not in 1..=1000");
+    refused(&["compare", "--only", "speed"], "get-pipeline1");
     refused(&["load", "--ratio", "1:1"], "unexpected argument");
 }
 

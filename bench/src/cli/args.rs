@@ -6,6 +6,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use kvclient::protocol::Consistency;
 
 use super::units;
+use crate::compare::CompareArgs;
 use crate::distribution::Shape;
 use crate::runner::Target;
 use crate::workload::{Mix, ValueBytes};
@@ -39,6 +40,11 @@ pub enum Verb {
     /// the next one starts when one ends. With --rate operations start by the clock, whatever the
     /// server does.
     Run(RunArgs),
+    /// Measure kvcore against the echo example, which is the limit of its data path, on one core
+    /// each and in turns, and hold the figures against their targets.
+    ///
+    /// Starts and stops both servers itself. Exits with 1 if a target was missed.
+    Compare(CompareArgs),
 }
 
 /// What `load` takes.

@@ -12,6 +12,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use super::args::{Args, CommonArgs, LoadArgs, Output, RunArgs, Verb};
+use crate::compare::compare;
 use crate::distribution::Shape;
 use crate::generator::LaneSpec;
 use crate::limits::{
@@ -32,19 +33,23 @@ const SATURATED: u8 = 3;
 /// Runs kvbench with the arguments of this process.
 #[must_use]
 pub fn main() -> ExitCode {
-    let args = Args::parse();
-    let (spec, common) = match &args.verb {
-        Verb::Load(load) => (load_spec(load), &load.common),
-        Verb::Run(run) => (run_spec(run), &run.common),
-    };
-    let code = match spec {
-        Err(error) => fail(USAGE, &error),
-        Ok(spec) => match execute(&spec, common) {
-            Ok(code) => code,
+    let code = match &Args::parse().verb {
+        Verb::Load(load) => run(load_spec(load), &load.common),
+        Verb::Run(args) => run(run_spec(args), &args.common),
+        Verb::Compare(args) => match stop_flag().and_then(|stop| compare(args, &stop)) {
+            Ok(true) => 0,
+            Ok(false) => FAILED,
             Err(error) => fail(FAILED, &error),
         },
     };
     ExitCode::from(code)
+}
+
+fn run(spec: anyhow::Result<RunSpec>, common: &CommonArgs) -> u8 {
+    match spec {
+        Err(error) => fail(USAGE, &error),
+        Ok(spec) => execute(&spec, common).unwrap_or_else(|error| fail(FAILED, &error)),
+    }
 }
 
 fn fail(code: u8, error: &anyhow::Error) -> u8 {
@@ -54,12 +59,7 @@ fn fail(code: u8, error: &anyhow::Error) -> u8 {
 
 /// Runs `spec` and writes its report.
 fn execute(spec: &RunSpec, common: &CommonArgs) -> anyhow::Result<u8> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        // The second signal ends the process at once; the first one ends the run.
-        flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop))?;
-        flag::register(signal, Arc::clone(&stop))?;
-    }
+    let stop = stop_flag()?;
     let goal = match (spec.duration, spec.lanes[0].operations) {
         (None, Some(operations)) => Goal::Operations(operations),
         (duration, _) => Goal::Time(spec.warmup + duration.unwrap_or_default()),
@@ -75,6 +75,16 @@ fn execute(spec: &RunSpec, common: &CommonArgs) -> anyhow::Result<u8> {
     };
     io::stdout().write_all(text.as_bytes()).context("cannot write the report")?;
     Ok(verdict(spec, &outcome))
+}
+
+/// Set by the first Ctrl-C; the second one ends the process at once.
+fn stop_flag() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop))?;
+        flag::register(signal, Arc::clone(&stop))?;
+    }
+    Ok(stop)
 }
 
 /// What the exit code says of a run.

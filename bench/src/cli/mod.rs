@@ -13,3 +13,4 @@ mod units;
 
 pub use self::args::{Args, Output};
 pub use self::command::main;
+pub use self::units::duration;

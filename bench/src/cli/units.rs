@@ -36,7 +36,7 @@ pub(super) fn bytes(text: &str) -> anyhow::Result<u64> {
 ///
 /// # Errors
 /// A sentence that says what is wrong.
-pub(super) fn duration(text: &str) -> anyhow::Result<Duration> {
+pub fn duration(text: &str) -> anyhow::Result<Duration> {
     let units =
         [("us", 1), ("ms", 1_000), ("s", 1_000_000), ("m", 60_000_000), ("h", 3_600_000_000)];
     let unit = units.iter().any(|(unit, _)| text.ends_with(unit));

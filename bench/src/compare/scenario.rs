@@ -1,0 +1,98 @@
+//! What is measured, and the target for it.
+
+use clap::ValueEnum;
+
+use crate::distribution::Shape;
+use crate::generator::LaneSpec;
+use crate::workload::Mix;
+
+/// Keys of the scenarios that fit in memory.
+pub(super) const KEYS: u64 = 100_000;
+
+/// Keys of the scenario that flushes and compacts, each of [`LARGE_VALUE_BYTES`].
+pub(super) const LARGE_KEYS: u64 = 50_000;
+
+/// Bytes of the values of the scenarios that fit in memory.
+pub(super) const VALUE_BYTES: usize = 100;
+
+/// Bytes of the values of the scenario that flushes and compacts.
+pub(super) const LARGE_VALUE_BYTES: usize = 1_024;
+
+/// Writes a second beside the reads of the scenario that flushes and compacts: about 20 MiB.
+pub(super) const WRITES_PER_SECOND: u64 = 20_000;
+
+/// A scenario.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(super) enum Scenario {
+    /// GET, 50 connections, one request in flight each: kvcore against the echo.
+    GetPipeline1,
+    /// GET, 50 connections, 32 requests in flight each: kvcore against the echo.
+    GetPipeline32,
+    /// Durable PUT, 256 in flight.
+    PutDurable,
+    /// What a commit takes while reads keep the server busy.
+    CommitUnderReads,
+    /// What a read takes while writes make the server flush and compact, against without.
+    GetUnderCompaction,
+    /// What the server uses with 50 connections and nothing to do.
+    Idle,
+}
+
+impl Scenario {
+    /// All of them, in their order.
+    pub(super) const ALL: [Self; 6] = [
+        Self::GetPipeline1,
+        Self::GetPipeline32,
+        Self::PutDurable,
+        Self::CommitUnderReads,
+        Self::GetUnderCompaction,
+        Self::Idle,
+    ];
+
+    /// What `--only` calls it.
+    pub(super) fn name(self) -> String {
+        let value = self.to_possible_value().expect("no scenario is skipped");
+        value.get_name().to_owned()
+    }
+
+    /// A line for the table.
+    pub(super) fn title(self) -> &'static str {
+        match self {
+            Self::GetPipeline1 => "GET 100 B in memory, 50 connections x 1",
+            Self::GetPipeline32 => "GET 100 B in memory, 50 connections x 32",
+            Self::PutDurable => "PUT 100 B durable, 32 connections x 8",
+            Self::CommitUnderReads => "PUT p99 beside saturated GETs (50 x 32)",
+            Self::GetUnderCompaction => "GET p99 at half of peak, 20 MiB/s of PUTs / none",
+            Self::Idle => "idle CPU, 50 connections",
+        }
+    }
+}
+
+/// Reads of all keys alike, closed loop.
+pub(super) fn gets(connections: usize, pipeline: usize, keys: u64) -> LaneSpec {
+    LaneSpec {
+        connections,
+        pipeline,
+        mix: Mix::GETS,
+        shape: Shape::Uniform,
+        keys,
+        rate: None,
+        operations: None,
+        retry: false,
+    }
+}
+
+/// Writes of all keys alike, closed loop.
+pub(super) fn puts(connections: usize, pipeline: usize, keys: u64) -> LaneSpec {
+    LaneSpec { mix: Mix::PUTS, ..gets(connections, pipeline, keys) }
+}
+
+/// Writes every key once.
+pub(super) fn load(keys: u64) -> LaneSpec {
+    LaneSpec { shape: Shape::Sequential, operations: Some(keys), retry: true, ..puts(8, 32, keys) }
+}
+
+/// By a schedule.
+pub(super) fn at_rate(rate: u64, lane: LaneSpec) -> LaneSpec {
+    LaneSpec { rate: Some(rate.max(1)), ..lane }
+}
