@@ -17,7 +17,7 @@ use schemas::message::{
 use schemas::status::Status;
 
 use super::event::{ConnectionError, Event, Reply, ReplyHeader, SendError, ServerInfo};
-use super::slots::{Settled, Slot, Slots};
+use super::slots::{Due, Slot, Slots};
 
 /// What a client says of itself and wants of a server.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -203,7 +203,7 @@ impl Connection {
         let MultiGetRequest { namespace, consistency, hlc_seen, key_only } = *request;
         MultiGet::encode(&header, namespace, consistency, hlc_seen, key_only, keys, out).map_err(
             |status| {
-                self.slots.give_back(slot);
+                self.slots.free(slot);
                 SendError::Refused(status)
             },
         )?;
@@ -293,10 +293,13 @@ impl Connection {
                 Ok(Some(Event::Refused(refusal.map_err(|e| broken("a malformed error", e))?)))
             }
             _ => {
-                let settled = slots
-                    .settle(frame.header.request_id)
+                let due = slots
+                    .find(frame.header.request_id)
                     .ok_or_else(|| broken("a reply to nobody", Status::OutOfOrder))?;
-                answer(kind, settled, &frame).map(Some)
+                let event = answer(kind, due, &frame)?;
+                // Only now: a request whose reply could not be read is still in flight.
+                slots.free(due.slot);
+                Ok(Some(event))
             }
         }
     }
@@ -344,18 +347,14 @@ fn check_handshake(hello: &Hello, frame: &Frame<'_>) -> Result<ServerInfo, Conne
     Ok(ServerInfo::from(&reply))
 }
 
-/// The event for a reply that settled a request.
+/// The event for the reply to a request.
 #[inline]
-fn answer<'a>(
-    kind: Kind,
-    settled: Settled,
-    frame: &Frame<'a>,
-) -> Result<Event<'a>, ConnectionError> {
+fn answer<'a>(kind: Kind, due: Due, frame: &Frame<'a>) -> Result<Event<'a>, ConnectionError> {
     let malformed = |status| broken("a malformed reply", status);
-    if kind != settled.due && kind != Kind::Error {
+    if kind != due.reply && kind != Kind::Error {
         return Err(broken("a reply to another kind of request", Status::OutOfOrder));
     }
-    if settled.forgotten {
+    if due.forgotten {
         return Ok(Event::Ignored);
     }
     let body = frame.body;
@@ -369,5 +368,5 @@ fn answer<'a>(
         Kind::Pong => Reply::Pong,
         _ => Reply::Error(Box::new(ErrorReply::decode(frame).map_err(malformed)?)),
     };
-    Ok(Event::Reply { slot: settled.slot, header: ReplyHeader::from(&frame.header), reply })
+    Ok(Event::Reply { slot: due.slot, header: ReplyHeader::from(&frame.header), reply })
 }

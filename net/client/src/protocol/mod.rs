@@ -20,10 +20,13 @@ pub use schemas::limits;
 pub use schemas::message::{
     ConnectionLimits, Delete, ErrorDetail, ErrorReply, Get, GetReply, KeyResult, MultiGetReply,
     Owner, Put, ReplicaReason, RouteNode, RouteReply, Scan, ScanPlace, ScanRecord, ScanReply,
-    WriteReply,
+    WriteReply, check_key,
 };
 pub use schemas::status::{Applied, Status};
 
 pub use self::connection::{Connection, Hello, MultiGetRequest, RequestOptions};
 pub use self::event::{ConnectionError, Event, Reply, ReplyHeader, SendError, ServerInfo};
 pub use self::slots::Slot;
+
+#[cfg(test)]
+mod tests;

@@ -38,11 +38,12 @@ pub(super) struct Slots {
     max: usize,
 }
 
-/// A slot whose reply arrived.
+/// A request in flight.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Settled {
+pub(super) struct Due {
     pub(super) slot: Slot,
-    pub(super) due: Kind,
+    /// The kind of reply that is due.
+    pub(super) reply: Kind,
     pub(super) forgotten: bool,
 }
 
@@ -85,23 +86,22 @@ impl Slots {
         Some((Slot(index), u64::from(entry.sequence) << 32 | u64::from(index)))
     }
 
-    /// Gives back a slot whose request was not sent after all.
-    pub(super) fn give_back(&mut self, slot: Slot) {
+    /// Frees a slot: its reply was read, or its request was not sent after all.
+    #[inline]
+    pub(super) fn free(&mut self, slot: Slot) {
         self.entries[slot.index()].due = None;
         self.free.push(slot.0);
     }
 
-    /// Frees the slot that `request_id` names; `None` if no such request is in flight.
+    /// The request in flight that `request_id` names; `None` if there is no such one.
     #[inline]
-    pub(super) fn settle(&mut self, request_id: u64) -> Option<Settled> {
+    pub(super) fn find(&self, request_id: u64) -> Option<Due> {
         let index = request_id as u32;
-        let entry = self.entries.get_mut(index as usize)?;
+        let entry = self.entries.get(index as usize)?;
         if u64::from(entry.sequence) != request_id >> 32 {
             return None;
         }
-        let due = entry.due.take()?;
-        self.free.push(index);
-        Some(Settled { slot: Slot(index), due, forgotten: entry.forgotten })
+        Some(Due { slot: Slot(index), reply: entry.due?, forgotten: entry.forgotten })
     }
 
     /// Nobody waits for the reply any more; the slot stays taken until it comes.
@@ -126,30 +126,37 @@ impl Slots {
 mod tests {
     use super::*;
 
+    /// What a reply does.
+    fn settle(slots: &mut Slots, id: u64) -> Option<Due> {
+        let due = slots.find(id)?;
+        slots.free(due.slot);
+        Some(due)
+    }
+
     #[test]
     fn a_reply_settles_its_request_once() {
         let mut slots = Slots::new(2);
-        let (first, id) = slots.take(Kind::GetReply).expect("free");
+        let (first, id) = slots.take(Kind::GetReply).unwrap();
         assert_ne!(id, 0);
-        let settled = slots.settle(id).expect("in flight");
-        assert_eq!((settled.slot, settled.due, settled.forgotten), (first, Kind::GetReply, false));
-        assert_eq!(slots.settle(id), None, "a second reply");
-        let (again, next_id) = slots.take(Kind::PutReply).expect("free");
+        let expected = Due { slot: first, reply: Kind::GetReply, forgotten: false };
+        assert_eq!(settle(&mut slots, id), Some(expected));
+        assert_eq!(slots.find(id), None, "a second reply");
+        let (again, next_id) = slots.take(Kind::PutReply).unwrap();
         assert_eq!(again, first, "the slot is used again");
         assert_ne!(next_id, id);
-        assert_eq!(slots.settle(id), None, "a late reply to the slot's last request");
+        assert_eq!(slots.find(id), None, "a late reply to the slot's last request");
         assert_eq!(slots.in_flight(), 1);
     }
 
     #[test]
     fn slots_are_bounded_and_a_forgotten_one_stays_taken() {
         let mut slots = Slots::new(2);
-        let (first, id) = slots.take(Kind::GetReply).expect("free");
-        let (second, _) = slots.take(Kind::GetReply).expect("free");
+        let (first, id) = slots.take(Kind::GetReply).unwrap();
+        let (second, _) = slots.take(Kind::GetReply).unwrap();
         slots.forget(first);
         assert_eq!(slots.take(Kind::GetReply), None);
-        assert!(slots.settle(id).expect("in flight").forgotten);
-        let (third, _) = slots.take(Kind::GetReply).expect("free again");
+        assert!(settle(&mut slots, id).unwrap().forgotten);
+        let (third, _) = slots.take(Kind::GetReply).unwrap();
         assert_eq!(slots.drain(), [third, second]);
         assert_eq!(slots.in_flight(), 0);
     }
@@ -157,9 +164,9 @@ mod tests {
     #[test]
     fn ids_of_no_request_settle_nothing() {
         let mut slots = Slots::new(2);
-        let (_, id) = slots.take(Kind::GetReply).expect("free");
+        let (_, id) = slots.take(Kind::GetReply).unwrap();
         for wrong in [0, 1, id ^ 1 << 32, id + 1, u64::MAX] {
-            assert_eq!(slots.settle(wrong), None, "{wrong}");
+            assert_eq!(slots.find(wrong), None, "{wrong}");
         }
     }
 }
