@@ -108,3 +108,79 @@ impl BlockCache {
         self.misses
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::Env;
+    use crate::env::sim::{Sim, SimDisk};
+    use crate::sstable::sample::{Sample, value, write_table};
+    use crate::sstable::{Table, TokenRange};
+
+    /// The blocks of a table of `count` records, each in a block of its own.
+    fn blocks(count: u64) -> Vec<Rc<Block>> {
+        let (sim, disk) = (Sim::new(1), SimDisk::new(1));
+        let env = sim.env(&disk);
+        sim.block_on(async {
+            env.create_dir("d").await.unwrap();
+            let mut samples: Vec<Sample> =
+                (0..count).map(|it| value(&it.to_be_bytes(), 1, 4000)).collect();
+            samples.sort_by_key(Sample::place);
+            write_table(&env, "d", FileId(1), &samples).await;
+            let table = Table::open(&env, "d", FileId(1), TokenRange::ALL).await.unwrap();
+            let mut blocks = Vec::new();
+            for sample in &samples {
+                let at = table.locate(&sample.key()).unwrap();
+                blocks.push(Rc::new(table.read_block(at).await.unwrap()));
+            }
+            blocks
+        })
+    }
+
+    #[test]
+    fn a_block_is_found_where_it_was_put() {
+        let mut cache = BlockCache::new(1 << 20);
+        let blocks = blocks(4);
+        for (at, block) in (0..).zip(&blocks) {
+            cache.insert(FileId(at / 2), at % 2, Rc::clone(block));
+        }
+        for (at, block) in (0..).zip(&blocks) {
+            assert!(cache.get(FileId(at / 2), at % 2).is_some_and(|it| Rc::ptr_eq(it, block)));
+        }
+        assert!(cache.get(FileId(2), 0).is_none() && cache.get(FileId(0), 2).is_none());
+        assert_eq!((cache.hits(), cache.misses()), (4, 2));
+        assert!((16_000..20_000).contains(&cache.bytes()), "{} bytes", cache.bytes());
+    }
+
+    /// Blocks that are asked for stay while others pass through, within the bytes given.
+    #[test]
+    fn the_cache_keeps_to_its_bytes_and_to_what_is_asked_for() {
+        let blocks = blocks(8);
+        let run = || {
+            let mut cache = BlockCache::new(100 << 10);
+            let mut kept = 0;
+            for offset in 0..2000 {
+                for (hot, block) in (0..).zip(&blocks[..4]) {
+                    match cache.get(FileId(1), hot) {
+                        Some(_) => kept += 1,
+                        None => cache.insert(FileId(1), hot, Rc::clone(block)),
+                    }
+                }
+                cache.insert(FileId(2), offset, Rc::clone(&blocks[offset as usize % 8]));
+                assert!(cache.bytes() <= 100 << 10);
+            }
+            (kept, cache.bytes())
+        };
+        let (kept, bytes) = run();
+        assert!(kept > 7900 && bytes > 50 << 10, "{kept} found, {bytes} bytes");
+        assert_eq!(run(), (kept, bytes), "it evicts alike in every run");
+    }
+
+    #[test]
+    fn a_block_larger_than_the_cache_is_not_kept() {
+        let mut cache = BlockCache::new(1000);
+        cache.insert(FileId(1), 0, blocks(1).remove(0));
+        assert!(cache.get(FileId(1), 0).is_none());
+        assert_eq!(cache.bytes(), 0);
+    }
+}

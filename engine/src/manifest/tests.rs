@@ -394,3 +394,27 @@ fn without_space_a_renewal_can_be_tried_again() {
         assert_eq!(manifest.version().level(1).len() as u64, 2 * room - 1);
     });
 }
+
+/// An edit whose frame is sound and whose content is not is refused or applied, without harm.
+#[test]
+fn hostile_edits_do_no_harm() {
+    let mut rng = fastrand::Rng::with_seed(1);
+    let (mut refused, mut applied) = (0, 0);
+    for edit in history() {
+        let mut bytes = Vec::new();
+        edit.encode(&mut bytes);
+        assert_eq!(VersionEdit::decode(&bytes), Some(edit));
+        for _ in 0..2000 {
+            let mut changed = bytes.clone();
+            changed.truncate(rng.usize(changed.len() / 2..=changed.len()));
+            for _ in 0..rng.usize(..3) {
+                let at = rng.usize(..changed.len());
+                changed[at] = if rng.bool() { rng.u8(..) } else { changed[at].wrapping_add(1) };
+            }
+            let edit = VersionEdit::decode(&changed);
+            let next = edit.and_then(|edit| Version::default().apply(&edit).ok());
+            *(if next.is_some() { &mut applied } else { &mut refused }) += 1;
+        }
+    }
+    assert!(refused > 500 && applied > 10, "{refused} refused, {applied} applied");
+}

@@ -119,10 +119,12 @@ impl Shape {
     }
 }
 
+/// Why reading a block cannot fail.
+const CHECKED: &str = "all of a block is checked when it is read from the disk";
+
 /// Some neighbouring records of a table.
 pub struct Block {
     bytes: Box<[u8]>,
-    shape: Shape,
     actors: Rc<Actors>,
 }
 
@@ -140,8 +142,8 @@ impl Block {
             return Err("block does not match its sum");
         }
         let shape = Shape::of(bytes).ok_or("block's trailer does not fit")?;
-        let block = Self { bytes: bytes.into(), shape, actors: Rc::clone(actors) };
-        block.check_entries().ok_or("block's entries do not fit")?;
+        let block = Self { bytes: bytes.into(), actors: Rc::clone(actors) };
+        block.check_entries(&shape).ok_or("block's entries do not fit")?;
         Ok(block)
     }
 
@@ -149,7 +151,7 @@ impl Block {
     #[inline]
     #[must_use]
     pub fn len(&self) -> usize {
-        self.shape.entries
+        self.shape().entries
     }
 
     /// Whether it has no records: never.
@@ -170,14 +172,15 @@ impl Block {
     #[inline]
     #[must_use]
     pub fn find(&self, key: &Key<'_>) -> Option<Record<'_>> {
-        let tokens = self.tokens();
+        let shape = self.shape();
+        let tokens = self.tokens(&shape);
         let last = search::last_at_most(tokens.len(), key.token.0, |index| tokens[index].get())?;
         // Keys that share a token are few, and nearly always there is one.
         for index in (0..=last).rev() {
             if tokens[index].get() != key.token.0 {
                 return None;
             }
-            let record = self.record(index);
+            let record = self.decode(&shape, index).expect(CHECKED);
             match record.key.cmp(key) {
                 Ordering::Equal => return Some(record),
                 Ordering::Less => return None,
@@ -194,7 +197,7 @@ impl Block {
     #[inline]
     #[must_use]
     pub fn record(&self, index: usize) -> Record<'_> {
-        self.decode(index).expect("every entry was checked when the block was read")
+        self.decode(&self.shape(), index).expect(CHECKED)
     }
 
     /// All its records, in the order of keys.
@@ -206,26 +209,35 @@ impl Block {
     /// less.
     #[must_use]
     pub(super) fn lower_bound(&self, token: Token) -> usize {
-        self.tokens().partition_point(|it| it.get() < token.0)
+        self.tokens(&self.shape()).partition_point(|it| it.get() < token.0)
     }
 
-    fn tokens(&self) -> &[U64] {
-        let bytes = &self.bytes[self.shape.tokens_at..self.shape.starts_at];
+    /// Not kept: it is quickly told from the trailer, which is beside what is read next, while
+    /// another line of memory would have to be fetched.
+    #[inline]
+    fn shape(&self) -> Shape {
+        Shape::of(&self.bytes).expect(CHECKED)
+    }
+
+    #[inline]
+    fn tokens(&self, shape: &Shape) -> &[U64] {
+        let bytes = &self.bytes[shape.tokens_at..shape.starts_at];
         <[U64]>::ref_from_bytes(bytes).expect("the shape holds whole tokens")
     }
 
-    fn starts(&self) -> &[U16] {
-        let bytes = &self.bytes[self.shape.starts_at..self.shape.trailer_at];
+    #[inline]
+    fn starts(&self, shape: &Shape) -> &[U16] {
+        let bytes = &self.bytes[shape.starts_at..shape.trailer_at];
         <[U16]>::ref_from_bytes(bytes).expect("the shape holds whole starts")
     }
 
     /// Every entry is sound, begins where the one before it ends, and sorts after it.
-    fn check_entries(&self) -> Option<()> {
-        let starts = self.starts();
+    fn check_entries(&self, shape: &Shape) -> Option<()> {
+        let starts = self.starts(shape);
         let gapless = starts[0].get() == 0 && starts.is_sorted_by(|a, b| a.get() < b.get());
         let mut before = None;
-        for index in 0..self.len() {
-            let record = self.decode(index)?;
+        for index in 0..shape.entries {
+            let record = self.decode(shape, index)?;
             if !gapless || before.is_some_and(|before| before >= record.key) {
                 return None;
             }
@@ -244,12 +256,12 @@ impl Block {
 
     /// The record at `index`; `None` if there is none or it is not sound.
     #[inline]
-    fn decode(&self, index: usize) -> Option<Record<'_>> {
-        let starts = self.starts();
+    fn decode(&self, shape: &Shape, index: usize) -> Option<Record<'_>> {
+        let starts = self.starts(shape);
         let start = usize::from(starts.get(index)?.get());
-        let end = starts.get(index + 1).map_or(self.shape.tokens_at, |it| it.get().into());
+        let end = starts.get(index + 1).map_or(shape.tokens_at, |it| it.get().into());
         let entry = self.bytes.get(start..end)?;
-        let (head, rest) = entry.split_at_checked(self.shape.head_len)?;
+        let (head, rest) = entry.split_at_checked(shape.head_len)?;
         let (key_len, flags) = (u16::from_le_bytes([head[0], head[1]]), head[2]);
         let (expires_at_ms, rest) = if flags & EXPIRES == 0 {
             (0, rest)
@@ -263,18 +275,18 @@ impl Block {
             && key.len() <= limits::KEY_BYTES_MAX
             && value.len() <= limits::VALUE_BYTES_MAX
             && (kind == Kind::Value || value.is_empty());
-        let namespace = self.number(start, self.shape.namespace)?;
+        let namespace = self.number(start, shape.namespace)?;
         sized.then_some(Record {
             key: Key {
-                token: Token(self.tokens()[index].get()),
+                token: Token(self.tokens(shape)[index].get()),
                 namespace: NamespaceId(u32::try_from(namespace).ok()?),
                 bytes: key,
             },
             version: Version {
-                hlc: Hlc(self.number(start, self.shape.hlc)?),
+                hlc: Hlc(self.number(start, shape.hlc)?),
                 dot: Dot {
-                    actor: self.actors.get(self.number(start, self.shape.actor)?)?,
-                    counter: self.number(start, self.shape.counter)?,
+                    actor: self.actors.get(self.number(start, shape.actor)?)?,
+                    counter: self.number(start, shape.counter)?,
                 },
             },
             kind,

@@ -15,6 +15,8 @@ mod error;
 mod file_id;
 mod filter;
 mod footer;
+#[cfg(test)]
+mod hostile;
 mod index;
 mod properties;
 #[cfg(test)]
