@@ -3,4 +3,5 @@
 pub mod config;
 pub mod limits;
 pub mod mesh;
+pub mod runtime;
 pub mod server;

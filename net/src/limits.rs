@@ -33,6 +33,10 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// the refusal is not lost to a reset.
 pub const LINGER: Duration = Duration::from_secs(1);
 
+/// A server that was told to end closes after so long, whatever is still under way: longer than
+/// any request takes, shorter than what service managers wait before they kill.
+pub const DRAIN_GRACE: Duration = Duration::from_secs(10);
+
 /// When to try again after `Overloaded`, in microseconds, where nothing better is known.
 pub const RETRY_AFTER_US: u32 = 2_000;
 
@@ -45,6 +49,14 @@ pub const RECV_BUFFER_BYTES: u32 = 16 << 10;
 /// Memory that glommio pins for direct I/O of one executor, in bytes, three times: its background
 /// files are read and written in pieces of at most 128 KiB.
 pub const IO_MEMORY_BYTES: usize = 2 << 20;
+
+/// A core that works gives way to background tasks so often, in microseconds: a flush that can run
+/// does not wait longer for its share, and asking costs less than a percent.
+pub const SLICE_US: u64 = 50;
+
+/// Bytes the kernel keeps of what a connection has not read yet. Unset it grows to megabytes, for
+/// each of ten thousand connections.
+pub const SEND_BUFFER_BYTES: usize = 512 << 10;
 
 /// Messages in the queue from one core to another. A request that finds it full is answered
 /// `Overloaded`.

@@ -1,5 +1,31 @@
-//! The server that clients talk to: listener, sessions, read and write path, drain.
+//! The server that clients talk to.
+//!
+//! ```text
+//! start.rs        from a configuration to cores that serve, and to their end
+//! listener.rs     one listening socket a core
+//! connections.rs  sockets on one side, sessions on the other; time limits
+//! session.rs      one connection's protocol, apart from its socket
+//! admission.rs    what a core takes on, and what it turns away
+//! service.rs      what answers requests: the border to the store
+//! outbox.rs       what cores tell each other
+//! ```
 
+mod admission;
 mod config;
+mod connections;
+mod listener;
+mod outbox;
+mod service;
+mod session;
+mod start;
+mod stats;
 
+pub use self::admission::Admission;
 pub use self::config::{Ceiling, CoreLimits, CoreMemory, Identity, ServerConfig};
+pub use self::connections::{Connections, Parts};
+pub use self::listener::Listener;
+pub use self::outbox::{Handover, Message, Outbox};
+pub use self::service::{Context, EPOCH, Origin, Outcome, Replies, Request, Service, SocketId};
+pub use self::session::{Input, Next, Session};
+pub use self::start::{Control, FrontConfig, Seat, Server, ServerError, StartError};
+pub use self::stats::{CoreStats, FrontStats};

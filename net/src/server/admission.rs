@@ -1,0 +1,116 @@
+//! What a core takes on, and what it turns away.
+//!
+//! Counted here: connections, requests under way and their bytes, replies that were not sent yet.
+//! Each has a bound of its own; a request that would pass one is answered `Overloaded`, and a
+//! connection whose replies pass their share is not read from.
+
+use std::cell::Cell;
+
+use super::config::CoreLimits;
+use crate::limits;
+
+/// The least share of one connection in the core's memory for replies, in bytes.
+const OUTPUT_SHARE_MIN: usize = 16 << 10;
+
+/// What one core has taken on.
+#[derive(Debug)]
+pub struct Admission {
+    limits: CoreLimits,
+    bytes_max: usize,
+    connections: Cell<usize>,
+    in_flight: Cell<usize>,
+    in_flight_bytes: Cell<usize>,
+}
+
+impl Admission {
+    /// Nothing yet; at most `limits`, and `bytes_max` bytes of requests under way and, apart from
+    /// them, as many of replies.
+    #[must_use]
+    pub fn new(limits: CoreLimits, bytes_max: usize) -> Self {
+        let zero = || Cell::new(0);
+        Self { limits, bytes_max, connections: zero(), in_flight: zero(), in_flight_bytes: zero() }
+    }
+
+    /// Whether a request of `bytes` may be under way as well.
+    #[inline]
+    #[must_use]
+    pub fn has_room(&self, bytes: u32) -> bool {
+        self.in_flight.get() < self.limits.in_flight_max
+            && self.in_flight_bytes.get() + bytes as usize <= self.bytes_max
+    }
+
+    /// Requests under way.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.get()
+    }
+
+    /// Open connections.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.connections.get()
+    }
+
+    /// The share of one connection in the memory for replies, in bytes: an equal one, so that
+    /// those who read theirs are never held up by those who do not.
+    #[inline]
+    #[must_use]
+    pub fn output_share(&self) -> usize {
+        let share = self.bytes_max / self.connections.get().max(1);
+        share.clamp(OUTPUT_SHARE_MIN, limits::OUTPUT_BYTES_MAX)
+    }
+
+    #[inline]
+    pub(super) fn begin(&self, bytes: u32) {
+        self.in_flight.set(self.in_flight.get() + 1);
+        self.in_flight_bytes.set(self.in_flight_bytes.get() + bytes as usize);
+    }
+
+    #[inline]
+    pub(super) fn end(&self, bytes: u32) {
+        self.in_flight.set(self.in_flight.get() - 1);
+        self.in_flight_bytes.set(self.in_flight_bytes.get() - bytes as usize);
+    }
+
+    /// Counts one more connection; `false`, and it is not counted, if there are too many.
+    pub(super) fn connect(&self) -> bool {
+        let room = self.connections.get() < self.limits.connections_max;
+        self.connections.set(self.connections.get() + usize::from(room));
+        room
+    }
+
+    pub(super) fn disconnect(&self) {
+        self.connections.set(self.connections.get() - 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admission() -> Admission {
+        Admission::new(CoreLimits { connections_max: 2, in_flight_max: 2 }, 100 << 10)
+    }
+
+    #[test]
+    fn requests_are_bounded_in_number_and_in_bytes() {
+        let admission = admission();
+        assert!(admission.has_room(100 << 10) && !admission.has_room((100 << 10) + 1));
+        admission.begin(60 << 10);
+        assert!(admission.has_room(40 << 10) && !admission.has_room((40 << 10) + 1));
+        admission.begin(1);
+        assert!(!admission.has_room(0));
+        admission.end(60 << 10);
+        assert!(admission.has_room(0));
+    }
+
+    #[test]
+    fn connections_are_bounded_and_share_the_memory_for_replies() {
+        let admission = admission();
+        assert_eq!(admission.output_share(), 100 << 10);
+        assert!(admission.connect() && admission.connect() && !admission.connect());
+        assert_eq!(admission.output_share(), 50 << 10);
+        admission.disconnect();
+        assert!(admission.connect());
+    }
+}

@@ -1,0 +1,173 @@
+//! What answers the requests of one core: the border between the wire and the store.
+//!
+//! Sessions, connections and the core loop are generic over a [`Service`], so the limit that the
+//! data path is measured against, a server with a fixed answer, is the same server in all else.
+//!
+//! What it keeps true: a request is answered exactly once, at once (into the output it was given
+//! with) or later (through [`Replies`]); it is counted as under way in between.
+
+use engine::store::{Failure, Stats};
+use schemas::frame;
+use schemas::header::Header;
+use schemas::ids::ShardId;
+use schemas::kind::Kind;
+use schemas::status::Status;
+
+use super::admission::Admission;
+use super::connections::Connections;
+use super::outbox::{Message, Outbox};
+use crate::runtime::Tick;
+
+pub use engine::env::ring::SocketId;
+
+/// The epoch of the ring of a node on its own: it never changes.
+pub const EPOCH: u32 = 1;
+
+/// Where a request came from, which is where its reply goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Origin {
+    /// The core that has the connection.
+    pub core: ShardId,
+    /// The connection.
+    pub connection: SocketId,
+    /// The client's name for the request.
+    pub request_id: u64,
+    /// What it counts for while it is under way, in bytes.
+    pub bytes: u32,
+}
+
+impl Origin {
+    /// The header of a reply from core `own`: with a hint at itself if the request had to be
+    /// forwarded to it.
+    #[inline]
+    #[must_use]
+    pub fn reply_header(&self, own: ShardId) -> Header {
+        self.hinted(own, Header::reply(self.request_id, EPOCH))
+    }
+
+    /// Appends a refusal of the request by core `own` to `out`.
+    #[cold]
+    pub fn refuse(&self, own: ShardId, status: Status, out: &mut Vec<u8>) {
+        self.refuse_for(own, status, 0, out);
+    }
+
+    /// Appends a refusal that names the time after which to try again, in microseconds.
+    #[cold]
+    pub fn refuse_for(&self, own: ShardId, status: Status, retry_after_us: u32, out: &mut Vec<u8>) {
+        let header = Header::error(self.request_id, EPOCH, status, retry_after_us);
+        frame::append(&self.hinted(own, header), &Kind::Error, out);
+    }
+
+    fn hinted(&self, own: ShardId, header: Header) -> Header {
+        if self.core == own { header } else { header.with_route_hint(own) }
+    }
+}
+
+/// A request whose frame was sound.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// `Get`, `Put`, `Delete`, `MultiGet` or `Scan`.
+    pub kind: Kind,
+    /// The body of its frame: not checked yet.
+    pub body: &'a [u8],
+    /// Where it came from.
+    pub origin: Origin,
+    /// When its client gives up, on the clock of [`Tick::now_us`]; `u64::MAX` for never.
+    pub deadline_us: u64,
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub enum Outcome {
+    /// Its reply is in the output.
+    Answered,
+    /// Its reply will go through [`Replies`].
+    UnderWay,
+}
+
+/// What a service is given with each call.
+pub struct Context<'a, M> {
+    /// The time of this tick.
+    pub tick: Tick,
+    /// The core.
+    pub own: ShardId,
+    /// What may be under way.
+    pub admission: &'a Admission,
+    /// The way to other cores.
+    pub outbox: &'a mut Outbox<M>,
+}
+
+/// The way of replies that come later.
+pub struct Replies<'a, M> {
+    pub(crate) own: ShardId,
+    pub(crate) connections: &'a mut Connections,
+    pub(crate) outbox: &'a mut Outbox<M>,
+}
+
+impl<M> Replies<'_, M> {
+    /// Answers a request that is under way: `write` appends the reply's frame, if anybody still
+    /// waits for it. It is told whether there is room for a value; if not it appends a refusal.
+    #[inline]
+    pub fn reply(&mut self, origin: &Origin, write: impl FnOnce(&mut Vec<u8>, bool)) {
+        if origin.core == self.own {
+            self.connections.reply(origin.connection, origin.bytes, write);
+        } else {
+            let mut frame = Vec::new();
+            write(&mut frame, true);
+            self.reply_frame(origin, frame);
+        }
+    }
+
+    /// Answers a request of another core with a whole frame.
+    pub fn reply_frame(&mut self, origin: &Origin, frame: Vec<u8>) {
+        let (connection, bytes) = (origin.connection, origin.bytes);
+        self.outbox.deliver(origin.core, Message::Reply { connection, bytes, frame });
+    }
+}
+
+/// What answers the requests of one core.
+pub trait Service: Sized + 'static {
+    /// What services on different cores tell each other.
+    type Message: Send + 'static;
+
+    /// Answers a request, by appending its reply's frame to `out`, or starts to. What it starts
+    /// it is admitted to by [`Context::admission`].
+    fn request(
+        &mut self,
+        request: &Request<'_>,
+        context: &mut Context<'_, Self::Message>,
+        out: &mut Vec<u8>,
+    ) -> Outcome;
+
+    /// Takes a message of core `from`.
+    fn message(
+        &mut self,
+        from: ShardId,
+        message: Self::Message,
+        tick: Tick,
+        replies: &mut Replies<'_, Self::Message>,
+    );
+
+    /// Once a tick, after its requests: answers what has ended, starts what was collected.
+    ///
+    /// # Errors
+    /// Nothing more can be acknowledged: the process has to end.
+    fn tick(&mut self, tick: Tick, replies: &mut Replies<'_, Self::Message>)
+    -> Result<(), Failure>;
+
+    /// Whether nothing is to be done until something happens outside: the core may sleep.
+    fn idle(&self) -> bool;
+
+    /// Whether nothing is under way any more: the core may close.
+    fn drained(&self) -> bool;
+
+    /// Makes durable what was taken, and ends.
+    ///
+    /// # Errors
+    /// It cannot be made durable.
+    fn close(self) -> impl Future<Output = Result<(), Failure>>;
+
+    /// What the store behind it has done, if there is one.
+    fn stats(&self) -> Option<&Stats>;
+}

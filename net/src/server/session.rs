@@ -1,0 +1,397 @@
+//! One connection's protocol, apart from its socket: bytes in, frames answered, bytes out.
+//!
+//! ```text
+//! WRITE and READ, step 2: frame in, admission.
+//! 1 net/client/src/{write,read}_path.rs   pick the replica's core; stamp id and deadline
+//! 2 net/src/server/session.rs             <- here
+//! 3 net/src/server/{write,read}_path.rs   route; straight to the engine, or to another core
+//! 6 engine/src/{write,read}_path.rs
+//!
+//! Greeting --handshake--> Open --drain--> Draining     any --fatal error--> Refused
+//! ```
+//!
+//! What it keeps true:
+//!
+//! - Before the handshake is done a stranger holds at most one small frame and what came in with
+//!   it; nothing is served.
+//! - Every frame gets exactly one answer, a reply or a typed error. An error that says the stream
+//!   cannot be trusted is the last thing the session answers.
+//! - Input is taken frame after frame as long as replies and requests under way are within their
+//!   bounds; the rest is kept until they are again, and is the caller's reason to stop reading.
+
+use std::mem;
+
+use schemas::decoder::Decoder;
+use schemas::frame::{self, Frame, FrameError};
+use schemas::handshake::ServerIdentity;
+use schemas::header::Header;
+use schemas::ids::ShardId;
+use schemas::kind::Kind;
+use schemas::limits::{HANDSHAKE_FRAME_BYTES_MAX, IN_FLIGHT_MAX};
+use schemas::message::{ErrorDetail, Handshake, RouteNode, RouteReply, RouteRequest};
+use schemas::status::Status;
+
+use super::service::{Context, EPOCH, Origin, Outcome, Request, Service, SocketId};
+use crate::limits::BACKLOG_BYTES_MAX;
+
+/// What the caller has to do after it gave a session bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Next {
+    /// Nothing: more bytes are welcome.
+    More,
+    /// Give no more until [`Session::resume`] says so.
+    Wait,
+    /// Send what is in the output, then close.
+    Refused,
+    /// Hand the connection, with [`Session::take_received`], to this core.
+    Move(ShardId),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Greeting,
+    Open,
+    Draining,
+    Refused,
+}
+
+/// One connection's protocol.
+pub struct Session {
+    state: State,
+    /// While greeting: what was received. Later: what waits for [`Session::resume`].
+    kept: Vec<u8>,
+    /// How much of `kept` was taken already.
+    kept_from: usize,
+    /// When the first of `kept` came in.
+    kept_since_us: u64,
+    /// Whether the connection stays on this core, whatever it wants.
+    placed: bool,
+    decoder: Decoder,
+    in_flight: usize,
+}
+
+/// What a session is given with its input.
+pub struct Input<'a, 'c, S: Service> {
+    /// Whose session it is.
+    pub connection: SocketId,
+    /// Who the server is.
+    pub identity: &'a ServerIdentity,
+    /// The core for a connection that does not ask for one.
+    pub default_core: ShardId,
+    /// Answers the requests.
+    pub service: &'a mut S,
+    /// Goes with them.
+    pub context: Context<'c, S::Message>,
+    /// Replies, this connection's, that are being sent: they count with the output.
+    pub unsent_bytes: usize,
+    /// Where replies go.
+    pub out: &'a mut Vec<u8>,
+}
+
+impl Session {
+    /// A session with a stranger. One that is `placed` stays on this core.
+    #[must_use]
+    pub fn new(placed: bool) -> Self {
+        Self {
+            state: State::Greeting,
+            kept: Vec::new(),
+            kept_from: 0,
+            kept_since_us: 0,
+            placed,
+            decoder: Decoder::before_handshake(),
+            in_flight: 0,
+        }
+    }
+
+    /// Whether the handshake is still to come.
+    #[must_use]
+    pub fn is_greeting(&self) -> bool {
+        self.state == State::Greeting
+    }
+
+    /// Requests under way.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// Whether input waits for [`Session::resume`].
+    #[must_use]
+    pub fn has_backlog(&self) -> bool {
+        self.state != State::Greeting && !self.kept.is_empty()
+    }
+
+    /// A request of this session was answered.
+    #[inline]
+    pub fn ended(&mut self) {
+        self.in_flight -= 1;
+    }
+
+    /// From now on requests are answered `Draining`. Returns whether the client should be told.
+    pub fn drain(&mut self) -> bool {
+        let tell = self.state == State::Open;
+        if tell {
+            self.state = State::Draining;
+        }
+        tell
+    }
+
+    /// Ends the session: `status` is its last answer.
+    pub fn refuse(&mut self, request_id: u64, status: Status, out: &mut Vec<u8>) -> Next {
+        self.state = State::Refused;
+        (self.kept, self.kept_from) = (Vec::new(), 0);
+        let header = Header::error(request_id, EPOCH, status, 0);
+        ErrorDetail::text(status.text()).encode(&header, out);
+        Next::Refused
+    }
+
+    /// All that was received, of a session that is to go on elsewhere.
+    #[must_use]
+    pub fn take_received(&mut self) -> Vec<u8> {
+        mem::take(&mut self.kept)
+    }
+
+    /// Whether its requests are served, or answered `Draining`.
+    #[must_use]
+    pub fn is_serving(&self) -> bool {
+        matches!(self.state, State::Greeting | State::Open | State::Draining)
+    }
+
+    /// Whether enough of the requests under way have ended to take more.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.in_flight <= IN_FLIGHT_MAX / 2
+    }
+
+    /// Stays here after all, because the other core had no room: goes on with `received`, what
+    /// [`Session::take_received`] gave.
+    pub fn stay<S: Service>(&mut self, received: &[u8], input: &mut Input<'_, '_, S>) -> Next {
+        self.placed = true;
+        self.receive(received, input)
+    }
+
+    /// Takes `bytes` that came in, all of them.
+    #[inline]
+    pub fn receive<S: Service>(&mut self, bytes: &[u8], input: &mut Input<'_, '_, S>) -> Next {
+        match self.state {
+            State::Open | State::Draining if self.kept.is_empty() => {
+                self.requests(bytes, input.context.tick.now_us, input)
+            }
+            State::Open | State::Draining => self.keep(bytes, self.kept_since_us, input),
+            State::Greeting => self.greet(bytes, input),
+            State::Refused => Next::Refused,
+        }
+    }
+
+    /// Goes on with what was kept, if there is room for replies again.
+    pub fn resume<S: Service>(&mut self, input: &mut Input<'_, '_, S>) -> Next {
+        let kept = mem::take(&mut self.kept);
+        let mut rest = &kept[self.kept_from..];
+        let next = self.take_requests(&mut rest, self.kept_since_us, input);
+        self.kept_from = 0;
+        if next == Next::Wait {
+            self.kept_from = kept.len() - rest.len();
+            self.kept = kept;
+        }
+        next
+    }
+
+    #[inline]
+    fn requests<S: Service>(
+        &mut self,
+        mut bytes: &[u8],
+        arrived_us: u64,
+        input: &mut Input<'_, '_, S>,
+    ) -> Next {
+        match self.take_requests(&mut bytes, arrived_us, input) {
+            Next::Wait => self.keep(bytes, arrived_us, input),
+            next => next,
+        }
+    }
+
+    /// Takes requests off the front of `bytes`, which came in at `arrived_us`, until nothing is
+    /// left or, with [`Next::Wait`], a bound is reached.
+    #[inline]
+    fn take_requests<S: Service>(
+        &mut self,
+        bytes: &mut &[u8],
+        arrived_us: u64,
+        input: &mut Input<'_, '_, S>,
+    ) -> Next {
+        let output_max = input.context.admission.output_share();
+        loop {
+            if self.in_flight >= IN_FLIGHT_MAX || input.out.len() + input.unsent_bytes >= output_max
+            {
+                return Next::Wait;
+            }
+            match self.decoder.next(bytes) {
+                Ok(Some(frame)) => {
+                    let draining = self.state == State::Draining;
+                    if answer(&frame, arrived_us, draining, input) == Outcome::UnderWay {
+                        self.in_flight += 1;
+                        input.context.admission.begin(frame.body.len() as u32);
+                    }
+                }
+                Ok(None) => return Next::More,
+                Err(FrameError { status, request_id }) => {
+                    return self.refuse(request_id, status, input.out);
+                }
+            }
+        }
+    }
+
+    /// Keeps what cannot be taken now.
+    #[cold]
+    fn keep<S: Service>(
+        &mut self,
+        bytes: &[u8],
+        arrived_us: u64,
+        input: &mut Input<'_, '_, S>,
+    ) -> Next {
+        if self.kept.len() - self.kept_from + bytes.len() > BACKLOG_BYTES_MAX {
+            return self.refuse(0, Status::Overloaded, input.out);
+        }
+        self.kept_since_us = arrived_us;
+        self.kept.extend_from_slice(bytes);
+        Next::Wait
+    }
+
+    #[cold]
+    fn greet<S: Service>(&mut self, bytes: &[u8], input: &mut Input<'_, '_, S>) -> Next {
+        self.kept.extend_from_slice(bytes);
+        let received = mem::take(&mut self.kept);
+        let mut rest = &received[..];
+        while self.state == State::Greeting {
+            let (frame, len) = match frame::read(rest, HANDSHAKE_FRAME_BYTES_MAX) {
+                Ok(Some(whole)) => whole,
+                Ok(None) => {
+                    self.kept = rest.to_vec();
+                    return Next::More;
+                }
+                Err(error) => return self.refuse(error.request_id, error.status, input.out),
+            };
+            match self.handshake(&frame, input) {
+                Ok(core) if core == input.context.own => rest = &rest[len..],
+                Ok(core) => {
+                    self.kept = rest.to_vec();
+                    return Next::Move(core);
+                }
+                Err(status) => return self.refuse(frame.header.request_id, status, input.out),
+            }
+        }
+        self.requests(rest, input.context.tick.now_us, input)
+    }
+
+    /// Answers a handshake, or says where else it has to be answered.
+    fn handshake<S: Service>(
+        &mut self,
+        frame: &Frame<'_>,
+        input: &mut Input<'_, '_, S>,
+    ) -> Result<ShardId, Status> {
+        if frame.kind() != Ok(Kind::Handshake) {
+            return Err(Status::HandshakeRequired);
+        }
+        let own = input.context.own;
+        let request_id = frame.header.request_id;
+        let handshake = match Handshake::decode(frame.body) {
+            Ok(handshake) => handshake,
+            Err(status) => {
+                error(request_id, status, 0, input.out);
+                return Ok(own);
+            }
+        };
+        let core = input.identity.place(&handshake, input.default_core);
+        if !self.placed && core != own {
+            return Ok(core);
+        }
+        match input.identity.answer(&handshake, own, EPOCH, |_| None) {
+            Ok(reply) => {
+                reply.encode(&Header::reply(request_id, EPOCH), input.out);
+                self.state = State::Open;
+                self.placed = true;
+                self.decoder.handshake_done();
+            }
+            Err(status) if status.closes() => return Err(status),
+            Err(status) => error(request_id, status, 0, input.out),
+        }
+        Ok(own)
+    }
+}
+
+/// Answers one frame of an open session.
+#[inline]
+fn answer<S: Service>(
+    frame: &Frame<'_>,
+    arrived_us: u64,
+    draining: bool,
+    input: &mut Input<'_, '_, S>,
+) -> Outcome {
+    let header = &frame.header;
+    let refusal = match frame.kind() {
+        Ok(kind @ (Kind::Get | Kind::Put | Kind::Delete)) => {
+            return request(kind, frame, arrived_us, draining, input);
+        }
+        Ok(kind @ (Kind::MultiGet | Kind::Scan)) => {
+            return request(kind, frame, arrived_us, draining, input);
+        }
+        Ok(Kind::Route) => match RouteRequest::decode(frame.body) {
+            Ok(_) => {
+                route(header.request_id, input);
+                return Outcome::Answered;
+            }
+            Err(status) => status,
+        },
+        Ok(Kind::Ping) => {
+            frame::append(&Header::reply(header.request_id, EPOCH), &Kind::Pong, input.out);
+            return Outcome::Answered;
+        }
+        Ok(_) => Status::OutOfOrder,
+        Err(status) => status,
+    };
+    error(header.request_id, refusal, 0, input.out);
+    Outcome::Answered
+}
+
+#[inline]
+fn request<S: Service>(
+    kind: Kind,
+    frame: &Frame<'_>,
+    arrived_us: u64,
+    draining: bool,
+    input: &mut Input<'_, '_, S>,
+) -> Outcome {
+    let header = &frame.header;
+    let deadline_us = match header.deadline_us {
+        0 => u64::MAX,
+        patience_us => arrived_us + u64::from(patience_us),
+    };
+    if draining || deadline_us <= input.context.tick.now_us {
+        let status = if draining { Status::Draining } else { Status::DeadlineExceeded };
+        error(header.request_id, status, 0, input.out);
+        return Outcome::Answered;
+    }
+    let origin = Origin {
+        core: input.context.own,
+        connection: input.connection,
+        request_id: header.request_id,
+        bytes: frame.body.len() as u32,
+    };
+    let request = Request { kind, body: frame.body, origin, deadline_us };
+    input.service.request(&request, &mut input.context, input.out)
+}
+
+/// Answers who holds what: a node on its own holds everything.
+#[cold]
+fn route<S: Service>(request_id: u64, input: &mut Input<'_, '_, S>) {
+    let ServerIdentity { node_id: id, shards, vnode_bits, .. } = *input.identity;
+    let node = RouteNode { id, address: String::new(), shards };
+    let route = RouteReply::single(EPOCH, vnode_bits, node);
+    route.encode(&Header::reply(request_id, EPOCH), input.out);
+}
+
+/// Appends a refusal to `out`.
+#[cold]
+fn error(request_id: u64, status: Status, retry_after_us: u32, out: &mut Vec<u8>) {
+    let header = Header::error(request_id, EPOCH, status, retry_after_us);
+    frame::append(&header, &Kind::Error, out);
+}
