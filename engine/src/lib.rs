@@ -4,6 +4,7 @@
 //! how the modules meet and what they keep true, `FORMAT.md` draws the bytes on disk.
 
 pub mod cache;
+pub mod commit_log;
 pub mod compaction;
 pub mod data_dir;
 pub mod env;

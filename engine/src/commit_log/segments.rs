@@ -1,0 +1,293 @@
+//! Segments: listed at start, made ahead of need, recycled.
+//!
+//! A segment gets its name when all its bytes are zeros on stable storage: made under a temporary
+//! name, allocated, zeroed over its whole length, synced, renamed, directory synced. So appends
+//! never extend a file, and a sync of one costs one device write and one flush.
+//!
+//! A recycled segment keeps its bytes and gets a new id; sums are seeded with the id, so none of
+//! its old batches is valid. Ids only grow: a segment taken later has the greater one.
+//!
+//! All of it is done by one task of [`Class::Log`] at a time, which ends when there is nothing
+//! left to do. When the disk is full it tries again at intervals.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::LogFailure;
+use super::format::{TEMPORARY, segment_name};
+use crate::env::buf::AlignedBuf;
+use crate::env::{Class, Env, File, Open};
+use crate::limits::BACKGROUND_IO_BYTES_MAX;
+
+/// How long to wait before a full disk is asked again, in microseconds.
+const RETRY_US: u64 = 100_000;
+
+/// A file of the log.
+#[derive(Debug)]
+pub(super) struct Segment<F> {
+    pub(super) id: u64,
+    pub(super) file: F,
+    pub(super) bytes: u64,
+    /// Nobody else holds on to its bytes.
+    pub(super) reusable: bool,
+}
+
+/// The service that keeps segments ready.
+pub(super) struct Segments<E: Env>(Rc<Shared<E>>);
+
+struct Shared<E: Env> {
+    env: E,
+    dir: String,
+    /// Of a new segment.
+    bytes: u64,
+    spares_max: usize,
+    state: RefCell<State<E::File>>,
+}
+
+struct State<F> {
+    next_id: u64,
+    /// Ready for use, by id.
+    spares: VecDeque<Segment<F>>,
+    /// No longer needed, oldest first.
+    released: VecDeque<Segment<F>>,
+    /// One should be made if there is no spare.
+    wanted: bool,
+    running: bool,
+    full: bool,
+    failure: Option<LogFailure>,
+}
+
+enum Job<F> {
+    Make,
+    Recycle(Segment<F>),
+    Remove(Segment<F>),
+}
+
+/// The path of `name` in `dir`.
+pub(super) fn path(dir: &str, name: &str) -> String {
+    if dir.is_empty() { name.to_string() } else { format!("{dir}/{name}") }
+}
+
+impl<E: Env> Segments<E> {
+    /// `next_id` is greater than that of every segment there ever was in `dir`.
+    pub(super) fn new(env: E, dir: &str, bytes: u64, spares_max: usize, next_id: u64) -> Self {
+        let state = State {
+            next_id,
+            spares: VecDeque::new(),
+            released: VecDeque::new(),
+            wanted: false,
+            running: false,
+            full: false,
+            failure: None,
+        };
+        let (dir, state) = (dir.to_string(), RefCell::new(state));
+        Self(Rc::new(Shared { env, dir, bytes, spares_max, state }))
+    }
+
+    /// Has a segment made, unless one is ready.
+    pub(super) fn want(&self) {
+        let mut state = self.0.state.borrow_mut();
+        if state.spares.is_empty() && !state.wanted {
+            state.wanted = true;
+            drop(state);
+            self.start();
+        }
+    }
+
+    /// Takes back a segment whose batches are of no more use.
+    pub(super) fn release(&self, segment: Segment<E::File>) {
+        self.0.state.borrow_mut().released.push_back(segment);
+        self.start();
+    }
+
+    /// Takes back segments at start; nothing is done about them before the next call that does.
+    pub(super) fn release_all(&self, segments: Vec<Segment<E::File>>) {
+        self.0.state.borrow_mut().released.extend(segments);
+    }
+
+    /// A segment for use.
+    pub(super) fn take(&self) -> Option<Segment<E::File>> {
+        self.0.state.borrow_mut().spares.pop_front()
+    }
+
+    /// Whether the last try to make one found the disk full.
+    pub(super) fn is_full(&self) -> bool {
+        self.0.state.borrow().full
+    }
+
+    /// What failed for good.
+    pub(super) fn failure(&self) -> Option<LogFailure> {
+        self.0.state.borrow().failure.clone()
+    }
+
+    /// Does what there is to do until a spare is ready or the disk is full, where the caller
+    /// stands; the rest goes on in the background.
+    pub(super) async fn prepare(&self) {
+        self.0.state.borrow_mut().wanted = true;
+        while self.0.state.borrow().spares.is_empty() && self.0.step().await {}
+        self.start();
+    }
+
+    fn start(&self) {
+        let mut state = self.0.state.borrow_mut();
+        if state.running || state.failure.is_some() {
+            return;
+        }
+        state.running = true;
+        drop(state);
+        let shared = self.0.clone();
+        self.0.env.spawn(Class::Log, async move { shared.work().await });
+    }
+}
+
+impl<E: Env> Shared<E> {
+    /// Works until there is nothing to do.
+    async fn work(self: Rc<Self>) {
+        loop {
+            if self.step().await {
+                continue;
+            }
+            if !self.state.borrow().full {
+                break;
+            }
+            self.env.sleep_us(RETRY_US).await;
+        }
+        self.state.borrow_mut().running = false;
+    }
+
+    /// Does one job; whether there may be another that can be done now.
+    async fn step(&self) -> bool {
+        let Some(job) = self.next_job() else { return false };
+        let result = match &job {
+            Job::Make => self.make().await.map(Some),
+            Job::Recycle(segment) => self.recycle(segment).await.map(Some),
+            Job::Remove(segment) => self.remove(segment).await.map(|()| None),
+        };
+        let mut state = self.state.borrow_mut();
+        let error = match result {
+            Ok(spare) => {
+                if let Some(segment) = spare {
+                    state.spares.push_back(segment);
+                    state.wanted = false;
+                }
+                None
+            }
+            Err(error) => Some(error),
+        };
+        state.full = error.as_ref().is_some_and(is_full);
+        let more = error.is_none();
+        if let Some(source) = error {
+            if !state.full {
+                let (what, file) = (job.what(), self.dir.clone());
+                state.failure = Some(LogFailure { what, file, source: Arc::new(source) });
+            }
+            if let Job::Recycle(segment) | Job::Remove(segment) = job {
+                state.released.push_front(segment);
+            }
+        }
+        drop(state);
+        self.env.wake();
+        more
+    }
+
+    fn next_job(&self) -> Option<Job<E::File>> {
+        let mut state = self.state.borrow_mut();
+        if state.failure.is_some() {
+            return None;
+        }
+        if let Some(segment) = state.released.pop_front() {
+            let recycle = segment.reusable
+                && segment.bytes == self.bytes
+                && state.spares.len() < self.spares_max;
+            return Some(if recycle { Job::Recycle(segment) } else { Job::Remove(segment) });
+        }
+        if state.wanted && state.spares.is_empty() {
+            return Some(Job::Make);
+        }
+        state.full = false;
+        None
+    }
+
+    fn next_id(&self) -> u64 {
+        let mut state = self.state.borrow_mut();
+        state.next_id += 1;
+        state.next_id - 1
+    }
+
+    async fn make(&self) -> io::Result<Segment<E::File>> {
+        let temporary = path(&self.dir, TEMPORARY);
+        remove_if_there(&self.env, &temporary).await?;
+        match self.fill(&temporary).await {
+            Ok(file) => self.name(&temporary, file).await,
+            Err(error) => {
+                // Its space is needed by others; the error that counts is the first.
+                drop(remove_if_there(&self.env, &temporary).await);
+                Err(error)
+            }
+        }
+    }
+
+    /// A file of zeros, synced.
+    async fn fill(&self, temporary: &str) -> io::Result<E::File> {
+        let file = self.env.open(temporary, Open::Create).await?;
+        file.allocate(self.bytes).await?;
+        let mut zeros = AlignedBuf::default();
+        let mut offset = 0;
+        while offset < self.bytes {
+            let left = usize::try_from(self.bytes - offset).unwrap_or(usize::MAX);
+            let len = left.min(BACKGROUND_IO_BYTES_MAX);
+            if zeros.len() != len {
+                zeros = AlignedBuf::zeroed(len);
+            }
+            zeros = file.write_at(offset, zeros).await?;
+            offset += len as u64;
+            self.env.pause().await;
+        }
+        file.sync().await?;
+        Ok(file)
+    }
+
+    async fn recycle(&self, segment: &Segment<E::File>) -> io::Result<Segment<E::File>> {
+        let old = path(&self.dir, &segment_name(segment.id));
+        self.name(&old, segment.file.clone()).await
+    }
+
+    /// Gives the file at `from` the next id.
+    async fn name(&self, from: &str, file: E::File) -> io::Result<Segment<E::File>> {
+        let id = self.next_id();
+        self.env.rename(from, &path(&self.dir, &segment_name(id))).await?;
+        self.env.sync_dir(&self.dir).await?;
+        Ok(Segment { id, file, bytes: self.bytes, reusable: true })
+    }
+
+    async fn remove(&self, segment: &Segment<E::File>) -> io::Result<()> {
+        remove_if_there(&self.env, &path(&self.dir, &segment_name(segment.id))).await?;
+        self.env.sync_dir(&self.dir).await
+    }
+}
+
+impl<F> Job<F> {
+    fn what(&self) -> &'static str {
+        match self {
+            Self::Make => "make a segment in",
+            Self::Recycle(_) => "recycle a segment in",
+            Self::Remove(_) => "remove a segment in",
+        }
+    }
+}
+
+/// Whether an error says that there is no space, for now.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Removes the file at `path`, if there is one.
+pub(super) async fn remove_if_there<E: Env>(env: &E, path: &str) -> io::Result<()> {
+    match env.remove(path).await {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
