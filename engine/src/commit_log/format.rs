@@ -143,6 +143,12 @@ pub(super) fn head(place: Place, block: &[u8]) -> Head {
     }
 }
 
+/// The segment that the header in `block` names.
+pub(super) fn named_segment(block: &[u8]) -> Option<u64> {
+    let (header, _) = Header::ref_from_prefix(block).ok()?;
+    (header.magic == MAGIC).then_some(header.segment.get())
+}
+
 /// The label of the batch that fills `bytes` (without padding), if every byte of it is what was
 /// written at `place`.
 pub(super) fn verify(place: Place, bytes: &[u8]) -> Option<Label> {
@@ -306,7 +312,7 @@ mod tests {
         assert_eq!(
             hex,
             "4b564c31\
-             00000000\
+             3d836203\
              44000000030000000700000000000000030000000000000002000000000000001000000000000000\
              030000006f6e6500000000050000007468726565"
         );
@@ -350,7 +356,9 @@ mod tests {
             assert_eq!(aside_id(&aside_name(id)), Some(id));
             assert_eq!(segment_id(&aside_name(id)), None);
         }
-        for name in ["1.log", "000000000000000A.log", "+00000000000000a.log", "ffffffffffffffff.log", "x"] {
+        for name in
+            ["1.log", "000000000000000A.log", "+00000000000000a.log", "ffffffffffffffff.log", "x"]
+        {
             assert_eq!(segment_id(name), None);
         }
     }

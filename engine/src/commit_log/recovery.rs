@@ -154,23 +154,34 @@ impl<E: Env> Start<'_, E> {
     ) -> Result<Vec<(Sequence, Sequence)>, LogError> {
         let mut given_up = Vec::new();
         for file in files {
+            let name = segment_name(file.id);
             let mut scanner = file.scanner(self.env, self.config.repair);
-            let found = scanner.look(0).await;
-            let found = found.map_err(|(_, e)| self.failed("read", &segment_name(file.id))(e))?;
+            let found = scanner.look(0).await.map_err(|(_, e)| self.failed("read", &name)(e))?;
             let mut made_bytes = file.bytes.max(ALIGN as u64).next_multiple_of(ALIGN as u64);
+            let mut is_misplaced = false;
             if let Found::Batch(label) = found {
                 made_bytes = made_bytes.max(u64::from(label.segment_blocks) * ALIGN as u64);
                 file.begins = Some(label.sequence);
                 if label.kind == Kind::Repair {
                     given_up.extend(Entries::of(scanner.batch(0, &label)).filter_map(decode_pair));
                 }
+            } else if found != Found::End {
+                let later = scanner.is_later_segment().await;
+                is_misplaced = later.map_err(|(_, e)| self.failed("read", &name)(e))?;
             }
-            if file.bytes < made_bytes && !self.config.repair {
-                let what = "the file is shorter than it was made";
-                let name = path(self.dir, &segment_name(file.id));
-                let at = Corrupt { file: name, offset: file.bytes, what };
-                return Err(LogError::Damaged { at, lost: None });
+            if self.config.repair {
+                continue;
             }
+            let what = if file.bytes < made_bytes {
+                "the file is shorter than it was made"
+            } else if is_misplaced {
+                "the file is another segment than its name says"
+            } else {
+                continue;
+            };
+            let offset = file.bytes % made_bytes;
+            let at = Corrupt { file: path(self.dir, &name), offset, what };
+            return Err(LogError::Damaged { at, lost: None });
         }
         Ok(given_up)
     }

@@ -66,7 +66,7 @@ pub(super) struct Replay<'a, E: Env, A> {
     pub(super) damaged: Vec<u64>,
 }
 
-impl<E: Env, A: FnMut(Sequence, &[u8])> Replay<'_, E, A> {
+impl<'a, E: Env, A: FnMut(Sequence, &[u8])> Replay<'a, E, A> {
     /// Replays the log.
     ///
     /// # Errors
@@ -222,7 +222,7 @@ impl<E: Env, A: FnMut(Sequence, &[u8])> Replay<'_, E, A> {
         later.min().unwrap_or(Sequence(u64::MAX))
     }
 
-    fn scanner(&self, file: usize) -> Scanner<'_, E> {
+    fn scanner(&self, file: usize) -> Scanner<'a, E> {
         self.files[file].scanner(self.env, self.repair)
     }
 

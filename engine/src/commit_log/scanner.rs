@@ -67,6 +67,21 @@ impl<'a, E: Env> Scanner<'a, E> {
         Ok(format::verify(place, self.loaded(offset, length)).map_or(torn, Found::Batch))
     }
 
+    /// Whether the segment begins with a batch of a later one. Segments are used again under
+    /// greater ids only, so this file is not what its name says.
+    ///
+    /// # Errors
+    /// As [`Scanner::look`].
+    pub(super) async fn is_later_segment(&mut self) -> Result<bool, (u64, io::Error)> {
+        self.load(0, ALIGN).await?;
+        let named = format::named_segment(self.loaded(0, HEADER_BYTES));
+        let Some(later) = named.filter(|named| *named > self.segment) else { return Ok(false) };
+        let own = std::mem::replace(&mut self.segment, later);
+        let found = self.look(0).await;
+        self.segment = own;
+        Ok(matches!(found?, Found::Batch(_)))
+    }
+
     /// The bytes of the batch that the last [`Scanner::look`] found at `offset`.
     pub(super) fn batch(&self, offset: u64, label: &Label) -> &[u8] {
         self.loaded(offset, label.length)

@@ -1,0 +1,111 @@
+//! The power goes at every operation, and the disk keeps, loses and tears what it likes.
+
+use super::*;
+use crate::env::sim::{Crash, When};
+
+const ENTRIES: usize = 60;
+
+/// From the state that a cut left: reopen, check, append, cut again at some operation, check.
+fn lives(disk: &SimDisk, config: &LogConfig, shadow: &Shadow, class: Crash, seed: u64) {
+    let shadow = Rc::new(RefCell::new(shadow.clone()));
+    let second = disk.crash(class, seed);
+    second.crash_at_io(10 + seed * 7 % 40, When::Before);
+    go_on(&second, config, seed, 6, &shadow);
+    let third = second.crash(class, seed + 1);
+    assert!(go_on(&third, config, seed + 1, 2, &shadow), "nothing cuts it");
+    let all = third.crash(Crash::LoseAll, seed);
+    assert!(go_on(&all, config, seed + 2, 0, &shadow), "nothing was lost that was settled");
+}
+
+fn cut_everywhere(durability: Durability, seeds: std::ops::Range<u64>) -> usize {
+    let config = config(durability);
+    let mut cases = 0;
+    for seed in seeds {
+        let whole = SimDisk::new(seed);
+        run(&whole, &config, seed, ENTRIES);
+        for nth in 1..=whole.ios() {
+            let when = if (nth + seed).is_multiple_of(2) { When::Before } else { When::After };
+            let disk = SimDisk::new(seed);
+            disk.crash_at_io(nth, when);
+            let shadow = run(&disk, &config, seed, ENTRIES);
+            assert!(disk.is_dead(), "one seed is one run");
+            for class in Crash::ALL {
+                lives(&disk, &config, &shadow, class, nth);
+                cases += 1;
+            }
+        }
+    }
+    cases
+}
+
+#[test]
+fn synced_entries_survive_a_cut_at_any_operation() {
+    assert!(cut_everywhere(Durability::Sync, 0..6) > 1000);
+}
+
+#[test]
+fn periodic_entries_survive_up_to_the_last_sync() {
+    assert!(cut_everywhere(Durability::Periodic { interval_us: 500 }, 10..13) > 500);
+}
+
+#[test]
+fn unsynced_entries_are_lost_from_some_point_on() {
+    assert!(cut_everywhere(Durability::None, 20..23) > 500);
+}
+
+/// Every sync on both of its sides, for the log that promises the most.
+#[test]
+fn a_cut_before_and_after_every_sync() {
+    let config = config(Durability::Sync);
+    let whole = SimDisk::new(30);
+    run(&whole, &config, 30, ENTRIES);
+    for nth in 1..=whole.syncs() {
+        for when in [When::Before, When::After] {
+            let disk = SimDisk::new(30);
+            disk.crash_at_sync(nth, when);
+            let shadow = run(&disk, &config, 30, ENTRIES);
+            for class in Crash::ALL {
+                lives(&disk, &config, &shadow, class, nth);
+            }
+        }
+    }
+}
+
+/// A process is killed with a write in flight. The next one finds no trace of it, drops it and
+/// goes on; then the kernel gets the write to the disk. A log that scanned on wherever a batch is
+/// valid would bring the dropped entry back, in front of what was acknowledged since.
+#[test]
+fn a_batch_that_reaches_the_disk_late_does_not_come_back() {
+    let config = config(Durability::Sync);
+    let disk = SimDisk::new(40);
+    let shadow = Rc::new(RefCell::new(run(&disk, &config, 40, 5)));
+    let before = disk.crash(Crash::LoseAll, 0);
+    let sim = Sim::new(41);
+    let env = sim.env(&disk);
+    sim.block_on(async {
+        let mut rig = Rig::open(&env, config.clone(), &shadow).await;
+        rig.append().await.unwrap();
+        rig.settle().await.unwrap();
+    });
+    let late: Vec<String> = disk.paths();
+    // The same start on the disk where that write is not there yet.
+    let mut other = shadow.borrow().clone();
+    other.appended.pop();
+    other.acknowledged = other.appended.len();
+    let other = Rc::new(RefCell::new(other));
+    let sim = Sim::new(42);
+    let env = sim.env(&before);
+    sim.block_on(async {
+        let mut rig = Rig::open(&env, config.clone(), &other).await;
+        rig.log.commit();
+        rig.append().await.unwrap();
+        rig.settle().await.unwrap();
+        let mut rig = Rig::open(&env, config.clone(), &other).await;
+        rig.append().await.unwrap();
+        rig.settle().await.unwrap();
+    });
+    let kept = before.paths();
+    let found = late.iter().find(|path| kept.contains(path)).expect("the old segment is kept");
+    before.put(found, &disk.bytes(found).unwrap());
+    assert!(go_on(&before, &config, 43, 1, &other));
+}
