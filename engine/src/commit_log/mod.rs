@@ -36,6 +36,7 @@ mod replay;
 mod replay_case;
 mod scanner;
 mod segments;
+mod sequence;
 #[cfg(test)]
 mod tests;
 
@@ -44,13 +45,4 @@ pub use self::error::{AppendError, LogError, LogFailure};
 pub use self::format::Entries;
 pub use self::log::{CommitLog, DurableBatch, LogStats};
 pub use self::recovery::ReplayReport;
-
-/// A batch's number: the first is 1, each is one more than the one before.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-pub struct Sequence(pub u64);
-
-impl std::fmt::Display for Sequence {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
+pub use self::sequence::Sequence;

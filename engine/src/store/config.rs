@@ -2,21 +2,8 @@
 
 use schemas::ids::{ShardId, Token};
 
+pub use crate::commit_log::Durability;
 use crate::limits;
-
-/// When a put counts as done.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Durability {
-    /// Once it is on stable storage.
-    Sync,
-    /// Once it is in the log's buffer, which is written and synced at least this often.
-    Periodic {
-        /// Longest time between syncs, in microseconds.
-        interval_us: u64,
-    },
-    /// Once it is in the log's buffer, which is written when it suits and never synced.
-    None,
-}
 
 /// How full the file system may be, in percent, before something happens. Each level clears by
 /// itself when space comes back.

@@ -1,6 +1,6 @@
 //! Bytes change while nobody looks: never a wrong entry, and never fewer without saying so.
 
-use super::*;
+use super::rig::*;
 use crate::commit_log::format::{self, Head, Place};
 use crate::env::ALIGN;
 use crate::env::sim::Crash;

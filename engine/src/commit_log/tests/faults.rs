@@ -1,6 +1,6 @@
 //! Failing operations, and a disk without space.
 
-use super::*;
+use super::rig::*;
 use crate::env::sim::{Crash, Fail, Fault, Io};
 
 fn fault(on: Option<Io>, nth: u64, sticky: bool, how: Fail) -> Fault {

@@ -1,6 +1,6 @@
 //! The power goes at every operation, and the disk keeps, loses and tears what it likes.
 
-use super::*;
+use super::rig::*;
 use crate::env::sim::{Crash, When};
 
 const ENTRIES: usize = 60;

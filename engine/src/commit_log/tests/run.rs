@@ -1,6 +1,6 @@
 //! A log while nothing goes wrong.
 
-use super::*;
+use super::rig::*;
 use crate::env::sim::Crash;
 
 fn on_a_new_log<F: Future<Output = ()>>(config: LogConfig, test: impl FnOnce(Rig) -> F) -> SimDisk {
