@@ -157,16 +157,6 @@ async fn keep_route(client: Weak<Inner>, session: Arc<Session>) {
         }
         drop(inner);
         sleep(ROUTE_INTERVAL.max(retry::reconnect_delay(failures, fastrand::u32(..)))).await;
-        // What the attempt itself stirred up must not start the next one: while no server answers,
-        // only operations ask.
-        tokio::select! {
-            biased;
-            () = session.route_is_old.notified() => {}
-            () = std::future::ready(()) => {}
-        }
-        if client.strong_count() == 0 {
-            return;
-        }
     }
 }
 

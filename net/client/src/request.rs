@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::error::Error;
-use crate::protocol::{Consistency, RouteReply, ServerInfo, ShardId, Token};
+use crate::protocol::{Consistency, RouteReply, ServerInfo, ShardId};
 use crate::read_path::{Entry, KeyOutcome};
 use crate::scan::{Page, Position};
 use crate::write_path::Written;
@@ -19,7 +19,7 @@ use crate::write_path::Written;
 pub(crate) enum Request {
     Get { key: Bytes, consistency: Consistency, key_only: bool },
     MultiGet { keys: Vec<Bytes>, consistency: Consistency },
-    Scan { from: Position, to: Token, records_max: usize, key_only: bool, consistency: Consistency },
+    Scan { from: Position, records_max: usize, key_only: bool, consistency: Consistency },
     Put { key: Bytes, value: Bytes, ttl_ms: u64, consistency: Consistency },
     Delete { key: Bytes, consistency: Consistency },
     Route,

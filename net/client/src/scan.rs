@@ -120,7 +120,6 @@ impl Scan {
     async fn page(&self, position: &Position, deadline: Instant) -> Result<Page, Error> {
         let request = Request::Scan {
             from: position.clone(),
-            to: Token(u64::MAX),
             records_max: self.records_max,
             key_only: self.keys_only,
             consistency: self.options.consistency,

@@ -68,9 +68,9 @@ impl Session {
         self.epoch.store(epoch, Ordering::Relaxed);
     }
 
-    /// A server is at `epoch`.
+    /// A server is at `epoch`. Without a route yet there is none to be old.
     pub(crate) fn saw_epoch(&self, epoch: u32) {
-        if epoch > self.epoch() {
+        if epoch > self.epoch() && self.epoch() != 0 {
             self.route_is_old.notify_one();
         }
     }

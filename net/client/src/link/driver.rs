@@ -15,7 +15,7 @@ use crate::limits::{
 };
 use crate::protocol::{
     Applied, Connection, Delete, Event, Get, MultiGetRequest, Put, RequestOptions, Scan, ScanPlace,
-    SendError, ServerInfo, ShardId, Slot, Status,
+    SendError, ServerInfo, ShardId, Slot, Status, Token,
 };
 use crate::request::{Answer, Job, Request};
 use crate::retry::reconnect_delay;
@@ -27,6 +27,8 @@ pub(super) struct Driver {
     queue: mpsc::Receiver<Job>,
     /// Connections in a row that were lost before they answered anything.
     failures: u32,
+    /// Whether the next connection is not the first.
+    reconnects: bool,
 }
 
 impl Driver {
@@ -35,7 +37,7 @@ impl Driver {
         target: Arc<Target>,
         queue: mpsc::Receiver<Job>,
     ) -> Self {
-        Self { session, target, queue, failures: 0 }
+        Self { session, target, queue, failures: 0, reconnects: false }
     }
 
     /// Runs until the last handle is gone.
@@ -44,21 +46,28 @@ impl Driver {
             match connect::connect(&self.session, &self.target).await {
                 Ok(connected) => {
                     let mut wire = Wire::new(&self.session, &self.target, connected);
+                    if std::mem::replace(&mut self.reconnects, true) {
+                        // The server may have come back with other cores.
+                        self.session.route_is_old.notify_one();
+                    }
                     wire.send(first);
                     let end = wire.run(&mut self.queue).await;
                     self.failures = if wire.answered { 0 } else { self.failures + 1 };
-                    wire.lose(&end);
+                    wire.lose(&end, &self.target.address);
                     if matches!(end, End::Unused) {
                         return;
                     }
                 }
                 Err(error) => {
                     self.failures += 1;
+                    // The node may be gone for good. Who asks for the route knows that already.
+                    if !matches!(first.request, Request::Route) {
+                        self.session.route_is_old.notify_one();
+                    }
                     let _gone = first.answer.send(Err(error));
                 }
             }
             if self.failures > 0 {
-                self.session.route_is_old.notify_one();
                 self.back_off().await;
             }
         }
@@ -73,8 +82,8 @@ impl Driver {
                 () = sleep_until(until) => return,
             };
             let Some(job) = job else { return };
-            let text = format!("{} cannot be reached just now", self.target.address);
-            let error = Error::unavailable(Applied::No, text)
+            let why = format!("{} cannot be reached just now", self.target.address);
+            let error = Error::unavailable(Applied::No, why)
                 .with_retry_after(until.saturating_duration_since(Instant::now()));
             let _gone = job.answer.send(Err(error));
         }
@@ -144,51 +153,51 @@ impl Wire {
     }
 
     async fn run(&mut self, queue: &mut mpsc::Receiver<Job>) -> End {
-        let mut batch = Vec::with_capacity(BATCH_OPERATIONS);
+        self.serve(queue).await.unwrap_or_else(End::Lost)
+    }
+
+    /// An error says why the connection is lost.
+    async fn serve(&mut self, queue: &mut mpsc::Receiver<Job>) -> Result<End, String> {
         loop {
-            if let Err(error) = self.flush() {
-                return End::Lost(error.to_string());
-            }
+            self.flush().map_err(text)?;
             if !self.connection.is_open() && self.connection.in_flight() == 0 {
-                return End::Drained;
+                return Ok(End::Drained);
             }
             let check_at = self.pinged.map_or(self.heard + PING_AFTER, |at| at + DEAD_AFTER);
-            let room = self.room();
             tokio::select! {
-                count = queue.recv_many(&mut batch, room), if room > 0 => {
-                    if count == 0 {
-                        return End::Unused;
-                    }
-                    batch.drain(..).for_each(|job| self.send(job));
-                }
+                job = queue.recv(), if self.has_room() => match job {
+                    Some(job) => self.send_all(job, queue),
+                    None => return Ok(End::Unused),
+                },
                 ready = self.stream.readable() => {
-                    if let Err(lost) = ready.map_err(|e| e.to_string()).and_then(|()| self.receive()) {
-                        return End::Lost(lost);
-                    }
+                    ready.map_err(text)?;
+                    self.receive()?;
                 }
-                ready = self.stream.writable(), if !self.out.is_empty() => {
-                    if let Err(error) = ready {
-                        return End::Lost(error.to_string());
-                    }
-                }
+                ready = self.stream.writable(), if !self.out.is_empty() => ready.map_err(text)?,
                 () = sleep_until(check_at), if self.connection.in_flight() > 0 => {
-                    if let Err(lost) = self.receive().and_then(|()| self.check_silence()) {
-                        return End::Lost(lost);
-                    }
+                    self.receive()?;
+                    self.check_silence()?;
                 }
             }
         }
     }
 
-    /// Operations that may be taken now. A draining connection takes them to refuse them.
-    fn room(&self) -> usize {
-        let slots = self.connection.slots_max() - self.connection.in_flight();
-        if !self.connection.is_open() {
-            BATCH_OPERATIONS
-        } else if self.out.len() - self.written >= OUT_BYTES_MAX {
-            0
-        } else {
-            slots.min(BATCH_OPERATIONS)
+    /// Whether operations may be taken. A draining connection takes them to refuse them.
+    fn has_room(&self) -> bool {
+        let connection = &self.connection;
+        let output = self.out.len() - self.written < OUT_BYTES_MAX;
+        !connection.is_open() || (output && connection.in_flight() < connection.slots_max())
+    }
+
+    /// Takes what is queued behind `first` as well, to be written in one go.
+    fn send_all(&mut self, first: Job, queue: &mut mpsc::Receiver<Job>) {
+        self.send(first);
+        for _ in 1..BATCH_OPERATIONS {
+            if !self.has_room() {
+                return;
+            }
+            let Ok(job) = queue.try_recv() else { return };
+            self.send(job);
         }
     }
 
@@ -238,13 +247,13 @@ impl Wire {
                 let request = MultiGetRequest { namespace, consistency, hlc_seen, key_only: false };
                 connection.multi_get(options, &request, keys.iter().map(AsRef::as_ref), out)
             }
-            Request::Scan { from, to, records_max, key_only, consistency } => {
+            Request::Scan { from, records_max, key_only, consistency } => {
                 let scan = Scan {
                     namespace,
                     consistency: *consistency,
                     key_only: *key_only,
                     from: ScanPlace { token: from.token, after_key: &from.after_key },
-                    to: *to,
+                    to: Token(u64::MAX),
                     records_max: *records_max,
                 };
                 connection.scan(options, &scan, out)
@@ -293,7 +302,7 @@ impl Wire {
             Ok(0) => return Err("the server closed the connection".to_owned()),
             Ok(received) => received,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return Err(text(error)),
         };
         self.heard = Instant::now();
         self.pinged = None;
@@ -335,7 +344,7 @@ impl Wire {
     }
 
     /// Tells all that still wait what became of their requests.
-    fn lose(&mut self, end: &End) {
+    fn lose(&mut self, end: &End, address: &str) {
         let handed_over = self.flushed + self.written as u64;
         let why = match end {
             End::Lost(why) => why,
@@ -344,9 +353,14 @@ impl Wire {
         for waiting in self.waiting.drain(..).flatten() {
             let sent = waiting.start < handed_over;
             let applied = if sent { Applied::Unknown } else { Applied::No };
-            let _gone = waiting.answer.send(Err(Error::unavailable(applied, why)));
+            let error = Error::unavailable(applied, format!("{address}: {why}"));
+            let _gone = waiting.answer.send(Err(error));
         }
     }
+}
+
+fn text(error: io::Error) -> String {
+    error.to_string()
 }
 
 /// A request that was never put into the output.

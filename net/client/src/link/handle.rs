@@ -40,6 +40,9 @@ impl Link {
         shard: ShardId,
         deadline: Instant,
     ) -> Result<Answer, Error> {
+        if deadline <= Instant::now() {
+            return Err(Error::timeout(Applied::No, "the deadline passed before the attempt"));
+        }
         let (answer, reply) = oneshot::channel();
         let claim = Claim::default();
         let job = Job { request, shard, deadline, answer, claim: claim.clone() };
