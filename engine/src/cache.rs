@@ -3,6 +3,7 @@
 //! A block is checked once, when it is read from the disk; what is in the cache is not checked
 //! again. Blocks of removed tables are not looked for: nobody asks for them, so they go first.
 
+use std::cell::Cell;
 use std::hash::{BuildHasher, Hasher};
 use std::rc::Rc;
 
@@ -18,8 +19,8 @@ const ENTRY_BYTES: usize = 64;
 /// Blocks kept in memory.
 pub struct BlockCache {
     blocks: Cache<Place, Rc<Block>, ByBytes, PlaceHash, DefaultLifecycle<Place, Rc<Block>>>,
-    hits: u64,
-    misses: u64,
+    hits: Cell<u64>,
+    misses: Cell<u64>,
 }
 
 /// Where a block comes from: file and offset.
@@ -73,14 +74,15 @@ impl BlockCache {
         let blocks = (bytes / limits::BLOCK_BYTES_TARGET).max(1);
         let (hash, lifecycle) = (PlaceHash::default(), DefaultLifecycle::default());
         let blocks = Cache::with(blocks, bytes as u64, ByBytes, hash, lifecycle);
-        Self { blocks, hits: 0, misses: 0 }
+        Self { blocks, hits: Cell::new(0), misses: Cell::new(0) }
     }
 
     /// The block at byte `offset` of `file`, if it is here.
     #[inline]
-    pub fn get(&mut self, file: FileId, offset: u64) -> Option<&Rc<Block>> {
+    pub fn get(&self, file: FileId, offset: u64) -> Option<&Rc<Block>> {
         let found = self.blocks.get(&Place(file, offset));
-        *(if found.is_some() { &mut self.hits } else { &mut self.misses }) += 1;
+        let count = if found.is_some() { &self.hits } else { &self.misses };
+        count.set(count.get() + 1);
         found
     }
 
@@ -99,13 +101,13 @@ impl BlockCache {
     /// Blocks found so far.
     #[must_use]
     pub fn hits(&self) -> u64 {
-        self.hits
+        self.hits.get()
     }
 
     /// Blocks asked for in vain so far.
     #[must_use]
     pub fn misses(&self) -> u64 {
-        self.misses
+        self.misses.get()
     }
 }
 

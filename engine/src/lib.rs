@@ -8,6 +8,7 @@ pub mod commit_log;
 pub mod compaction;
 pub mod data_dir;
 pub mod env;
+mod flush;
 pub mod integrity;
 pub mod limits;
 pub mod manifest;

@@ -9,6 +9,47 @@ pub const READS_IN_FLIGHT_MAX: usize = 4096;
 /// Least memory for memtables, in bytes: below it every few large values would make a table.
 pub const MEMTABLE_BYTES_MIN: usize = 64 << 10;
 
+/// Bytes of blocks being read for point reads on one core: large values may not fill the memory.
+/// The next read is answered [`Get::Busy`](crate::store::Get::Busy).
+pub const READ_BYTES_IN_FLIGHT_MAX: usize = 32 << 20;
+
+/// When a read that was turned away is worth asking again, in microseconds: a full queue of reads
+/// is done in about that time.
+pub const RETRY_AFTER_READS_US: u32 = 5_000;
+
+/// Reads of one block that may come back short in a row; past it the block counts as unreadable.
+pub const SHORT_READS_MAX: u8 = 4;
+
+/// When a put refused for memory is worth trying again, in microseconds: a flush takes tens of
+/// milliseconds.
+pub const RETRY_AFTER_PUTS_US: u32 = 20_000;
+
+/// When a put refused because the log waits for the disk is worth trying again, in microseconds:
+/// a sync takes about that.
+pub const RETRY_AFTER_LOG_US: u32 = 1_000;
+
+/// The longest that an acknowledgement is held back to slow writers, in microseconds. With 256
+/// writers waiting this is 5,000 puts a second and core; past it they are refused.
+pub const SLOWED_US_MAX: u64 = 50_000;
+
+/// How far behind compaction may be ([`pressure`](crate::compaction::pressure)) before writers are
+/// slowed, and where they are slowed the most, in percent.
+pub const SLOWED_PRESSURE_PERCENT: (usize, usize) = (200, 600);
+
+/// The first wait after a background job failed, in microseconds; it doubles with each failure.
+pub const RETRY_FIRST_US: u64 = 50_000;
+
+/// Doublings of that wait: up to 3.2 seconds.
+pub const RETRY_DOUBLINGS_MAX: u32 = 6;
+
+/// How often [`Store::flush`](crate::store::Store::flush) and its like look whether what they wait
+/// for has happened, in microseconds.
+pub const WAIT_US: u64 = 100;
+
+/// Compactions at a time on one core: a long one into the bottom, and one that keeps level 0 short
+/// meanwhile.
+pub const COMPACTIONS_MAX: usize = 2;
+
 /// Bytes that a block of a table is filled up to: a point read is then two pages of the disk at
 /// most. A record that alone is larger has a block of its own.
 pub const BLOCK_BYTES_TARGET: usize = 4096;

@@ -8,25 +8,165 @@
 //!      5 cluster/src/replica/read_path.rs        check epoch; read
 //!   -> 6 engine/src/read_path.rs                 memtable -> filter -> cache -> block
 //! ```
+//!
+//! - A read sees what was there when it was asked, or later: it holds the tables of that moment.
+//! - It goes on to older places until nothing there can stand against what it has.
+//! - A place that cannot be read fails the reads that need it, and no others: an older record is
+//!   never given for one that may be newer.
 
-use crate::env::Env;
-use crate::record::Key;
-use crate::store::{Get, Store};
+use std::cmp::Ordering;
+use std::io;
+use std::rc::Rc;
+
+use crate::cache::BlockCache;
+use crate::env::{self, Env};
+use crate::limits;
+use crate::record::{Key, Merge};
+use crate::sstable::Block;
+use crate::store::reads::{Best, Held, Read, Wanted};
+use crate::store::table_set::TableSet;
+use crate::store::{Done, Get, ReadCause, ReadError, Stats, Store};
 
 impl<E: Env> Store<E> {
     /// Reads `key`, as of `now_ms` in Unix milliseconds: a record past its time is absent.
     ///
     /// Only [`Get::Miss`] allocates.
     pub fn get_now(&mut self, key: &Key<'_>, now_ms: u64) -> Get<'_> {
-        match self.active.get(key) {
-            Some(record) if !record.is_dead(now_ms) => {
-                self.stats.gets_memtable += 1;
-                Get::Hit(record)
-            }
-            _ => {
-                self.stats.gets_absent += 1;
-                Get::Absent
+        let mut best = self.active.get(key).map(|record| Best { record, block: None });
+        for frozen in self.frozen.iter().rev() {
+            if let Some(record) = frozen.memtable.get(key) {
+                best = better(best, Best { record, block: None }, self.merge);
             }
         }
+        let search = Search { tables: &self.tables, cache: &self.cache, merge: self.merge };
+        let (best, wanted) = search.go_on(key, 0, best, &mut self.stats);
+        if let Some(wanted) = wanted {
+            if !self.reads.has_room(wanted.at, self.config.reads_in_flight_max) {
+                self.stats.gets_busy += 1;
+                return Get::Busy { retry_after_us: limits::RETRY_AFTER_READS_US };
+            }
+            let held = best.map(|best| best.hold());
+            let read = Read::new(key, now_ms, &self.tables, wanted, held);
+            return Get::Miss(self.reads.start(read));
+        }
+        let Some(best) = best.filter(|best| !best.record.is_dead(now_ms)) else {
+            self.stats.gets_absent += 1;
+            return Get::Absent;
+        };
+        match best.block {
+            Some(_) => self.stats.gets_cache += 1,
+            None => self.stats.gets_memtable += 1,
+        }
+        Get::Hit(best.record)
     }
+
+    /// A block came from the disk: answers the read that waited for it, or sends it on.
+    pub(crate) fn read_ended(&mut self, ended: env::Done, done: &mut Vec<Done>) {
+        let mut read = self.reads.take(ended.ticket);
+        let bytes = match ended.result {
+            Ok(bytes) => bytes,
+            Err(error) => return self.read_failed(&read, ReadCause::Io(error), done),
+        };
+        let Wanted { run, ref table, at } = read.wanted;
+        // The last page of a block may lie past the end of what was read; the block may not.
+        if bytes < ended.buf.len() && at.in_cover(&ended.buf[..bytes]).is_none() {
+            self.reads.recycle(ended.buf);
+            read.shorts += 1;
+            if read.shorts < limits::SHORT_READS_MAX {
+                return self.reads.resume(read);
+            }
+            let cause = ReadCause::Io(io::ErrorKind::UnexpectedEof.into());
+            return self.read_failed(&read, cause, done);
+        }
+        let block = table.block(at, &ended.buf[..bytes]);
+        self.reads.recycle(ended.buf);
+        let Ok(block) = block.map(Rc::new) else {
+            return self.read_failed(&read, ReadCause::Corrupt, done);
+        };
+        self.cache.insert(table.id(), at.offset, Rc::clone(&block));
+        let key = read.key();
+        let best = read.best.as_ref().map(Best::of);
+        let best = search_block(&block, &key, best, self.merge, &mut self.stats);
+        let search = Search { tables: &read.tables, cache: &self.cache, merge: self.merge };
+        let (best, wanted) = search.go_on(&key, run + 1, best, &mut self.stats);
+        if let Some(wanted) = wanted {
+            read.best = best.map(|best| best.hold());
+            read.wanted = wanted;
+            read.shorts = 0;
+            return self.reads.resume(read);
+        }
+        let best = best.filter(|best| !best.record.is_dead(read.now_ms));
+        let held: Option<Held> = best.map(|best| best.hold());
+        match held {
+            Some(_) => self.stats.gets_disk += 1,
+            None => self.stats.gets_absent += 1,
+        }
+        self.reads.finish(read.ticket);
+        done.push(Done::Get(read.ticket, Ok(held.into())));
+    }
+
+    fn read_failed(&mut self, read: &Read<E>, cause: ReadCause, done: &mut Vec<Done>) {
+        let Wanted { table, at, .. } = &read.wanted;
+        let error = ReadError { path: table.path().to_owned(), offset: at.offset, cause };
+        tracing::error!(%error, "a read failed");
+        self.stats.gets_failed += 1;
+        self.reads.finish(read.ticket);
+        done.push(Done::Get(read.ticket, Err(error)));
+    }
+}
+
+/// What a search goes through.
+struct Search<'a, E: Env> {
+    tables: &'a Rc<TableSet<E>>,
+    cache: &'a BlockCache,
+    merge: Merge,
+}
+
+impl<'a, E: Env> Search<'a, E> {
+    /// Searches from run `from` on, until nothing left can better `best` or a block is wanted
+    /// that is not cached.
+    fn go_on(
+        &self,
+        key: &Key<'_>,
+        mut from: usize,
+        mut best: Option<Best<'a>>,
+        stats: &mut Stats,
+    ) -> (Option<Best<'a>>, Option<Wanted<E>>) {
+        loop {
+            let hlc = best.map(|best| best.record.version.hlc);
+            let Some((run, table)) = self.tables.next(key, from, hlc) else {
+                return (best, None);
+            };
+            from = run + 1;
+            stats.filter_probes += 1;
+            let at = if table.may_contain(key) { table.locate(key) } else { None };
+            let Some(at) = at else { continue };
+            let Some(block) = self.cache.get(table.id(), at.offset) else {
+                return (best, Some(Wanted { run, table: Rc::clone(table), at }));
+            };
+            best = search_block(block, key, best, self.merge, stats);
+        }
+    }
+}
+
+/// What stands of `best` and the record of `key` in `block`.
+fn search_block<'a>(
+    block: &'a Rc<Block>,
+    key: &Key<'_>,
+    best: Option<Best<'a>>,
+    merge: Merge,
+    stats: &mut Stats,
+) -> Option<Best<'a>> {
+    let Some(index) = block.position(key) else {
+        stats.filter_false_positives += 1;
+        return best;
+    };
+    let found = Best { record: block.record(index), block: Some((block, index)) };
+    better(best, found, merge)
+}
+
+/// What stands of two records of a key.
+fn better<'a>(best: Option<Best<'a>>, found: Best<'a>, merge: Merge) -> Option<Best<'a>> {
+    let stays = best.filter(|best| merge(&found.record, &best.record) != Ordering::Greater);
+    stays.or(Some(found))
 }

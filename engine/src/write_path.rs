@@ -10,10 +10,11 @@
 //!       7 engine/src/{commit_log,memtable,flush,sstable,compaction}/
 //! ```
 
+use crate::commit_log::AppendError;
 use crate::env::Env;
 use crate::limits;
 use crate::record::{Kind, Record};
-use crate::store::{PutError, PutTicket, SpaceLevel, Store};
+use crate::store::{Durability, PutError, PutTicket, SpaceLevel, Store};
 
 impl<E: Env> Store<E> {
     /// Takes `record`, value or tombstone; [`Done::PutsUpto`](crate::store::Done::PutsUpto) says
@@ -27,15 +28,35 @@ impl<E: Env> Store<E> {
             self.stats.puts_disk_full += 1;
             return Err(PutError::DiskFull);
         }
-        if self.active.bytes() + record.row_len() > self.config.memtables_bytes_max {
+        let bytes = record.row_len();
+        if self.memtables_bytes() + bytes > self.config.memtables_bytes_max {
             self.stats.puts_busy += 1;
-            return Err(PutError::Busy { retry_after_us: 1000 });
+            return Err(PutError::Busy { retry_after_us: limits::RETRY_AFTER_PUTS_US });
+        }
+        let sequence = self.log.append(bytes, |row| record.write_row(row)).map_err(|error| {
+            let error = refusal(error);
+            match error {
+                PutError::Busy { .. } => self.stats.puts_busy += 1,
+                PutError::DiskFull => self.stats.puts_disk_full += 1,
+                _ => {}
+            }
+            error
+        })?;
+        self.stats.puts += 1;
+        if self.config.log.durability == Durability::Sync {
+            return Ok(self.writes.logged(sequence, record.version.hlc, bytes));
         }
         self.active.put(record);
-        let ticket = PutTicket(self.next_put);
-        self.next_put += 1;
-        self.stats.puts += 1;
-        Ok(ticket)
+        Ok(self.writes.logged_and_applied())
+    }
+}
+
+fn refusal(error: AppendError) -> PutError {
+    match error {
+        AppendError::Busy => PutError::Busy { retry_after_us: limits::RETRY_AFTER_LOG_US },
+        AppendError::DiskFull => PutError::DiskFull,
+        AppendError::TooLarge { got, max } => PutError::ValueTooLong { got, max },
+        AppendError::Failed => PutError::Failed,
     }
 }
 

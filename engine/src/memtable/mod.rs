@@ -49,6 +49,7 @@ pub struct Memtable {
     merge: Merge,
     len: usize,
     table_bytes: usize,
+    hlc_min: Hlc,
     hlc_max: Hlc,
 }
 
@@ -66,6 +67,7 @@ impl Memtable {
             merge,
             len: 0,
             table_bytes: PARTS * size_of::<HashTable<Slot>>(),
+            hlc_min: Hlc(u64::MAX),
             hlc_max: Hlc::default(),
         }
     }
@@ -103,6 +105,7 @@ impl Memtable {
         if table.capacity() != before {
             self.table_bytes += table.allocation_size() - before_bytes;
         }
+        self.hlc_min = self.hlc_min.min(record.version.hlc);
         self.hlc_max = self.hlc_max.max(record.version.hlc);
     }
 
@@ -135,6 +138,12 @@ impl Memtable {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.arena.bytes() + self.table_bytes
+    }
+
+    /// No record held is stamped below this; `None` when empty.
+    #[must_use]
+    pub fn hlc_min(&self) -> Option<Hlc> {
+        (!self.is_empty()).then_some(self.hlc_min)
     }
 
     /// The greatest stamp put; zero when empty.

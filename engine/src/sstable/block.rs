@@ -172,22 +172,14 @@ impl Block {
     #[inline]
     #[must_use]
     pub fn find(&self, key: &Key<'_>) -> Option<Record<'_>> {
-        let shape = self.shape();
-        let tokens = self.tokens(&shape);
-        let last = search::last_at_most(tokens.len(), key.token.0, |index| tokens[index].get())?;
-        // Keys that share a token are few, and nearly always there is one.
-        for index in (0..=last).rev() {
-            if tokens[index].get() != key.token.0 {
-                return None;
-            }
-            let record = self.decode(&shape, index).expect(CHECKED);
-            match record.key.cmp(key) {
-                Ordering::Equal => return Some(record),
-                Ordering::Less => return None,
-                Ordering::Greater => {}
-            }
-        }
-        None
+        self.entry(key).map(|(_, record)| record)
+    }
+
+    /// The index of the record of `key`, if it is here.
+    #[inline]
+    #[must_use]
+    pub fn position(&self, key: &Key<'_>) -> Option<usize> {
+        self.entry(key).map(|(index, _)| index)
     }
 
     /// The record at `index`, in the order of keys.
@@ -217,6 +209,27 @@ impl Block {
     #[inline]
     fn shape(&self) -> Shape {
         Shape::of(&self.bytes).expect(CHECKED)
+    }
+
+    /// The record of `key` and its index.
+    #[inline]
+    fn entry(&self, key: &Key<'_>) -> Option<(usize, Record<'_>)> {
+        let shape = self.shape();
+        let tokens = self.tokens(&shape);
+        let last = search::last_at_most(tokens.len(), key.token.0, |index| tokens[index].get())?;
+        // Keys that share a token are few, and nearly always there is one.
+        for index in (0..=last).rev() {
+            if tokens[index].get() != key.token.0 {
+                return None;
+            }
+            let record = self.decode(&shape, index).expect(CHECKED);
+            match record.key.cmp(key) {
+                Ordering::Equal => return Some((index, record)),
+                Ordering::Less => return None,
+                Ordering::Greater => {}
+            }
+        }
+        None
     }
 
     #[inline]

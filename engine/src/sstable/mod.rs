@@ -37,6 +37,7 @@ pub use self::index::BlockAt;
 pub use self::properties::Properties;
 pub(crate) use self::properties::StoredProperties;
 pub use self::scan::TableScan;
+pub(crate) use self::search::last_at_most;
 pub use self::table::Table;
 pub use self::token_range::TokenRange;
 pub use self::writer::{TableInfo, TableWriter};

@@ -1,8 +1,12 @@
 //! What a store answers: tickets, outcomes, refusals and failures.
 
-use std::fmt;
+use std::{fmt, io};
 
+use super::reads::Held;
+use crate::commit_log::{LogError, ReplayReport, Sequence};
+use crate::manifest::ManifestError;
 use crate::record::Record;
+use crate::sstable::TableError;
 
 /// Names a put until it is acknowledged. A store's puts are numbered without gap, from 0.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -41,14 +45,14 @@ pub enum Done {
 /// The answer to a read that had to wait, holding on to the bytes it was found in.
 #[derive(Debug)]
 pub struct Found {
-    row: Option<Box<[u8]>>,
+    pub(super) held: Option<Held>,
 }
 
 impl Found {
     /// The key's record, a value not past its time; `None` if it has no value.
     #[must_use]
     pub fn record(&self) -> Option<Record<'_>> {
-        self.row.as_deref().map(|row| Record::from_row(row).expect("kept as it was checked"))
+        self.held.as_ref().map(Held::record)
     }
 }
 
@@ -105,7 +109,7 @@ pub struct ReadError {
 pub enum ReadCause {
     /// The disk refused it.
     #[error("{0}")]
-    Io(std::io::Error),
+    Io(io::Error),
     /// The block is not what was written.
     #[error("the block is damaged")]
     Corrupt,
@@ -126,38 +130,73 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// Why a store does not open. Nothing was changed but what recovery always does.
+/// Why a store does not open. What recovery had done by then is not undone: it is what every
+/// start does.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The disk refused an operation.
-    #[error("cannot {what}: {source}")]
+    #[error("cannot {what} {path}: {source}")]
     Io {
-        /// What was tried, with the path.
-        what: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// A file is not what was written.
-    #[error("{path} is damaged at offset {offset}: {reason}")]
-    Corrupt {
-        /// The file, relative to the data directory.
+        /// What was tried.
+        what: &'static str,
+        /// The path, relative to the data directory.
         path: String,
-        /// Where in it.
-        offset: u64,
-        /// What is wrong there.
-        reason: String,
+        /// What the system said.
+        source: io::Error,
     },
+    /// The commit log does not open.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The commit log has an entry that is no record: a fault of kvcore's, since its sums agree.
+    #[error("batch {sequence} of the commit log in {dir} has an entry that is not a record")]
+    NotARecord {
+        /// The store's directory.
+        dir: String,
+        /// The batch.
+        sequence: Sequence,
+    },
+    /// The manifest does not open.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// A table that the manifest names does not open.
+    #[error(transparent)]
+    Table(#[from] TableError),
+}
+
+/// What is to be done about an [`OpenError`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OpenErrorKind {
+    /// See to the disk, and start again.
+    Io,
+    /// A file is not what was written: restore it, or give up what it held.
+    Damaged,
+    /// Start the newer kvcore that wrote it.
+    FormatNewer,
+}
+
+impl OpenError {
+    /// What is to be done about it.
+    #[must_use]
+    pub fn kind(&self) -> OpenErrorKind {
+        match self {
+            Self::Io { .. }
+            | Self::Log(LogError::Io { .. })
+            | Self::Manifest(ManifestError::Io { .. })
+            | Self::Table(TableError::Io { .. }) => OpenErrorKind::Io,
+            Self::Manifest(ManifestError::FormatNewer(_))
+            | Self::Table(TableError::FormatNewer(_)) => OpenErrorKind::FormatNewer,
+            _ => OpenErrorKind::Damaged,
+        }
+    }
 }
 
 /// What opening a store found and did.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct OpenReport {
-    /// Batches of the log applied again.
-    pub log_batches: u64,
-    /// Records in them.
-    pub log_records: u64,
-    /// Bytes dropped at the end of the log: a write that never was acknowledged.
-    pub log_bytes_dropped: u64,
+    /// What the log's replay found.
+    pub log: ReplayReport,
+    /// Records that came back from the log.
+    pub records: u64,
     /// Tables opened.
     pub tables: u64,
     /// Files removed because nothing names them.

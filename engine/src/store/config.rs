@@ -2,7 +2,8 @@
 
 use schemas::ids::{ShardId, Token};
 
-pub use crate::commit_log::Durability;
+use crate::commit_log::LogConfig;
+use crate::compaction::CompactionOptions;
 use crate::limits;
 
 /// How full the file system may be, in percent, before something happens. Each level clears by
@@ -39,8 +40,8 @@ pub struct StoreConfig {
     pub shard: ShardId,
     /// The first and last token it owns.
     pub tokens: (Token, Token),
-    /// When a put counts as done.
-    pub durability: Durability,
+    /// The commit log's, with when a put counts as done.
+    pub log: LogConfig,
     /// A memtable of this many bytes is frozen and flushed.
     pub memtable_bytes: usize,
     /// Memtables, frozen ones and puts on their way to the log together hold at most this many
@@ -52,6 +53,8 @@ pub struct StoreConfig {
     pub cache_bytes: usize,
     /// Log kept for what is not flushed, in bytes; past it the memtable is flushed.
     pub log_bytes_max: u64,
+    /// When to compact what.
+    pub compaction: CompactionOptions,
     /// Point reads in flight, at most [`limits::READS_IN_FLIGHT_MAX`].
     pub reads_in_flight_max: usize,
     /// When the file system counts as full.
@@ -74,13 +77,25 @@ impl StoreConfig {
             generation,
             shard,
             tokens,
-            durability: Durability::Sync,
+            log: LogConfig::default(),
             memtable_bytes,
             memtables_bytes_max,
             cache_bytes: memory_bytes / 2,
             log_bytes_max: 4 * memtable_bytes as u64,
+            compaction: CompactionOptions::default(),
             reads_in_flight_max: limits::READS_IN_FLIGHT_MAX,
             space: SpaceLimits::default(),
         }
+    }
+
+    /// Whether the numbers fit each other; a store does not open otherwise.
+    pub(super) fn check(&self) {
+        let memtable = self.memtable_bytes;
+        assert!(memtable > 0, "a memtable holds something");
+        assert!(memtable < self.memtables_bytes_max, "one memtable is filled, one flushed");
+        assert!(self.reads_in_flight_max <= limits::READS_IN_FLIGHT_MAX, "slots are bounded");
+        let SpaceLimits { warn_percent, background_percent, refuse_percent, .. } = self.space;
+        assert!(warn_percent <= background_percent, "who is stopped was warned");
+        assert!(background_percent <= refuse_percent, "the background stops before the writers");
     }
 }

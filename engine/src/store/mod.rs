@@ -5,90 +5,140 @@
 //! their results for `poll` to install. It keeps the invariants of `DESIGN.md`.
 
 mod answer;
+pub(crate) mod background;
+mod compactions;
 mod config;
+mod open;
+pub(crate) mod reads;
 mod space;
 mod stats;
+pub(crate) mod table_set;
+mod tickets;
+mod versions;
+mod writes;
 
-use schemas::ids::Token;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::{Rc, Weak};
+
+use schemas::ids::Hlc;
 
 pub use self::answer::{
-    Done, Failure, Found, Get, GetTicket, OpenError, OpenReport, PutError, PutTicket, ReadCause,
-    ReadError,
+    Done, Failure, Found, Get, GetTicket, OpenError, OpenErrorKind, OpenReport, PutError,
+    PutTicket, ReadCause, ReadError,
 };
-pub use self::config::{Durability, SpaceLimits, StoreConfig};
+use self::background::{Change, News, Office};
+use self::compactions::Compactions;
+pub use self::config::{SpaceLimits, StoreConfig};
+use self::reads::Reads;
 pub use self::space::SpaceLevel;
 use self::space::SpaceWatch;
-pub use self::stats::{LEVELS, Stats};
-use crate::env::Env;
+pub use self::stats::Stats;
+use self::table_set::TableSet;
+use self::writes::Writes;
+use crate::cache::BlockCache;
+use crate::commit_log::CommitLog;
+pub use crate::commit_log::Durability;
+use crate::env::{self, Class, Env};
+use crate::flush::Frozen;
+use crate::manifest::{Manifest, Version};
 use crate::memtable::Memtable;
-use crate::record::Merge;
-
-/// Bytes by which a memtable grows.
-fn chunk_bytes(memtable_bytes: usize) -> usize {
-    (memtable_bytes / 64).clamp(4 << 10, 1 << 20)
-}
+use crate::record::{Merge, Record};
+use crate::sstable::{FileId, Table};
 
 /// One core's records.
 ///
 /// Of two records of a key the one that the merge function prefers stands; a record with a
-/// greater stamp ([`Record::version`](crate::record::Record::version)) must be preferred to one
-/// with a lesser, since reads stop at tables whose records are all older than what they hold.
+/// greater stamp ([`Record::version`]) must be preferred to one with a lesser, since reads stop
+/// at tables whose records are all older than what they hold.
 pub struct Store<E: Env> {
     pub(crate) env: E,
     pub(crate) config: StoreConfig,
+    pub(crate) merge: Merge,
+    pub(crate) log: CommitLog<E>,
+    pub(crate) writes: Writes,
     pub(crate) active: Memtable,
-    pub(crate) next_put: u64,
-    pub(crate) acknowledged: u64,
+    /// Oldest first.
+    pub(crate) frozen: VecDeque<Frozen>,
+    pub(crate) frozen_bytes: usize,
+    pub(crate) tables: Rc<TableSet<E>>,
+    pub(crate) cache: BlockCache,
+    pub(crate) reads: Reads<E>,
+    pub(crate) office: Rc<Office<E>>,
+    pub(crate) flushing: bool,
+    compactions: Compactions,
+    purge_horizon: Hlc,
+    version: Rc<Version>,
+    open_tables: BTreeMap<FileId, Rc<Table<E>>>,
+    /// Sets that reads may still hold.
+    old_sets: Vec<Weak<TableSet<E>>>,
+    /// Not in the version any more, and still on the disk.
+    dropped_tables: Vec<Rc<Table<E>>>,
+    /// Away while a commit runs.
+    manifest: Option<Manifest<E>>,
+    changes: VecDeque<Change<E>>,
     pub(crate) space: SpaceWatch,
+    failure: Option<Failure>,
+    /// Buffer for what the environment says has ended.
+    ended: Vec<env::Done>,
+    /// What ended while nobody was there to be told.
+    untold: Vec<Done>,
     pub(crate) stats: Stats,
 }
 
 impl<E: Env> Store<E> {
-    /// Opens the store in directory `dir`, made if it is missing, and recovers what was
-    /// acknowledged.
-    ///
-    /// # Errors
-    /// [`OpenError`]: the disk refuses, or a file is damaged in a way no crash explains.
-    pub async fn open(
-        env: E,
-        dir: &str,
-        config: StoreConfig,
-        merge: Merge,
-    ) -> Result<(Self, OpenReport), OpenError> {
-        let (first, last): (Token, Token) = config.tokens;
-        tracing::debug!(dir, first = first.0, last = last.0, "opening a store");
-        let active = Memtable::new(config.tokens, chunk_bytes(config.memtable_bytes), merge);
-        let (space, stats) = (SpaceWatch::default(), Stats::default());
-        let store = Self { env, config, active, next_put: 0, acknowledged: 0, space, stats };
-        Ok((store, OpenReport::default()))
-    }
-
     /// Moves what ended since the last call into `done`.
     ///
     /// # Errors
     /// [`Failure`], from then on for ever: nothing more is acknowledged.
     pub fn poll(&mut self, done: &mut Vec<Done>) -> Result<(), Failure> {
-        if self.acknowledged < self.next_put {
-            self.stats.puts_acknowledged += self.next_put - self.acknowledged;
-            self.acknowledged = self.next_put;
-            done.push(Done::PutsUpto(PutTicket(self.next_put - 1)));
+        done.append(&mut self.untold);
+        if let Some(failure) = &self.failure {
+            return Err(failure.clone());
         }
+        let mut ended = std::mem::take(&mut self.ended);
+        self.env.poll(&mut ended);
+        for ended in ended.drain(..) {
+            if tickets::is_read(ended.ticket) {
+                self.read_ended(ended, done);
+            } else {
+                self.append_ended(ended);
+            }
+        }
+        self.ended = ended;
+        if let Some(failure) = self.log.failure() {
+            let failure = Failure { reason: failure.to_string() };
+            self.failure = Some(failure.clone());
+            return Err(failure);
+        }
+        if self.office.has_news() {
+            while let Some(news) = self.office.read() {
+                self.take_news(news);
+            }
+            self.start_background();
+        }
+        self.acknowledge(done);
         Ok(())
     }
 
     /// Called once a tick, after its requests: commits the puts of the tick, starts background
     /// work that has become due.
     pub fn tick(&mut self) {
+        self.log.commit();
         self.space.poll(&self.env, &self.config.space, self.env.monotonic_us());
-        self.stats.space = self.space.level();
-        self.stats.memtables_bytes = self.active.bytes() as u64;
+        if self.active.bytes() >= self.config.memtable_bytes
+            || self.log.kept_bytes() >= self.config.log_bytes_max
+        {
+            self.freeze();
+        }
+        self.start_background();
+        self.gauge();
     }
 
     /// Whether [`poll`](Self::poll) and [`tick`](Self::tick) have nothing to do until an
     /// operation of the environment ends or [`Env::wake`] is called: the core may park.
     #[must_use]
     pub fn idle(&self) -> bool {
-        self.acknowledged == self.next_put
+        !self.office.has_news() && !self.writes.has_ready() && !self.log.has_work()
     }
 
     /// What it has done so far and holds now.
@@ -97,13 +147,16 @@ impl<E: Env> Store<E> {
         &self.stats
     }
 
-    /// Writes every memtable to tables and waits for it, so that the log holds nothing.
+    /// Writes every memtable to tables and waits for it. What ends meanwhile is told by the next
+    /// [`poll`](Self::poll).
     ///
     /// # Errors
-    /// [`Failure`], as from [`poll`](Self::poll).
+    /// [`Failure`], as from `poll`.
     pub async fn flush(&mut self) -> Result<(), Failure> {
-        self.env.pause().await;
-        Ok(())
+        self.wait_until(|store| !store.writes.waits_for_log()).await?;
+        self.freeze();
+        self.start_background();
+        self.wait_until(|store| store.frozen.is_empty()).await
     }
 
     /// Makes every put durable, ends background work and seals the log.
@@ -111,6 +164,107 @@ impl<E: Env> Store<E> {
     /// # Errors
     /// [`Failure`], as from [`poll`](Self::poll).
     pub async fn close(mut self) -> Result<(), Failure> {
-        self.flush().await
+        self.wait_until(|store| !store.writes.waits_for_log()).await?;
+        self.stop();
+        self.wait_until(|store| store.office.running() == 0).await?;
+        self.log.seal();
+        self.wait_until(|store| store.log.is_settled()).await
+    }
+
+    /// Polls and ticks until `is_so`.
+    async fn wait_until(&mut self, is_so: impl Fn(&Self) -> bool) -> Result<(), Failure> {
+        let mut done = Vec::new();
+        while !is_so(self) {
+            self.tick();
+            self.env.sleep_us(crate::limits::WAIT_US).await;
+            let polled = self.poll(&mut done);
+            self.untold.append(&mut done);
+            polled?;
+        }
+        Ok(())
+    }
+
+    /// Has background work end as soon as it can.
+    fn stop(&self) {
+        self.office.stop();
+        self.compactions.cancel();
+    }
+
+    /// A memtable with nothing in it.
+    pub(crate) fn new_memtable(&self) -> Memtable {
+        open::new_memtable(&self.config, self.merge)
+    }
+
+    /// Bytes of memtables and of what is on its way to them.
+    pub(crate) fn memtables_bytes(&self) -> usize {
+        self.active.bytes() + self.frozen_bytes + self.writes.unapplied_bytes()
+    }
+
+    fn take_news(&mut self, news: News<E>) {
+        match news {
+            News::Written(change) => self.changes.push_back(change),
+            News::Committed(committed) => self.install(*committed),
+            News::Failed(job) => self.stats.count_error(job),
+            News::CompactionEnded(choice, failed) => self.compactions.ended(&choice, failed),
+            News::Due => {}
+        }
+    }
+
+    fn start_background(&mut self) {
+        if !self.office.is_stopping() {
+            self.start_flush();
+            self.start_compaction();
+        }
+        self.start_commit();
+        self.start_removal();
+    }
+
+    /// A write of the log ended: its records go to the memtable.
+    fn append_ended(&mut self, ended: env::Done) {
+        // A failure is seen by `poll`, however it came about.
+        let Ok(Some(batch)) = self.log.complete(ended) else { return };
+        for row in batch.entries() {
+            self.active.put(&Record::from_row(row).expect("put_now wrote the row"));
+        }
+        self.writes.applied(batch.sequence());
+    }
+
+    fn acknowledge(&mut self, done: &mut Vec<Done>) {
+        if !self.writes.has_ready() && !self.writes.is_slowed() {
+            return;
+        }
+        let (low, high) = (self.config.memtable_bytes, self.config.memtables_bytes_max);
+        let memory = writes::delay_us(self.memtables_bytes(), low.midpoint(high), high);
+        let delay_us = memory.max(self.compaction_delay_us());
+        let was_slowed = self.writes.is_slowed();
+        let acknowledged = self.writes.acknowledge(self.env.monotonic_us(), delay_us);
+        if let Some((last, count)) = acknowledged {
+            self.stats.puts_acknowledged += count;
+            done.push(Done::PutsUpto(last));
+        }
+        if self.writes.is_slowed() && !was_slowed {
+            self.stats.slowdowns += 1;
+            let office = Rc::clone(&self.office);
+            self.office.spawn(Class::Log, async move {
+                office.env.sleep_us(delay_us).await;
+                office.post(News::Due);
+            });
+        }
+    }
+
+    fn gauge(&mut self) {
+        self.stats.memtables_bytes = self.memtables_bytes() as u64;
+        self.stats.cache_bytes = self.cache.bytes();
+        self.stats.log_bytes_kept = self.log.kept_bytes();
+        let log = self.log.stats();
+        (self.stats.log_batches, self.stats.log_bytes) = (log.batches, log.bytes);
+        self.stats.reads_in_flight = self.reads.len() as u64;
+        self.stats.space = self.space.level();
+    }
+}
+
+impl<E: Env> Drop for Store<E> {
+    fn drop(&mut self) {
+        self.stop();
     }
 }

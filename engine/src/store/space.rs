@@ -39,12 +39,18 @@ impl SpaceLevel {
 #[derive(Debug, Default)]
 pub(crate) struct SpaceWatch {
     level: SpaceLevel,
+    available: u64,
     next_us: u64,
 }
 
 impl SpaceWatch {
     pub(crate) fn level(&self) -> SpaceLevel {
         self.level
+    }
+
+    /// Bytes that were left when last asked.
+    pub(crate) fn available(&self) -> u64 {
+        self.available
     }
 
     /// Asks if it is time to. A file system that does not answer leaves the level as it is.
@@ -60,6 +66,7 @@ impl SpaceWatch {
                 return;
             }
         };
+        self.available = space.available;
         let level = SpaceLevel::of(space, limits);
         if level != self.level {
             let Space { available, total } = space;

@@ -1,9 +1,8 @@
 //! Counters of one store: plain numbers with one writer, copied out by the core's metrics.
 
 use super::SpaceLevel;
-
-/// Tables are counted by level up to here; deeper ones count with the last.
-pub const LEVELS: usize = 8;
+use super::background::Job;
+use crate::manifest::{LEVELS, Version};
 
 /// What a store has done since it was opened, and what it holds now.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -16,8 +15,8 @@ pub struct Stats {
     pub puts_busy: u64,
     /// Puts refused for disk space.
     pub puts_disk_full: u64,
-    /// Acknowledgements held back to slow writers.
-    pub puts_slowed: u64,
+    /// Times that acknowledgements began to be held back, to slow writers.
+    pub slowdowns: u64,
     /// Reads answered from a memtable.
     pub gets_memtable: u64,
     /// Reads answered from cached blocks.
@@ -52,6 +51,12 @@ pub struct Stats {
     pub compaction_errors: u64,
     /// Now: bytes of the memtables and of puts on their way to the log.
     pub memtables_bytes: u64,
+    /// Commits of the manifest that failed and are tried again.
+    pub manifest_errors: u64,
+    /// Table files removed.
+    pub tables_removed: u64,
+    /// Now: reads that wait for the disk.
+    pub reads_in_flight: u64,
     /// Now: bytes of cached blocks.
     pub cache_bytes: u64,
     /// Now: bytes of the log kept.
@@ -59,7 +64,26 @@ pub struct Stats {
     /// Now: how full the file system is.
     pub space: SpaceLevel,
     /// Now: tables by level.
-    pub tables: [u32; LEVELS],
+    pub tables: [u64; LEVELS],
     /// Now: bytes of tables by level.
     pub table_bytes: [u64; LEVELS],
+}
+
+impl Stats {
+    pub(super) fn count_error(&mut self, job: Job) {
+        let errors = match job {
+            Job::Flush => &mut self.flush_errors,
+            Job::Compaction => &mut self.compaction_errors,
+            Job::Commit => &mut self.manifest_errors,
+        };
+        *errors += 1;
+    }
+
+    pub(super) fn count_tables(&mut self, version: &Version) {
+        for level in 0..LEVELS {
+            let entries = version.level(level as u8);
+            self.tables[level] = entries.len() as u64;
+            self.table_bytes[level] = entries.iter().map(|entry| entry.file_bytes).sum();
+        }
+    }
 }

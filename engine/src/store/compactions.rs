@@ -1,0 +1,146 @@
+//! Compactions: started when the picker says so, a fragment committed at a time.
+
+use std::rc::Rc;
+
+use schemas::ids::Hlc;
+
+use super::Store;
+use super::background::{Change, Job, News, Office, Signal, SignalOnDrop};
+use super::space::SpaceLevel;
+use super::writes::delay_us;
+use crate::compaction::{self, Choice, Control, Input, JobError, Rules, choose};
+use crate::env::{Class, Env};
+use crate::limits;
+use crate::record::Key;
+use crate::sstable::{Table, TokenRange};
+
+/// Compactions under way.
+#[derive(Default)]
+pub(super) struct Compactions {
+    running: Vec<Choice>,
+    /// Steers them all.
+    control: Rc<Control>,
+    /// How many failed since the last that did not.
+    failures: u32,
+    /// How far behind they are, in percent of where writers are slowed not at all.
+    pressure_percent: usize,
+}
+
+impl Compactions {
+    pub(super) fn cancel(&self) {
+        self.control.cancel();
+    }
+
+    /// A compaction is over.
+    pub(super) fn ended(&mut self, choice: &Choice, failed: bool) {
+        self.running.retain(|it| it != choice);
+        self.failures = if failed { self.failures.saturating_add(1) } else { 0 };
+    }
+}
+
+impl<E: Env> Store<E> {
+    /// Says that no record stamped below `hlc` is going to be put any more: tombstones below it
+    /// may go once nothing older of their keys is left in the store. Never goes back.
+    pub fn set_purge_horizon(&mut self, hlc: Hlc) {
+        self.purge_horizon = self.purge_horizon.max(hlc);
+    }
+
+    /// Starts the compaction that is due, if any is and the disk has space for it.
+    pub(super) fn start_compaction(&mut self) {
+        let running = &self.compactions.running;
+        let is_settled = self.changes.is_empty() && self.manifest.is_some();
+        if running.len() >= limits::COMPACTIONS_MAX || !is_settled {
+            return; // what is under way may be what is due
+        }
+        let now_ms = self.env.wall_ms();
+        let Some(choice) = choose(&self.version, &self.config.compaction, running, now_ms) else {
+            return;
+        };
+        if let Some(edit) = choice.move_edit(&self.version) {
+            let (tables, over) = (Vec::new(), SignalOnDrop::default());
+            self.changes.push_back(Change { job: Job::Compaction, edit, tables, over });
+            return;
+        }
+        let inputs: Vec<Input<E>> = choice.inputs.iter().map(|id| self.input(*id)).collect();
+        let bytes: u64 = inputs.iter().map(|input| input.entry.visible_bytes()).sum();
+        if self.space.level() >= SpaceLevel::BackgroundStopped && bytes > self.space.available() / 2
+        {
+            return;
+        }
+        let rules = self.rules(&choice, now_ms);
+        let control = Rc::clone(&self.compactions.control);
+        let (office, failures) = (Rc::clone(&self.office), self.compactions.failures);
+        self.compactions.running.push(choice.clone());
+        self.office.spawn(Class::Compaction, async move {
+            let result = compact(&office, &choice, inputs, rules, control).await;
+            if let Err(error) = &result {
+                tracing::error!(%error, ?choice, "a compaction failed");
+                office.retry(Job::Compaction, failures).await;
+            }
+            office.post(News::CompactionEnded(choice, result.is_err()));
+        });
+    }
+
+    /// How long writers are held back because compaction is behind.
+    pub(super) fn compaction_delay_us(&self) -> u64 {
+        let (low, high) = limits::SLOWED_PRESSURE_PERCENT;
+        delay_us(self.compactions.pressure_percent, low, high)
+    }
+
+    /// Looks anew how far compaction is behind.
+    pub(super) fn weigh_compactions(&mut self) {
+        let pressure = compaction::pressure(&self.version, &self.config.compaction);
+        self.compactions.pressure_percent = (pressure * 100.0) as usize;
+    }
+
+    fn input(&self, id: crate::sstable::FileId) -> Input<E> {
+        let entry = **self.version.get(id).expect("the choice is of this version");
+        Input { entry, table: Table::clone(&self.open_tables[&id]) }
+    }
+
+    /// What may be thrown away. Whatever is in a memtable or on its way there, and what is put
+    /// later, has stamps at or above `purge_below`; so only tables can hold what is older.
+    fn rules(&self, choice: &Choice, now_ms: u64) -> Rules {
+        let memtables = self.frozen.iter().map(|frozen| &*frozen.memtable).chain([&self.active]);
+        let hlc_min = memtables.filter_map(|memtable| memtable.hlc_min());
+        let hlc_min = hlc_min.chain(self.writes.hlc_min()).min();
+        let others = self.open_tables.values().filter(|table| !choice.inputs.contains(&table.id()));
+        let others: Vec<Table<E>> = others.map(|table| Table::clone(table)).collect();
+        let elsewhere = move |key: &Key<'_>| others.iter().any(|table| table.may_contain(key));
+        Rules {
+            merge: self.merge,
+            now_ms,
+            purge_below: hlc_min.map_or(self.purge_horizon, |hlc| hlc.min(self.purge_horizon)),
+            may_exist_elsewhere: Box::new(elsewhere),
+            fragment_bytes: self.config.compaction.fragment_bytes,
+        }
+    }
+}
+
+/// Works a choice off, each step durable before the next.
+async fn compact<E: Env>(
+    office: &Rc<Office<E>>,
+    choice: &Choice,
+    inputs: Vec<Input<E>>,
+    rules: Rules,
+    control: Rc<Control>,
+) -> Result<(), JobError> {
+    let ids = Rc::clone(office);
+    let new_id = Box::new(move || ids.new_file());
+    let (env, dir) = (&office.env, &office.dir);
+    let mut job = compaction::Job::new(env, dir, choice, inputs, rules, control, new_id).await?;
+    while let Some(step) = job.step().await? {
+        let mut tables = Vec::new();
+        if let Some(output) = step.output {
+            tables.push(Table::open(env, dir, output.id, TokenRange::ALL).await?);
+        }
+        let installed = Rc::<Signal>::default();
+        let (edit, over) = (step.edit, SignalOnDrop(Rc::clone(&installed)));
+        office.post(News::Written(Change { job: Job::Compaction, edit, tables, over }));
+        installed.wait().await;
+        if office.is_stopping() {
+            break;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,180 @@
+//! Opening a store: what was acknowledged is recovered, what nobody names is removed.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::rc::Rc;
+
+use schemas::ids::Hlc;
+
+use super::background::Office;
+use super::compactions::Compactions;
+use super::reads::Reads;
+use super::space::SpaceWatch;
+use super::versions::table_set;
+use super::writes::Writes;
+use super::{OpenError, OpenReport, Stats, Store, StoreConfig};
+use crate::cache::BlockCache;
+use crate::commit_log::{CommitLog, Sequence};
+use crate::env::Env;
+use crate::flush::Frozen;
+use crate::manifest::{Manifest, Version};
+use crate::memtable::Memtable;
+use crate::record::{Merge, Record};
+use crate::sstable::{FileId, Table};
+
+/// An empty memtable for the store of `config`.
+pub(super) fn new_memtable(config: &StoreConfig, merge: Merge) -> Memtable {
+    let chunk_bytes = (config.memtable_bytes / 64).clamp(4 << 10, 1 << 20);
+    Memtable::new(config.tokens, chunk_bytes, merge)
+}
+
+impl<E: Env> Store<E> {
+    /// Opens the store in directory `dir`, made if it is missing, and recovers what was
+    /// acknowledged.
+    ///
+    /// # Errors
+    /// [`OpenError`]: the disk refuses, or a file is damaged in a way no crash explains.
+    pub async fn open(
+        env: E,
+        dir: &str,
+        config: StoreConfig,
+        merge: Merge,
+    ) -> Result<(Self, OpenReport), OpenError> {
+        config.check();
+        make_dir(&env, dir).await?;
+        let manifest = Manifest::open(&env, dir).await?;
+        let version = Rc::clone(manifest.version());
+        let files_removed = remove_unnamed(&env, dir, &version).await?;
+        let open_tables = open_tables(&env, dir, &version).await?;
+        let flushed = Sequence(version.flushed());
+        let mut replay = Replay::new(&config, merge, flushed);
+        let (log, replayed) =
+            CommitLog::open(env.clone(), dir, config.log.clone(), flushed, |sequence, row| {
+                replay.apply(&config, merge, sequence, row);
+            })
+            .await?;
+        if let Some(sequence) = replay.not_a_record {
+            return Err(OpenError::NotARecord { dir: dir.to_owned(), sequence });
+        }
+        let report = OpenReport {
+            log: replayed,
+            records: replay.records,
+            tables: open_tables.len() as u64,
+            files_removed,
+        };
+        tracing::info!(dir, ?report, "store open");
+        let mut stats = Stats::default();
+        stats.count_tables(&version);
+        let next_file = version.next_file_number();
+        let office = Office::new(&env, dir, config.generation, config.shard, next_file);
+        let store = Self {
+            writes: Writes::new(replay.last),
+            frozen_bytes: replay.frozen.iter().map(|frozen| frozen.memtable.bytes()).sum(),
+            active: replay.active,
+            frozen: replay.frozen,
+            tables: Rc::new(table_set(&version, &open_tables)),
+            cache: BlockCache::new(config.cache_bytes),
+            reads: Reads::new(),
+            office: Rc::new(office),
+            flushing: false,
+            compactions: Compactions::default(),
+            purge_horizon: Hlc::default(),
+            version,
+            open_tables,
+            old_sets: Vec::new(),
+            dropped_tables: Vec::new(),
+            manifest: Some(manifest),
+            changes: VecDeque::new(),
+            space: SpaceWatch::default(),
+            failure: None,
+            ended: Vec::new(),
+            untold: Vec::new(),
+            stats,
+            env,
+            config,
+            merge,
+            log,
+        };
+        Ok((store, report))
+    }
+}
+
+/// The log's records on their way back into memtables.
+struct Replay {
+    active: Memtable,
+    frozen: VecDeque<Frozen>,
+    /// The batch of the last record, whole or not.
+    last: Sequence,
+    records: u64,
+    not_a_record: Option<Sequence>,
+}
+
+impl Replay {
+    fn new(config: &StoreConfig, merge: Merge, flushed: Sequence) -> Self {
+        let (active, frozen) = (new_memtable(config, merge), VecDeque::new());
+        Self { active, frozen, last: flushed, records: 0, not_a_record: None }
+    }
+
+    fn apply(&mut self, config: &StoreConfig, merge: Merge, sequence: Sequence, row: &[u8]) {
+        let Some(record) = Record::from_row(row) else {
+            self.not_a_record.get_or_insert(sequence);
+            return;
+        };
+        if sequence != self.last && self.active.bytes() >= config.memtable_bytes {
+            let memtable = std::mem::replace(&mut self.active, new_memtable(config, merge));
+            self.frozen.push_back(Frozen { memtable: Rc::new(memtable), upto: self.last });
+        }
+        self.active.put(&record);
+        self.last = sequence;
+        self.records += 1;
+    }
+}
+
+/// Makes directory `dir` and those it is in, durably.
+async fn make_dir<E: Env>(env: &E, dir: &str) -> Result<(), OpenError> {
+    let failed = |what| move |source| OpenError::Io { what, path: dir.to_owned(), source };
+    for (end, _) in dir.match_indices('/').chain([(dir.len(), "")]) {
+        let path = &dir[..end];
+        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let names = env.list(parent).await.map_err(failed("list the directory of"))?;
+        if !names.iter().any(|it| it == name) {
+            env.create_dir(path).await.map_err(failed("make"))?;
+            env.sync_dir(parent).await.map_err(failed("sync the directory of"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes tables that `version` does not name, and what was being written when the last run
+/// ended. Says how many files that were.
+async fn remove_unnamed<E: Env>(env: &E, dir: &str, version: &Version) -> Result<u64, OpenError> {
+    let failed = |what, path: &str| {
+        let path = path.to_owned();
+        move |source: io::Error| OpenError::Io { what, path, source }
+    };
+    let mut removed = 0;
+    for name in env.list(dir).await.map_err(failed("list", dir))? {
+        let whole = FileId::from_file_name(&name);
+        let part = name.strip_suffix(".tmp").and_then(FileId::from_file_name);
+        let unnamed = whole.is_some_and(|id| version.get(id).is_none());
+        if unnamed || part.is_some() {
+            let path = format!("{dir}/{name}");
+            env.remove(&path).await.map_err(failed("remove", &path))?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+async fn open_tables<E: Env>(
+    env: &E,
+    dir: &str,
+    version: &Version,
+) -> Result<BTreeMap<FileId, Rc<Table<E>>>, OpenError> {
+    let mut tables = BTreeMap::new();
+    for entry in version.tables() {
+        let table = Table::open(env, dir, entry.id, entry.visible).await?;
+        tables.insert(entry.id, Rc::new(table));
+    }
+    Ok(tables)
+}

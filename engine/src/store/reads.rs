@@ -1,0 +1,199 @@
+//! Reads that wait for the disk: one slot each, at most one block being read for each.
+
+use std::rc::Rc;
+
+use schemas::ids::{NamespaceId, Token};
+use slab::Slab;
+use smallvec::SmallVec;
+
+use super::answer::{Found, GetTicket};
+use super::table_set::TableSet;
+use super::tickets;
+use crate::env::buf::AlignedBuf;
+use crate::env::{Env, File};
+use crate::limits;
+use crate::record::{Key, Record};
+use crate::sstable::{Block, BlockAt, Table};
+
+/// Buffers kept for the next reads.
+const SPARE_BUFFERS: usize = 64;
+
+/// Buffers up to this length are kept: the cover of a block that is not one large record.
+const SPARE_BUFFER_BYTES: usize = 2 * limits::BLOCK_BYTES_TARGET;
+
+/// A record and what keeps its bytes.
+#[derive(Clone, Debug)]
+pub(crate) enum Held {
+    /// A copy.
+    Row(Box<[u8]>),
+    /// In a block, at an index.
+    Block(Rc<Block>, usize),
+}
+
+impl Held {
+    pub(crate) fn record(&self) -> Record<'_> {
+        match self {
+            Self::Row(row) => Record::from_row(row).expect("copied from a record"),
+            Self::Block(block, index) => block.record(*index),
+        }
+    }
+}
+
+/// The best record that a read has met so far.
+#[derive(Clone, Copy)]
+pub(crate) struct Best<'a> {
+    pub(crate) record: Record<'a>,
+    /// The block it is in, if it is in one.
+    pub(crate) block: Option<(&'a Rc<Block>, usize)>,
+}
+
+impl<'a> Best<'a> {
+    pub(crate) fn of(held: &'a Held) -> Self {
+        match held {
+            Held::Row(_) => Self { record: held.record(), block: None },
+            Held::Block(block, index) => {
+                Self { record: block.record(*index), block: Some((block, *index)) }
+            }
+        }
+    }
+
+    pub(crate) fn hold(&self) -> Held {
+        if let Some((block, index)) = self.block {
+            return Held::Block(Rc::clone(block), index);
+        }
+        let mut row = vec![0; self.record.row_len()];
+        self.record.write_row(&mut row);
+        Held::Row(row.into())
+    }
+}
+
+/// The block that a read needs next.
+pub(crate) struct Wanted<E: Env> {
+    /// The run it is in.
+    pub(crate) run: usize,
+    pub(crate) table: Rc<Table<E>>,
+    pub(crate) at: BlockAt,
+}
+
+/// A read that waits for a block.
+pub(crate) struct Read<E: Env> {
+    pub(crate) ticket: GetTicket,
+    token: Token,
+    namespace: NamespaceId,
+    bytes: SmallVec<[u8; 64]>,
+    pub(crate) now_ms: u64,
+    pub(crate) tables: Rc<TableSet<E>>,
+    pub(crate) wanted: Wanted<E>,
+    pub(crate) best: Option<Held>,
+    /// Reads of this block that came back short.
+    pub(crate) shorts: u8,
+}
+
+impl<E: Env> Read<E> {
+    pub(crate) fn new(
+        key: &Key<'_>,
+        now_ms: u64,
+        tables: &Rc<TableSet<E>>,
+        wanted: Wanted<E>,
+        best: Option<Held>,
+    ) -> Self {
+        Self {
+            ticket: GetTicket(0),
+            token: key.token,
+            namespace: key.namespace,
+            bytes: SmallVec::from_slice(key.bytes),
+            now_ms,
+            tables: Rc::clone(tables),
+            wanted,
+            best,
+            shorts: 0,
+        }
+    }
+
+    pub(crate) fn key(&self) -> Key<'_> {
+        Key { token: self.token, namespace: self.namespace, bytes: &self.bytes }
+    }
+}
+
+/// All reads that wait.
+pub(crate) struct Reads<E: Env> {
+    /// Empty while its read is being worked on.
+    slots: Slab<Option<Read<E>>>,
+    /// Counts slots taken, so that a slot used again has another ticket.
+    taken: u32,
+    bytes: usize,
+    spare: Vec<AlignedBuf>,
+}
+
+impl<E: Env> Reads<E> {
+    pub(crate) fn new() -> Self {
+        Self { slots: Slab::new(), taken: 0, bytes: 0, spare: Vec::new() }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether a read of `at` can be taken on beside those there are.
+    pub(crate) fn has_room(&self, at: BlockAt, slots_max: usize) -> bool {
+        let bytes = self.bytes + at.cover().1;
+        self.slots.is_empty()
+            || (self.slots.len() < slots_max && bytes <= limits::READ_BYTES_IN_FLIGHT_MAX)
+    }
+
+    /// Gives `read` a slot and starts it.
+    pub(crate) fn start(&mut self, mut read: Read<E>) -> GetTicket {
+        self.taken = self.taken.wrapping_add(1);
+        let slot = u32::try_from(self.slots.vacant_key()).expect("bounded by has_room");
+        read.ticket = GetTicket(tickets::read(self.taken, slot));
+        let ticket = read.ticket;
+        self.submit(&read);
+        self.slots.insert(Some(read));
+        ticket
+    }
+
+    /// Takes out the read whose block was read; its slot stays its own.
+    pub(crate) fn take(&mut self, ticket: u64) -> Read<E> {
+        let read = self.slots.get_mut(tickets::slot(ticket)).and_then(Option::take);
+        let read = read.expect("a completion names a read in flight");
+        assert_eq!(read.ticket.0, ticket, "a slot waits for its own read");
+        self.bytes -= read.wanted.at.cover().1;
+        read
+    }
+
+    /// Goes on with a read that was taken out.
+    pub(crate) fn resume(&mut self, read: Read<E>) {
+        self.submit(&read);
+        let slot = tickets::slot(read.ticket.0);
+        self.slots[slot] = Some(read);
+    }
+
+    /// Frees the slot of a read that was taken out.
+    pub(crate) fn finish(&mut self, ticket: GetTicket) {
+        self.slots.remove(tickets::slot(ticket.0));
+    }
+
+    pub(crate) fn recycle(&mut self, buf: AlignedBuf) {
+        if buf.capacity() == SPARE_BUFFER_BYTES && self.spare.len() < SPARE_BUFFERS {
+            self.spare.push(buf);
+        }
+    }
+
+    fn submit(&mut self, read: &Read<E>) {
+        let (offset, len) = read.wanted.at.cover();
+        self.bytes += len;
+        let mut buf = if len <= SPARE_BUFFER_BYTES {
+            self.spare.pop().unwrap_or_else(|| AlignedBuf::zeroed(SPARE_BUFFER_BYTES))
+        } else {
+            AlignedBuf::zeroed(len)
+        };
+        buf.set_len(len);
+        read.wanted.table.file().start_read(read.ticket.0, offset, buf);
+    }
+}
+
+impl From<Option<Held>> for Found {
+    fn from(held: Option<Held>) -> Self {
+        Self { held }
+    }
+}

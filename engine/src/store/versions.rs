@@ -1,0 +1,94 @@
+//! Changes of the version: made durable one after the other, then installed.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::Store;
+use super::background::{self, Committed, Job};
+use super::table_set::TableSet;
+use crate::env::{Class, Env};
+use crate::manifest::{LEVELS, Version};
+use crate::sstable::{FileId, Table};
+
+/// The set of the tables of `version`, all of them in `tables`.
+pub(super) fn table_set<E: Env>(
+    version: &Version,
+    tables: &BTreeMap<FileId, Rc<Table<E>>>,
+) -> TableSet<E> {
+    let mut runs = Vec::new();
+    for level in 0..LEVELS as u8 {
+        let open = version.level(level).iter().map(|entry| Rc::clone(&tables[&entry.id]));
+        match level {
+            0 => runs.extend(open.map(|table| vec![table])),
+            _ => runs.push(open.collect()),
+        }
+    }
+    TableSet::new(runs)
+}
+
+impl<E: Env> Store<E> {
+    /// Commits the next change if no commit runs.
+    pub(super) fn start_commit(&mut self) {
+        if self.changes.is_empty() {
+            return;
+        }
+        if let Some(manifest) = self.manifest.take() {
+            let change = self.changes.pop_front().expect("not empty");
+            let office = Rc::clone(&self.office);
+            self.office.spawn(Class::Log, background::commit(office, manifest, change));
+        }
+    }
+
+    /// A change is durable: readers see it from now on.
+    pub(super) fn install(&mut self, committed: Committed<E>) {
+        let Committed { manifest, version, change } = committed;
+        self.manifest = Some(manifest);
+        for table in &change.tables {
+            self.open_tables.insert(table.id(), Rc::new(table.clone()));
+        }
+        for entry in &change.edit.added {
+            let table = self.open_tables.get_mut(&entry.id).expect("open before it is committed");
+            let visible = table.with_visible(entry.visible);
+            if visible.range() != table.range() {
+                *table = Rc::new(visible);
+            }
+        }
+        for id in &change.edit.dropped {
+            if version.get(*id).is_none() {
+                let table = self.open_tables.remove(id).expect("it was in the version before");
+                self.dropped_tables.push(table);
+            }
+        }
+        self.version = version;
+        let set = Rc::new(table_set(&self.version, &self.open_tables));
+        let before = std::mem::replace(&mut self.tables, set);
+        self.old_sets.push(Rc::downgrade(&before));
+        drop(before);
+        self.stats.count_tables(&self.version);
+        self.weigh_compactions();
+        match change.job {
+            Job::Flush => self.flushed(&change.tables[0]),
+            Job::Compaction => self.compacted(&change.tables),
+            Job::Commit => unreachable!("a commit is not a change"),
+        }
+        drop(change.over);
+    }
+
+    /// Removes the files of dropped tables, once no read holds a set of tables from before.
+    pub(super) fn start_removal(&mut self) {
+        self.old_sets.retain(|set| set.strong_count() > 0);
+        if !self.old_sets.is_empty() {
+            return;
+        }
+        for table in self.dropped_tables.drain(..) {
+            self.stats.tables_removed += 1;
+            let (office, path) = (Rc::clone(&self.office), table.path().to_owned());
+            self.office.spawn(Class::Idle, background::remove(office, path));
+        }
+    }
+
+    fn compacted(&mut self, tables: &[Table<E>]) {
+        self.stats.compactions += 1;
+        self.stats.compaction_bytes += tables.iter().map(Table::file_bytes).sum::<u64>();
+    }
+}

@@ -1,0 +1,137 @@
+//! Every operation fails once, or from then on, in every way: answers stay right, what is
+//! acknowledged stays, and when the disk works again, so does the store, unless its log failed.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use engine::env::sim::{Crash, Fail, Fault, Io, Sim, SimDisk};
+use engine::store::StoreConfig;
+
+use crate::harness::{Client, KEYS, Ledger, Write, check_disk, small_config};
+
+const WRITES: usize = 30;
+
+/// What a run came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum End {
+    /// The store did not open.
+    NotOpened,
+    /// The store failed, and said so.
+    Failed,
+    /// All is well.
+    Well,
+}
+
+struct Run {
+    end: End,
+    ledger: Ledger,
+    ios: u64,
+}
+
+/// Runs a workload on `disk`, with `fault` from the start; it ends `WRITES` writes later.
+fn run(disk: &SimDisk, config: &StoreConfig, fault: Option<Fault>) -> Run {
+    let sim = Sim::new(3);
+    let env = sim.env(disk);
+    let ledger = Rc::new(RefCell::new(Ledger::default()));
+    let sticky = fault.as_ref().is_some_and(|fault| fault.sticky);
+    if let Some(fault) = fault {
+        disk.inject(fault);
+    }
+    let end = sim.block_on(async {
+        let Ok((mut client, _)) = Client::open(&env, config.clone(), &ledger).await else {
+            return End::NotOpened;
+        };
+        if work(&mut client, if sticky { WRITES / 2 } else { WRITES }).await.is_err() {
+            return End::Failed;
+        }
+        // From here on the disk works, and so must the store.
+        disk.clear_faults();
+        if sticky && work(&mut client, WRITES / 2).await.is_err() {
+            return End::Failed;
+        }
+        if client.settle().await.is_err() || client.store.flush().await.is_err() {
+            return End::Failed;
+        }
+        let all = client.taken();
+        assert_eq!(client.check_recovered().await, Ok(all));
+        End::Well
+    });
+    drop(sim);
+    let ledger = Rc::into_inner(ledger).expect("the simulation is over").into_inner();
+    Run { end, ledger, ios: disk.ios() }
+}
+
+async fn work(client: &mut Client, writes: usize) -> Result<(), engine::store::Failure> {
+    let mut rng = fastrand::Rng::with_seed(client.taken() as u64);
+    for _ in 0..writes {
+        let (index, key) = (client.taken(), rng.u32(..KEYS));
+        let write = match rng.u32(..5) {
+            0 => Write::delete(key, index),
+            1 => Write::put(key, index, 5000),
+            _ => Write::put(key, index, rng.usize(..800)),
+        };
+        // On a disk that is full for long, the write after it is tried.
+        let _refused = client.write(write);
+        client.round().await?;
+        client.check_read(rng.u32(..KEYS)).await;
+    }
+    Ok(())
+}
+
+/// Fails the `nth` operation, for each of them, and from it on. Returns how each run ended.
+fn sweep(on: Option<Io>, how: Fail, sticky: bool, step: usize) -> Vec<End> {
+    let config = small_config();
+    let whole = run(&SimDisk::new(3), &config, None);
+    assert_eq!(whole.end, End::Well);
+    let mut ends = Vec::new();
+    for nth in (1..=whole.ios).step_by(step) {
+        let disk = SimDisk::new(nth);
+        let fault = Fault { on, path: String::new(), nth, sticky, how };
+        let Run { end, ledger, .. } = run(&disk, &config, Some(fault));
+        disk.clear_faults();
+        // What a failed sync was to cover may be lost: that is why the log does not go on.
+        for class in [Crash::KeepAll, Crash::LoseAll, Crash::Random] {
+            let left = disk.crash(class, nth);
+            let checked = check_disk(&left, nth, &config, &ledger);
+            checked.unwrap_or_else(|wrong| {
+                panic!("operation {nth}, {how:?}, sticky {sticky}, {end:?}, {class:?}: {wrong}")
+            });
+        }
+        ends.push(end);
+    }
+    ends
+}
+
+fn count(ends: &[End], end: End) -> usize {
+    ends.iter().filter(|&&it| it == end).count()
+}
+
+#[test]
+fn one_error_is_survived_or_ends_the_store() {
+    let ends = sweep(None, Fail::Eio, false, 1);
+    assert!(count(&ends, End::Well) > ends.len() / 3, "flushes and compactions are tried again");
+    assert!(count(&ends, End::Failed) > 10, "an error of the log is for ever");
+    assert!(count(&ends, End::NotOpened) > 2, "{} runs", ends.len());
+}
+
+#[test]
+fn a_disk_that_stays_broken_is_not_lied_about() {
+    let ends = sweep(None, Fail::Eio, true, 3);
+    assert!(count(&ends, End::Failed) > 10, "{} runs", ends.len());
+}
+
+#[test]
+fn a_full_disk_refuses_and_recovers() {
+    for sticky in [false, true] {
+        let ends = sweep(None, Fail::Enospc, sticky, 3);
+        assert!(count(&ends, End::Well) > 10, "{} runs, sticky {sticky}", ends.len());
+    }
+}
+
+#[test]
+fn short_transfers_are_gone_on_with() {
+    for on in [Io::Read, Io::Write] {
+        let ends = sweep(Some(on), Fail::Short, false, 2);
+        assert_eq!(count(&ends, End::Well), ends.len(), "{on:?}");
+    }
+}

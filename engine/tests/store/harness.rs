@@ -1,0 +1,334 @@
+//! A store, the client that drives it, and the ledger of what the client was told.
+//!
+//! The ledger is outside the simulation: it is there after a power cut. A store is right if what
+//! it shows is the state after some prefix of the writes it took, no shorter than what it
+//! acknowledged.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
+use std::rc::Rc;
+
+use engine::commit_log::LogConfig;
+use engine::env::Env;
+use engine::env::sim::{Sim, SimDisk, SimEnv};
+use engine::record::{Key, Kind, Record, lww};
+use engine::store::{Done, Failure, Get, GetTicket, OpenError, OpenReport, PutError, Store};
+use engine::store::{ReadError, StoreConfig};
+use schemas::ids::{Actor, Dot, Hlc, NamespaceId, NodeId, ShardId, Token, Version};
+
+/// Where the store lies on its disk.
+pub(crate) const DIR: &str = "shard";
+
+pub(crate) const KEYS: u32 = 24;
+
+/// A store of small everything, so that little work makes many flushes and compactions.
+pub(crate) fn small_config() -> StoreConfig {
+    let all = (Token(0), Token(u64::MAX));
+    let mut config = StoreConfig::new(1, ShardId(0), all, 64 << 10);
+    config.memtable_bytes = 24 << 10;
+    config.memtables_bytes_max = 256 << 10;
+    config.cache_bytes = 32 << 10;
+    config.log_bytes_max = 96 << 10;
+    config.log = LogConfig {
+        segment_bytes: 64 << 10,
+        batch_bytes_max: 32 << 10,
+        spare_segments: 1,
+        ..LogConfig::default()
+    };
+    config.compaction.level0_tables = 2;
+    config.compaction.runs_max = 1;
+    config.compaction.fragment_bytes = 16 << 10;
+    config
+}
+
+/// A write that the store took.
+#[derive(Clone, Debug)]
+pub(crate) struct Write {
+    pub(crate) key: u32,
+    /// Its place in the ledger, and its dot.
+    pub(crate) index: usize,
+    pub(crate) hlc: u64,
+    /// `None` for a delete.
+    pub(crate) value: Option<Vec<u8>>,
+    pub(crate) expires_at_ms: u64,
+}
+
+impl Write {
+    /// A put of a value that no other write has.
+    pub(crate) fn put(key: u32, index: usize, len: usize) -> Self {
+        let mut value = format!("{key}/{index}/").into_bytes();
+        let fill = value.len().max(len);
+        value.resize(fill, index as u8);
+        Self { key, index, hlc: index as u64 + 1, value: Some(value), expires_at_ms: 0 }
+    }
+
+    pub(crate) fn delete(key: u32, index: usize) -> Self {
+        Self { key, index, hlc: index as u64 + 1, value: None, expires_at_ms: 0 }
+    }
+
+    fn shown(&self, now_ms: u64) -> Option<&[u8]> {
+        let dead = self.expires_at_ms != 0 && self.expires_at_ms <= now_ms;
+        self.value.as_deref().filter(|_| !dead)
+    }
+}
+
+/// What the client knows.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Ledger {
+    /// In the order in which they were taken.
+    pub(crate) writes: Vec<Write>,
+    /// So many of them, the first, are acknowledged.
+    pub(crate) acknowledged: usize,
+    /// The wall clock when it was last looked at: the next simulation goes on from there.
+    pub(crate) wall_ms: u64,
+}
+
+/// What came of a read: the key's value, if it has one.
+pub(crate) type Answer = Result<Option<Vec<u8>>, ReadError>;
+
+/// What a store shows: each key's value.
+pub(crate) type Shown = BTreeMap<u32, Option<Vec<u8>>>;
+
+impl Ledger {
+    /// What a store shows that has the first `count` writes.
+    pub(crate) fn after(&self, count: usize, now_ms: u64) -> Shown {
+        let mut stands: BTreeMap<u32, &Write> = BTreeMap::new();
+        for write in &self.writes[..count] {
+            let held = stands.entry(write.key).or_insert(write);
+            if (write.hlc, write.index) > (held.hlc, held.index) {
+                *held = write;
+            }
+        }
+        let shown = |key: u32| stands.get(&key)?.shown(now_ms).map(<[u8]>::to_vec);
+        (0..KEYS).map(|key| (key, shown(key))).collect()
+    }
+
+    /// Checks what a store shows after a restart, and says how many writes it has. The writes it
+    /// has not are forgotten.
+    pub(crate) fn recovered(&mut self, shown: &Shown, now_ms: u64) -> Result<usize, String> {
+        let fits = |count: &usize| self.after(*count, now_ms) == *shown;
+        if let Some(count) = (self.acknowledged..=self.writes.len()).rev().find(fits) {
+            self.writes.truncate(count);
+            self.acknowledged = count;
+            return Ok(count);
+        }
+        let (acknowledged, all) = (self.acknowledged, self.writes.len());
+        let before = (0..acknowledged).rev().find(fits);
+        let expected = self.after(acknowledged, now_ms);
+        let wrong = shown.iter().find(|(key, value)| expected[key] != **value);
+        let text = |value: &Option<Vec<u8>>| {
+            value
+                .as_ref()
+                .map(|value| String::from_utf8_lossy(&value[..value.len().min(12)]).into_owned())
+        };
+        let wrong = wrong.map(|(key, value)| (key, text(value), text(&expected[key])));
+        Err(format!(
+            "of {all} writes, {acknowledged} acknowledged, the store shows none of the prefixes; \
+             a shorter one fits: {before:?}; key, shown, acknowledged: {wrong:?}"
+        ))
+    }
+}
+
+/// A simulation on `disk` whose wall clock goes on where the ledger's ended.
+pub(crate) fn simulate(seed: u64, disk: &SimDisk, ledger: &Ledger) -> (Sim, SimEnv) {
+    let sim = Sim::new(seed);
+    let env = sim.env(disk);
+    sim.jump_wall_clock(ledger.wall_ms.saturating_sub(env.wall_ms()) as i64);
+    (sim, env)
+}
+
+/// Keys in pairs that share a token.
+fn key_bytes(key: u32) -> [u8; 5] {
+    let mut bytes = *b"k....";
+    bytes[1..].copy_from_slice(&key.to_be_bytes());
+    bytes
+}
+
+fn key_of<'a>(key: u32, bytes: &'a [u8; 5]) -> Key<'a> {
+    let token = Token::of(&(key / 2).to_le_bytes(), 9);
+    Key { token, namespace: NamespaceId::DEFAULT, bytes }
+}
+
+/// A store and its client.
+pub(crate) struct Client {
+    pub(crate) store: Store<SimEnv>,
+    pub(crate) env: SimEnv,
+    pub(crate) ledger: Rc<RefCell<Ledger>>,
+    /// The write that has the store's first ticket.
+    first: usize,
+    done: Vec<Done>,
+    answers: Vec<(GetTicket, Answer)>,
+}
+
+impl Client {
+    pub(crate) async fn open(
+        env: &SimEnv,
+        config: StoreConfig,
+        ledger: &Rc<RefCell<Ledger>>,
+    ) -> Result<(Self, OpenReport), OpenError> {
+        let (store, report) = Store::open(env.clone(), DIR, config, lww).await?;
+        let client = Self {
+            store,
+            env: env.clone(),
+            ledger: Rc::clone(ledger),
+            first: ledger.borrow().writes.len(),
+            done: Vec::new(),
+            answers: Vec::new(),
+        };
+        Ok((client, report))
+    }
+
+    /// How many writes were taken: the index of the next.
+    pub(crate) fn taken(&self) -> usize {
+        self.ledger.borrow().writes.len()
+    }
+
+    /// Gives the store a write, and notes it if it was taken.
+    pub(crate) fn write(&mut self, write: Write) -> Result<(), PutError> {
+        let bytes = key_bytes(write.key);
+        let actor = Actor { node: NodeId(NonZeroU64::MIN), boot: 1 };
+        self.store.put_now(&Record {
+            key: key_of(write.key, &bytes),
+            version: Version {
+                hlc: Hlc(write.hlc),
+                dot: Dot { actor, counter: write.index as u64 },
+            },
+            kind: if write.value.is_some() { Kind::Value } else { Kind::Tombstone },
+            expires_at_ms: write.expires_at_ms,
+            value: write.value.as_deref().unwrap_or_default(),
+        })?;
+        self.ledger.borrow_mut().writes.push(write);
+        Ok(())
+    }
+
+    /// Gives the store a write again and again until it is taken.
+    pub(crate) async fn write_until_taken(&mut self, write: Write) -> Result<(), Failure> {
+        while let Err(error) = self.write(write.clone()) {
+            assert!(
+                matches!(error, PutError::Busy { .. } | PutError::DiskFull | PutError::Failed),
+                "{error}"
+            );
+            self.store.tick();
+            self.env.sleep_us(200).await;
+            self.poll()?;
+        }
+        Ok(())
+    }
+
+    /// One round of a core's loop.
+    pub(crate) fn poll(&mut self) -> Result<(), Failure> {
+        let polled = self.store.poll(&mut self.done);
+        self.ledger.borrow_mut().wall_ms = self.env.wall_ms();
+        for done in self.done.drain(..) {
+            match done {
+                Done::PutsUpto(ticket) => {
+                    let acknowledged = self.first + ticket.0 as usize + 1;
+                    let ledger = &mut self.ledger.borrow_mut();
+                    assert!(acknowledged > ledger.acknowledged, "each put is acknowledged once");
+                    assert!(acknowledged <= ledger.writes.len(), "only what was taken is");
+                    ledger.acknowledged = acknowledged;
+                }
+                Done::Get(ticket, found) => {
+                    let value =
+                        found.map(|found| found.record().map(|record| record.value.to_vec()));
+                    self.answers.push((ticket, value));
+                }
+            }
+        }
+        polled
+    }
+
+    /// Goes on until everything taken is acknowledged.
+    pub(crate) async fn settle(&mut self) -> Result<(), Failure> {
+        while self.ledger.borrow().acknowledged < self.taken() {
+            self.round().await?;
+        }
+        Ok(())
+    }
+
+    /// A round of a core's loop, which parks when the store has nothing to do.
+    pub(crate) async fn round(&mut self) -> Result<(), Failure> {
+        self.store.tick();
+        let is_waiting = self.ledger.borrow().acknowledged < self.taken()
+            || self.store.stats().reads_in_flight > 0;
+        if !self.store.idle() {
+            self.env.pause().await;
+        } else if is_waiting {
+            self.env.parked().await;
+        } else {
+            self.env.sleep_us(50).await;
+        }
+        self.poll()
+    }
+
+    /// Reads a key as of `now_ms`. `None`: the store failed.
+    pub(crate) async fn read(&mut self, key: u32, now_ms: u64) -> Option<Answer> {
+        let bytes = key_bytes(key);
+        let ticket = loop {
+            match self.store.get_now(&key_of(key, &bytes), now_ms) {
+                Get::Hit(record) => return Some(Ok(Some(record.value.to_vec()))),
+                Get::Absent => return Some(Ok(None)),
+                Get::Miss(ticket) => break ticket,
+                Get::Busy { retry_after_us } => {
+                    self.env.sleep_us(u64::from(retry_after_us)).await;
+                    self.poll().ok()?;
+                }
+            }
+        };
+        loop {
+            if let Some(at) = self.answers.iter().position(|(it, _)| *it == ticket) {
+                return Some(self.answers.swap_remove(at).1);
+            }
+            self.round().await.ok()?;
+        }
+    }
+
+    /// What the store shows of all keys as of `now_ms`.
+    pub(crate) async fn shown(&mut self, now_ms: u64) -> Shown {
+        let mut shown = Shown::new();
+        for key in 0..KEYS {
+            let value = self.read(key, now_ms).await.expect("the store works");
+            shown.insert(key, value.expect("the disk works"));
+        }
+        shown
+    }
+
+    /// Checks what the store shows right after it was opened; see [`Ledger::recovered`].
+    pub(crate) async fn check_recovered(&mut self) -> Result<usize, String> {
+        let now_ms = self.env.wall_ms();
+        let shown = self.shown(now_ms).await;
+        let kept = self.ledger.borrow_mut().recovered(&shown, now_ms)?;
+        self.first = kept;
+        Ok(kept)
+    }
+
+    /// Reads a key and checks that what is shown is what the client may see now: all that was
+    /// acknowledged before, and nothing that was not given. Says whether there was an answer.
+    pub(crate) async fn check_read(&mut self, key: u32) -> bool {
+        let acknowledged = self.ledger.borrow().acknowledged;
+        let now_ms = self.env.wall_ms();
+        let Some(Ok(value)) = self.read(key, now_ms).await else { return false };
+        let ledger = self.ledger.borrow();
+        let fits = |count: usize| ledger.after(count, now_ms)[&key] == value;
+        let known = (acknowledged..=ledger.writes.len()).any(fits);
+        assert!(known, "key {key} shows {value:?} after {acknowledged} acknowledged writes");
+        true
+    }
+}
+
+/// Opens the store that is on `disk`, reads everything, and checks it against the ledger.
+pub(crate) fn check_disk(
+    disk: &SimDisk,
+    seed: u64,
+    config: &StoreConfig,
+    ledger: &Ledger,
+) -> Result<(), String> {
+    let (sim, env) = simulate(seed, disk, ledger);
+    let shared = Rc::new(RefCell::new(ledger.clone()));
+    sim.block_on(async {
+        let opened = Client::open(&env, config.clone(), &shared).await;
+        let (mut client, _) = opened.map_err(|error| error.to_string())?;
+        client.check_recovered().await.map(|_| ())
+    })
+}
