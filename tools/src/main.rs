@@ -1,2 +1,21 @@
-//! x
-fn main() {}
+//! kvctl, kvcore's admin tool.
+
+mod cli;
+mod encoding;
+mod entry;
+mod format;
+mod limits;
+mod point;
+mod progress;
+mod summary;
+mod transfer;
+mod tree;
+
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    cli::main()
+}

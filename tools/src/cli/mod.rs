@@ -1,0 +1,13 @@
+//! The command line: what it takes, what it refuses, how it exits.
+//!
+//! ```text
+//! 0  done, and nothing left out
+//! 1  no value; something refused, skipped or failed; the server cannot be reached
+//! 2  usage
+//! ```
+
+mod args;
+mod command;
+mod units;
+
+pub(crate) use self::command::main;
