@@ -26,8 +26,14 @@ pub(super) struct Args {
 #[derive(Debug, ClapArgs)]
 pub(super) struct CommonArgs {
     /// Servers to find the cluster by.
-    #[arg(long, global = true, value_name = "HOST:PORT,..", env = "KVCORE_SEEDS",
-          value_delimiter = ',', default_value = "127.0.0.1:7400")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "HOST:PORT,..",
+        env = "KVCORE_SEEDS",
+        value_delimiter = ',',
+        default_value = "127.0.0.1:7400"
+    )]
     pub(super) seeds: Vec<String>,
     /// The namespace of the keys.
     #[arg(long, global = true, value_name = "NAME", default_value = "default")]

@@ -37,10 +37,7 @@ pub(crate) fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(LEFT_OUT, &error.into()),
     };
-    let done = runtime.block_on(prepared.run(&args.common));
-    // A thread that still reads a pipe nobody writes to must not keep the program.
-    runtime.shutdown_background();
-    match done {
+    match runtime.block_on(prepared.run(&args.common)) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(LEFT_OUT),
         Err(error) => fail(LEFT_OUT, &error),
@@ -152,10 +149,8 @@ async fn import_source(
     common: &CommonArgs,
     progress: &Progress,
 ) -> anyhow::Result<bool> {
-    let options = ImportOptions {
-        concurrency: args.concurrency as usize,
-        ttl: args.ttl.unwrap_or_default(),
-    };
+    let options =
+        ImportOptions { concurrency: args.concurrency as usize, ttl: args.ttl.unwrap_or_default() };
     let client = connect(common).await?;
     let summary = import(&client, source, options, progress).await;
     progress.finish();

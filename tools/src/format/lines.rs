@@ -107,6 +107,8 @@ mod tests {
         let lines = all(BufReader::new(long.chain(&b"\nnext"[..])));
         assert_eq!(lines, [Err(1), Ok(b"next".to_vec())]);
         let fits = io::repeat(b'x').take(LINE_BYTES_MAX as u64);
-        assert!(matches!(all(BufReader::new(fits))[..], [Ok(ref line)] if line.len() == LINE_BYTES_MAX));
+        assert!(
+            matches!(all(BufReader::new(fits))[..], [Ok(ref line)] if line.len() == LINE_BYTES_MAX)
+        );
     }
 }

@@ -18,6 +18,8 @@ use crate::summary::Summary;
 /// far it is.
 const BAR_LENGTH: u64 = 1_000;
 
+type Pages = mpsc::Sender<Vec<Record>>;
+
 /// Reads all records of the namespace into `sink`.
 ///
 /// # Errors
@@ -46,7 +48,7 @@ pub(crate) async fn export(
         };
         if let Some(record) = page.last() {
             let token = client.route().token(&record.key).0;
-            progress.at((u128::from(token) * u128::from(BAR_LENGTH) >> 64) as u64);
+            progress.at(((u128::from(token) * u128::from(BAR_LENGTH)) >> 64) as u64);
         }
         // A writer that is gone has left its error.
         if pages.send(page).await.is_err() {
@@ -75,11 +77,10 @@ async fn next_page(scan: &mut Scan) -> Result<Option<Vec<Record>>, Error> {
 }
 
 /// Writes pages in a thread of its own, a bounded number behind.
-#[expect(clippy::type_complexity, reason = "the two ends of the thread, named where it is called")]
 fn write_behind(
     mut sink: impl Sink + 'static,
     progress: Progress,
-) -> anyhow::Result<(mpsc::Sender<Vec<Record>>, oneshot::Receiver<anyhow::Result<Summary>>)> {
+) -> anyhow::Result<(Pages, oneshot::Receiver<anyhow::Result<Summary>>)> {
     let (sender, mut pages) = mpsc::channel::<Vec<Record>>(READ_AHEAD_PAGES);
     let (done, written) = oneshot::channel();
     thread::Builder::new().name("write-behind".to_owned()).spawn(move || {

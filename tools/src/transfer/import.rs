@@ -150,11 +150,7 @@ mod tests {
 
     #[test]
     fn an_expiry_in_the_past_is_told_from_none_at_all() {
-        let entry = |expires_at_ms| Entry {
-            key: "a".into(),
-            value: "b".into(),
-            expires_at_ms,
-        };
+        let entry = |expires_at_ms| Entry { key: "a".into(), value: "b".into(), expires_at_ms };
         let ttl = Duration::from_secs(9);
         assert_eq!(time_to_live(&entry(None), ttl), Some(ttl));
         assert_eq!(time_to_live(&entry(Some(1)), ttl), None);

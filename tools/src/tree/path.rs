@@ -39,8 +39,20 @@ mod tests {
         }
         assert_eq!(relative(b"\xff\n").map(Path::as_os_str), Ok(OsStr::from_bytes(b"\xff\n")));
         for key in [
-            "", "/", "/etc/passwd", "//a", "a//b", "a/", ".", "..", "./a", "a/.", "../a", "a/../b",
-            "a/..", "a\0b",
+            "",
+            "/",
+            "/etc/passwd",
+            "//a",
+            "a//b",
+            "a/",
+            ".",
+            "..",
+            "./a",
+            "a/.",
+            "../a",
+            "a/../b",
+            "a/..",
+            "a\0b",
         ] {
             assert!(relative(key.as_bytes()).is_err(), "{key:?}");
         }

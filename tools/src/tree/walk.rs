@@ -181,7 +181,13 @@ mod tests {
         let name = OsString::from_vec(b"\xff \n".to_vec());
         fs::write(root.path().join(&name), "x").unwrap();
         let found = Walk::new(root.path()).unwrap().next().unwrap();
-        assert_eq!(found, Found::File { key: name.into_vec(), path: root.path().join(OsString::from_vec(b"\xff \n".to_vec())) });
+        assert_eq!(
+            found,
+            Found::File {
+                key: name.into_vec(),
+                path: root.path().join(OsString::from_vec(b"\xff \n".to_vec()))
+            }
+        );
     }
 
     #[test]

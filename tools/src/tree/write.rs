@@ -115,11 +115,7 @@ mod tests {
     use super::*;
 
     fn entry(key: &str, value: &str) -> Entry {
-        Entry {
-            key: key.to_owned().into(),
-            value: value.to_owned().into(),
-            expires_at_ms: None,
-        }
+        Entry { key: key.to_owned().into(), value: value.to_owned().into(), expires_at_ms: None }
     }
 
     fn refusal(writer: &mut TreeWriter, key: &str) -> String {
