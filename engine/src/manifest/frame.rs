@@ -24,7 +24,7 @@ use crate::integrity::{Corrupt, FormatNewer, checksum};
 /// The version of the format that is written, and the newest that is read.
 pub const MANIFEST_FORMAT: u32 = 1;
 
-const MAGIC: [u8; 8] = *b"KVCMANIF";
+const MAGIC: [u8; 8] = *b"kvcMANI\n";
 
 /// What the header page tells.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -154,7 +154,7 @@ impl Header {
     /// a seal       no frame                 done
     /// no frame     no frame, n > base       done: a torn write whose commit never ended, or none
     /// no frame     no frame, n <= base      damage: it was there before the file got its name
-    /// any of these a frame                  damage: a frame is written when those before are synced
+    /// any of these a frame                  damage: one is written when those before are synced
     /// ```
     pub(super) fn replay(&self, bytes: &[u8], path: &str) -> Result<Version, Corrupt> {
         let corrupt = |offset, what| Corrupt { file: path.to_owned(), offset: offset as u64, what };

@@ -22,7 +22,7 @@ use crate::integrity::{Corrupt, FormatNewer, checksum};
 /// The version of the format that is written, and the newest that is read.
 pub const TABLE_FORMAT: u32 = 1;
 
-const MAGIC: [u8; 8] = *b"KVCTABLE";
+const MAGIC: [u8; 8] = *b"kvcTABL\n";
 
 /// A part of the file after its blocks: its length and its sum.
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]

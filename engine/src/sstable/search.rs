@@ -18,31 +18,37 @@ const HALVE_BELOW: usize = 12;
 /// `at` gives the token of an index and never falls as the index grows.
 #[inline]
 pub(crate) fn last_at_most(len: usize, token: u64, at: impl Fn(usize) -> u64) -> Option<usize> {
-    if len == 0 || at(0) > token {
+    if len == 0 {
         return None;
     }
-    if at(len - 1) <= token {
-        return Some(len - 1);
+    // Kept true: `low.token <= token < high.token`.
+    let probe = |index: usize| Probe { index, token: at(index) };
+    let (mut low, mut high) = (probe(0), probe(len - 1));
+    if low.token > token {
+        return None;
     }
-    // Kept true: `at(low) <= token < at(high)`.
-    let (mut low, mut high) = (0, len - 1);
+    if high.token <= token {
+        return Some(high.index);
+    }
     for _ in 0..ROUNDS_MAX {
-        if high - low <= HALVE_BELOW {
+        let width = high.index - low.index;
+        if width <= HALVE_BELOW {
             break;
         }
-        let reach = (high - low).isqrt();
-        let near = interpolate(low, high, token, &at);
-        let far = if at(near) <= token {
+        let near = probe(interpolate(&low, &high, token));
+        let far = if near.token <= token {
             low = near;
-            near + reach
+            low.index + width.isqrt()
         } else {
             high = near;
-            near.saturating_sub(reach)
+            high.index.saturating_sub(width.isqrt())
         };
-        if low < far && far < high {
-            *(if at(far) <= token { &mut low } else { &mut high }) = far;
+        if low.index < far && far < high.index {
+            let far = probe(far);
+            *(if far.token <= token { &mut low } else { &mut high }) = far;
         }
     }
+    let (mut low, mut high) = (low.index, high.index);
     while high - low > 1 {
         let middle = low + (high - low) / 2;
         *(if at(middle) <= token { &mut low } else { &mut high }) = middle;
@@ -50,18 +56,24 @@ pub(crate) fn last_at_most(len: usize, token: u64, at: impl Fn(usize) -> u64) ->
     Some(low)
 }
 
-/// Where `token` would lie between `low` and `high` were the tokens evenly spread; strictly
-/// between them.
+/// A token that was looked at.
+#[derive(Clone, Copy)]
+struct Probe {
+    index: usize,
+    token: u64,
+}
+
+/// Where `token` would lie between `low` and `high`, which are at least two apart, were the tokens
+/// evenly spread; strictly between them.
 #[inline]
-fn interpolate(low: usize, high: usize, token: u64, at: &impl Fn(usize) -> u64) -> usize {
-    let (first, last) = (at(low), at(high));
-    let span = last - first;
+fn interpolate(low: &Probe, high: &Probe, token: u64) -> usize {
+    let span = high.token - low.token;
     // 32 bits of the span are as much as indexes can tell apart, and keep the product in 64.
     let shift = 32u32.saturating_sub(span.leading_zeros());
-    let (span, part) = (span >> shift, (token - first) >> shift);
-    let steps = (high - low) as u64;
+    let (span, part) = (span >> shift, (token - low.token) >> shift);
+    let steps = (high.index - low.index) as u64;
     let step = part.saturating_mul(steps) / span.max(1);
-    (low + step as usize).clamp(low + 1, high - 1)
+    (low.index + step as usize).clamp(low.index + 1, high.index - 1)
 }
 
 #[cfg(test)]
@@ -110,7 +122,7 @@ mod tests {
                 tokens[index]
             });
         }
-        assert!(probes.get() < 14_000 * 3 / 2, "{} probes for 1000 searches", probes.get());
+        assert!(probes.get() < 10_500, "{} probes for 1000 searches", probes.get());
     }
 
     proptest! {
