@@ -71,6 +71,36 @@ fn a_cut_before_and_after_every_sync() {
     }
 }
 
+/// A kill takes nothing from the disk, so the next process reads what was never synced. It acts on
+/// it, so it may not be lost any more, whenever the power goes after that.
+#[test]
+fn what_a_start_has_seen_is_durable() {
+    for durability in [Durability::Sync, Durability::None] {
+        let config = config(durability);
+        for seed in 50..150 {
+            let shadow = Rc::new(RefCell::new(Shadow::default()));
+            let disk = SimDisk::new(seed);
+            let sim = Sim::new(seed);
+            let env = sim.env(&disk);
+            sim.block_on(async {
+                let mut rig = Rig::open(&env, config.clone(), &shadow).await;
+                work(&mut rig, (seed % 40) as usize).await.unwrap();
+                // What is in flight ends; the log does not hear of it.
+                env.sleep_us(10_000).await;
+            });
+            drop(sim);
+            let sim = Sim::new(seed + 1);
+            let env = sim.env(&disk);
+            sim.block_on(Rig::open(&env, config.clone(), &shadow));
+            drop(sim);
+            for class in Crash::ALL {
+                let shadow = Rc::new(RefCell::new(shadow.borrow().clone()));
+                assert!(go_on(&disk.crash(class, seed), &config, seed, 3, &shadow));
+            }
+        }
+    }
+}
+
 /// A process is killed with a write in flight. The next one finds no trace of it, drops it and
 /// goes on; then the kernel gets the write to the disk. A log that scanned on wherever a batch is
 /// valid would bring the dropped entry back, in front of what was acknowledged since.
