@@ -59,6 +59,16 @@ fn flipped(disk: &SimDisk, path: &str, at: usize, bit: usize) -> SimDisk {
 }
 
 #[test]
+fn padding_is_zeros() {
+    let (disk, _) = small_log(9, true);
+    for (path, offset, length) in batches(&disk) {
+        let bytes = disk.bytes(&path).unwrap();
+        let padding = &bytes[offset + length..(offset + length).next_multiple_of(ALIGN)];
+        assert!(padding.iter().all(|&byte| byte == 0), "{path} {offset}");
+    }
+}
+
+#[test]
 fn any_damage_to_a_sealed_log_is_told_or_harmless() {
     let (disk, shadow) = small_log(1, true);
     let batches = batches(&disk);

@@ -185,6 +185,12 @@ pub(super) async fn work(rig: &mut Rig, count: usize) -> Result<(), LogFailure> 
         if rig.env.random().is_multiple_of(2) {
             rig.step().await?;
         }
+        if rig.env.random().is_multiple_of(8) {
+            rig.log.commit();
+            rig.env.sleep_us(rig.env.random() % 1000).await;
+            rig.take_done()?;
+            rig.log.commit();
+        }
         if rig.env.random().is_multiple_of(20) {
             rig.flush();
         }
