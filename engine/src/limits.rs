@@ -62,6 +62,10 @@ pub const BLOCK_BYTES_MAX: usize = KEY_BYTES_MAX + VALUE_BYTES_MAX + 256;
 /// [`TableError::Full`](crate::sstable::TableError::Full); memtables and fragments are far smaller.
 pub const TABLE_DATA_BYTES_MAX: u64 = u32::MAX as u64;
 
+/// Bytes of one table's file: its records, and an index and a filter that are each smaller. A
+/// manifest that tells of a larger one is damaged.
+pub const TABLE_FILE_BYTES_MAX: u64 = 3 * TABLE_DATA_BYTES_MAX + (1 << 20);
+
 /// Bytes of one request of background I/O: a larger one would hold up the foreground's reads
 /// behind it in the disk's queue.
 pub const BACKGROUND_IO_BYTES_MAX: usize = 128 << 10;

@@ -47,8 +47,9 @@ impl<F: File> Sink<F> {
         self.put(&[0; ALIGN][..zeros]).await
     }
 
-    /// Writes what is left and makes the file durable. The position is a multiple of [`ALIGN`].
-    pub(crate) async fn finish(mut self) -> io::Result<()> {
+    /// Writes what is left and makes the file durable. The position is a multiple of [`ALIGN`],
+    /// and nothing is put afterwards.
+    pub(crate) async fn finish(&mut self) -> io::Result<()> {
         if self.filled > 0 {
             self.buf.set_len(self.filled);
             self.write_out().await?;

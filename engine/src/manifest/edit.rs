@@ -11,6 +11,7 @@ use schemas::ids::Token;
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use crate::limits;
 use crate::sstable::{FileId, Properties, StoredProperties, TableInfo, TokenRange};
 
 /// A table as the manifest names it.
@@ -142,11 +143,17 @@ impl VersionEdit {
 
 fn load_entry(stored: &StoredEntry) -> Option<TableEntry> {
     let (first, last) = (stored.visible_first.get(), stored.visible_last.get());
+    let properties = Properties::load(&stored.properties)?;
+    let file_bytes = stored.file_bytes.get();
+    // Sums of what entries tell stay far from overflowing.
+    if file_bytes > limits::TABLE_FILE_BYTES_MAX || properties.records > file_bytes {
+        return None;
+    }
     Some(TableEntry {
         id: FileId(stored.id.get()),
         level: stored.level,
         visible: TokenRange::new(Token(first), Token(last))?,
-        file_bytes: stored.file_bytes.get(),
-        properties: Properties::load(&stored.properties)?,
+        file_bytes,
+        properties,
     })
 }

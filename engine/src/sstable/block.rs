@@ -197,6 +197,11 @@ impl Block {
         (0..self.len()).map(|index| self.record(index))
     }
 
+    /// Its greatest key.
+    pub(super) fn last_key(&self) -> Key<'_> {
+        self.record(self.len() - 1).key
+    }
+
     /// The index of the first record whose token is at least `token`; [`Block::len`] if all are
     /// less.
     #[must_use]

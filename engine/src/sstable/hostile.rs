@@ -83,8 +83,12 @@ async fn read_all(env: &SimEnv, samples: &[Sample]) -> Result<usize, TableError>
         }
     }
     let mut scan = TableScan::new(env, &table, TokenRange::ALL).await?;
+    let mut before = None;
     while let Some(record) = scan.current() {
         found += record.value.len();
+        let place = Sample::of(&record).place();
+        assert!(before.is_none_or(|before| before < place), "a scan goes up");
+        before = Some(place);
         scan.advance().await?;
     }
     Ok(found)
@@ -131,6 +135,24 @@ fn what_is_between_the_blocks_and_the_end_does_no_harm() {
         }
     }
     assert!(refused > 300 && read > 300, "{refused} refused, {read} read");
+}
+
+/// The index and each block are sound, and contradict each other: a merge relies on the order.
+#[test]
+fn blocks_that_go_back_are_refused_by_a_scan() {
+    let target = Target::new(samples());
+    let block = target.blocks[1];
+    let mut bytes = target.bytes.clone();
+    let entries_at = (block.offset + u64::from(block.len)) as usize - 10;
+    let entries = usize::from(u16::from_le_bytes([bytes[entries_at], bytes[entries_at + 1]]));
+    let tokens_at = entries_at + 10 - 32 - 10 * entries;
+    bytes[tokens_at..tokens_at + 8].copy_from_slice(&target.samples[0].token.0.to_le_bytes());
+    match target.read(bytes) {
+        Err(TableError::Corrupt(it)) => {
+            assert_eq!((it.offset, it.what), (block.offset, "block out of order"));
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

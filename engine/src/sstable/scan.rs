@@ -1,6 +1,7 @@
 //! [`TableScan`]: the records of a table in order, read from the disk in large requests.
 //!
-//! Blocks go around the cache: what a compaction reads once must not push out what readers need.
+//! - Records come in the order of their keys, or an error does.
+//! - Blocks go around the cache: what a compaction reads once must not push out what readers need.
 
 use schemas::ids::Token;
 
@@ -88,7 +89,7 @@ impl<E: Env> TableScan<E> {
     async fn next_block(&mut self) -> Result<(), TableError> {
         self.env.pause().await;
         self.entry = 0;
-        self.block = None;
+        let before = self.block.take();
         if self.next >= self.blocks_end {
             return Ok(());
         }
@@ -101,6 +102,10 @@ impl<E: Env> TableScan<E> {
         let skip = (at.offset - self.ahead_at) as usize;
         let bytes = self.ahead.get(skip..skip + len).ok_or("file ends in a block");
         let block = bytes.and_then(|it| self.table.contents.verify(at, it));
+        let block = block.and_then(|block| match &before {
+            Some(before) if before.last_key() >= block.record(0).key => Err("block out of order"),
+            _ => Ok(block),
+        });
         self.block = Some(block.map_err(|what| self.table.corrupt(at, what))?);
         self.next += 1;
         Ok(())

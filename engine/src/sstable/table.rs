@@ -195,8 +195,8 @@ impl<E: Env> Contents<E> {
     pub(super) fn verify(&self, at: BlockAt, bytes: &[u8]) -> Result<Block, &'static str> {
         let block = Block::verify(bytes, self.id, at.offset, &self.actors)?;
         let tokens = self.properties.tokens;
-        let (first, last) = (block.record(0), block.record(block.len() - 1));
-        let inside = tokens.contains(first.key.token) && tokens.contains(last.key.token);
+        let (first, last) = (block.record(0).key, block.last_key());
+        let inside = tokens.contains(first.token) && tokens.contains(last.token);
         inside.then_some(block).ok_or("block with tokens that its table has not got")
     }
 }

@@ -153,32 +153,36 @@ impl<E: Env> TableWriter<E> {
     /// Ends the table and makes it durable under its name.
     ///
     /// # Errors
-    /// The disk refuses. Whether the table is there is not known then.
+    /// The disk refuses. What there is of the table is removed, now if the disk lets it, or at the
+    /// next start.
     ///
     /// # Panics
     /// If it has no records: there is no empty table.
     pub async fn finish(mut self) -> Result<TableInfo, TableError> {
+        let finished = self.write_rest().await;
+        if finished.is_err() {
+            let (temporary, path) = (temporary(&self.path), &self.path);
+            for name in [&temporary, path] {
+                // It may be under either name, and nothing more can be done about it here.
+                drop(self.env.remove(name).await);
+            }
+        }
+        finished
+    }
+
+    async fn write_rest(&mut self) -> Result<TableInfo, TableError> {
         let properties = self.properties.expect("a table has records");
         self.end_block().await?;
         let (filter, unfiltered_keys) = std::mem::take(&mut self.filter).finish();
-        let index = self.index.encode();
-        let (data_len, id) = (self.sink.position(), self.id);
-        let actors = std::mem::take(&mut self.actors);
-        let mut sections = [&index[..], actors.bytes(), &filter].into_iter();
-        let mut put_next = async || {
-            let bytes = sections.next().expect("three of them");
-            let crc = checksum(id.0, self.sink.position(), bytes).into();
-            let len = u32::try_from(bytes.len()).map_err(|_| self.full("its index"))?.into();
-            self.sink.put(bytes).await.map_err(TableError::io("cannot write", &self.path))?;
-            Ok::<_, TableError>(Section { len, crc })
-        };
+        let (index, actors) = (self.index.encode(), std::mem::take(&mut self.actors));
+        let data_len = self.sink.position();
         let footer = Footer {
             properties,
-            file: id,
+            file: self.id,
             data_len: u32::try_from(data_len).expect("checked with each block"),
-            index: put_next().await?,
-            actors: put_next().await?,
-            filter: put_next().await?,
+            index: self.put_section(&index).await?,
+            actors: self.put_section(actors.bytes()).await?,
+            filter: self.put_section(&filter).await?,
         };
         let footer_bytes = FOOTER_BYTES as u64;
         let end = (self.sink.position() + footer_bytes).next_multiple_of(ALIGN as u64);
@@ -190,7 +194,14 @@ impl<E: Env> TableWriter<E> {
             self.env.sync_dir(&self.dir).await
         };
         write.await.map_err(TableError::io("cannot finish", &self.path))?;
-        Ok(TableInfo { id, file_bytes: end, properties, unfiltered_keys })
+        Ok(TableInfo { id: self.id, file_bytes: end, properties, unfiltered_keys })
+    }
+
+    async fn put_section(&mut self, bytes: &[u8]) -> Result<Section, TableError> {
+        let crc = checksum(self.id.0, self.sink.position(), bytes).into();
+        let len = u32::try_from(bytes.len()).map_err(|_| self.full("its index"))?.into();
+        self.sink.put(bytes).await.map_err(TableError::io("cannot write", &self.path))?;
+        Ok(Section { len, crc })
     }
 
     /// Gives the table up and removes its temporary file.
