@@ -15,6 +15,7 @@ pub mod manifest;
 pub mod memtable;
 mod read_path;
 pub mod record;
+pub mod scan;
 mod sequential;
 pub mod sstable;
 pub mod store;

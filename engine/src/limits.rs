@@ -93,3 +93,15 @@ pub const MANIFEST_ROOM_BYTES: u64 = 256 << 10;
 /// Microseconds that a compaction sleeps at once when it is slowed: after so long it notices that
 /// it is cancelled, or may be quicker.
 pub const PACE_SLEEP_US_MAX: u64 = 50_000;
+
+/// Bytes of rows that one page of a scan copies from a memtable, and one row more: a core is held
+/// for the copy, some 200 microseconds. A page ends where the copy does.
+pub const SCAN_ROWS_BYTES_MAX: usize = 1 << 20;
+
+/// Keys that one page of a scan looks at. Past it the page ends as it is, however few of them were
+/// wanted.
+pub const SCAN_EXAMINED_MAX: usize = 64 << 10;
+
+/// Pages of scans being read at one time: each copies rows of the memtables. Past it a scan is
+/// answered [`ScanBusy`](crate::store::ScanBusy).
+pub const SCANS_IN_FLIGHT_MAX: usize = 8;

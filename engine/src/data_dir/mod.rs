@@ -23,6 +23,7 @@ mod error;
 mod layout;
 mod lock;
 mod open;
+mod reshard;
 mod superblock;
 #[cfg(test)]
 mod tests;
@@ -32,4 +33,5 @@ pub use self::error::DirError;
 pub use self::layout::{CLOCK_FILE, LOCK_FILE, NODE_FILE, generation_dir, shard_dir};
 pub use self::lock::DirLock;
 pub use self::open::{Opened, open, read_superblock, remove_generation, write_superblock};
+pub use self::reshard::{ReshardError, ReshardStep, reshard};
 pub use self::superblock::{NewNode, Superblock};

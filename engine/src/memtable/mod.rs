@@ -169,6 +169,12 @@ impl Memtable {
         (0..PARTS).flat_map(|part| self.sorted(part))
     }
 
+    /// The records from `token` on, in order. Looks at parts as it comes to them.
+    pub fn iter_from(&self, token: Token) -> impl Iterator<Item = Record<'_>> {
+        let parts = (self.part_of(token)..PARTS).flat_map(|part| self.sorted(part));
+        parts.skip_while(move |record| record.key.token < token)
+    }
+
     /// Monotone in the token, whatever the token: order holds even for one of another shard.
     #[inline]
     fn part_of(&self, token: Token) -> usize {

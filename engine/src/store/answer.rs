@@ -6,6 +6,7 @@ use super::reads::Held;
 use crate::commit_log::{LogError, ReplayReport, Sequence};
 use crate::manifest::ManifestError;
 use crate::record::Record;
+use crate::scan::Page;
 use crate::sstable::TableError;
 
 /// Names a put until it is acknowledged. A store's puts are numbered without gap, from 0.
@@ -15,6 +16,18 @@ pub struct PutTicket(pub u64);
 /// Names a read that waits for the disk. No two reads in flight share one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct GetTicket(pub u64);
+
+/// Names a page of a scan that is being read. No two in flight share one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct ScanTicket(pub u64);
+
+/// As many pages as there may be are being read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("too many scans, try again in {retry_after_us} us")]
+pub struct ScanBusy {
+    /// When it is worth asking again, in microseconds.
+    pub retry_after_us: u32,
+}
 
 /// The answer to a read.
 #[derive(Debug)]
@@ -40,6 +53,8 @@ pub enum Done {
     PutsUpto(PutTicket),
     /// A read that had to wait.
     Get(GetTicket, Result<Found, ReadError>),
+    /// A page of a scan.
+    Scan(ScanTicket, Result<Page, TableError>),
 }
 
 /// The answer to a read that had to wait, holding on to the bytes it was found in.

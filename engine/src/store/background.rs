@@ -14,11 +14,13 @@ use std::task::{Poll, Waker};
 
 use schemas::ids::ShardId;
 
+use super::answer::ScanTicket;
 use crate::compaction::Choice;
 use crate::env::{Class, Env};
 use crate::limits;
 use crate::manifest::{Manifest, ManifestError, Version, VersionEdit};
-use crate::sstable::{FileId, Table};
+use crate::scan::Page;
+use crate::sstable::{FileId, Table, TableError};
 
 /// What a task has for the store.
 pub(crate) enum News<E: Env> {
@@ -30,6 +32,8 @@ pub(crate) enum News<E: Env> {
     Failed(Job),
     /// A compaction ended; whether by an error.
     CompactionEnded(Choice, bool),
+    /// A page of a scan was read, or not.
+    Scanned(ScanTicket, Result<Page, TableError>),
     /// It is time to look again.
     Due,
 }

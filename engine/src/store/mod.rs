@@ -10,6 +10,7 @@ mod compactions;
 mod config;
 mod open;
 pub(crate) mod reads;
+mod scans;
 mod space;
 mod stats;
 pub(crate) mod table_set;
@@ -24,12 +25,13 @@ use schemas::ids::Hlc;
 
 pub use self::answer::{
     Done, Failure, Found, Get, GetTicket, OpenError, OpenErrorKind, OpenReport, PutError,
-    PutTicket, ReadCause, ReadError,
+    PutTicket, ReadCause, ReadError, ScanBusy, ScanTicket,
 };
 use self::background::{Change, News, Office};
 use self::compactions::Compactions;
 pub use self::config::{SpaceLimits, StoreConfig};
 use self::reads::Reads;
+use self::scans::Scans;
 pub use self::space::SpaceLevel;
 use self::space::SpaceWatch;
 pub use self::stats::Stats;
@@ -63,6 +65,7 @@ pub struct Store<E: Env> {
     pub(crate) tables: Rc<TableSet<E>>,
     pub(crate) cache: BlockCache,
     pub(crate) reads: Reads<E>,
+    scans: Scans,
     pub(crate) office: Rc<Office<E>>,
     pub(crate) flushing: bool,
     compactions: Compactions,
@@ -115,6 +118,7 @@ impl<E: Env> Store<E> {
                 self.take_news(news);
             }
             self.start_background();
+            done.append(&mut self.untold);
         }
         self.acknowledge(done);
         Ok(())
@@ -206,6 +210,7 @@ impl<E: Env> Store<E> {
             News::Committed(committed) => self.install(*committed),
             News::Failed(job) => self.stats.count_error(job),
             News::CompactionEnded(choice, failed) => self.compactions.ended(&choice, failed),
+            News::Scanned(ticket, page) => self.scanned(ticket, page),
             News::Due => {}
         }
     }

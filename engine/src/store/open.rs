@@ -9,6 +9,7 @@ use schemas::ids::Hlc;
 use super::background::Office;
 use super::compactions::Compactions;
 use super::reads::Reads;
+use super::scans::Scans;
 use super::space::SpaceWatch;
 use super::versions::table_set;
 use super::writes::Writes;
@@ -75,6 +76,7 @@ impl<E: Env> Store<E> {
             tables: Rc::new(table_set(&version, &open_tables)),
             cache: BlockCache::new(config.cache_bytes),
             reads: Reads::new(),
+            scans: Scans::default(),
             office: Rc::new(office),
             flushing: false,
             compactions: Compactions::default(),

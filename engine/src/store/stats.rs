@@ -29,6 +29,8 @@ pub struct Stats {
     pub gets_busy: u64,
     /// Reads that ended in an error.
     pub gets_failed: u64,
+    /// Pages of scans begun.
+    pub scans: u64,
     /// Filters asked.
     pub filter_probes: u64,
     /// Blocks searched in vain because a filter said maybe.

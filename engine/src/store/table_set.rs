@@ -9,7 +9,7 @@ use schemas::ids::Hlc;
 
 use crate::env::Env;
 use crate::record::Key;
-use crate::sstable::{Table, last_at_most};
+use crate::sstable::{Table, TokenRange, last_at_most};
 
 /// Tables that share no token, in the order of their tokens: a level, or one table of the top.
 struct Run<E: Env> {
@@ -63,5 +63,12 @@ impl<E: Env> TableSet<E> {
             }
         }
         None
+    }
+
+    /// The tables that may have records with tokens of `range`, run by run, each in order.
+    pub(crate) fn overlapping(&self, range: TokenRange) -> Vec<Vec<Rc<Table<E>>>> {
+        let overlaps = |table: &&Rc<Table<E>>| table.range().is_some_and(|it| it.overlaps(range));
+        let tables = |run: &Run<E>| run.tables.iter().filter(overlaps).map(Rc::clone).collect();
+        self.runs.iter().map(tables).filter(|run: &Vec<_>| !run.is_empty()).collect()
     }
 }

@@ -1,0 +1,261 @@
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
+
+use schemas::ids::{ClusterId, Dot, Hlc, NamespaceId, NodeId, Version as Stamp, VnodeBits};
+
+use super::*;
+use crate::data_dir::{NewNode, open};
+use crate::env::sim::{Crash, Sim, SimDisk, SimEnv, When};
+use crate::record::{Key, Kind, Record, lww};
+use crate::store::Get;
+
+/// Every key ever written, and its value unless it was deleted.
+type Model = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+const SEED: u64 = 7;
+const KEYS: usize = 60;
+
+fn newborn(shards: u16) -> NewNode {
+    NewNode {
+        node: NodeId(NonZeroU64::MIN),
+        cluster: ClusterId(1),
+        cluster_name: "shop".to_owned(),
+        seed: SEED,
+        vnodes: VnodeBits::from_count(16).unwrap(),
+        shards,
+    }
+}
+
+fn config(generation: u16, shard: ShardId, tokens: (Token, Token)) -> StoreConfig {
+    let mut config = StoreConfig::new(generation, shard, tokens, 1 << 20);
+    config.log.segment_bytes = 64 << 10;
+    config.log.batch_bytes_max = 8 << 10;
+    config.memtable_bytes = 24 << 10;
+    config
+}
+
+/// Each shard has an environment of its own, as each core has.
+async fn open_shards(
+    core: &impl Fn() -> SimEnv,
+    superblock: &Superblock,
+) -> Vec<Option<Store<SimEnv>>> {
+    let mut stores = Vec::new();
+    stores.resize_with(usize::from(superblock.shards), || None);
+    for (shard, tokens) in owners(superblock) {
+        let dir = shard_dir(superblock.generation, shard);
+        let config = config(superblock.generation, shard, tokens);
+        let opened = Store::open(core(), &dir, config, lww).await;
+        stores[usize::from(shard.0)] = Some(opened.unwrap().0);
+    }
+    stores
+}
+
+async fn close_shards(stores: Vec<Option<Store<SimEnv>>>) {
+    for store in stores.into_iter().flatten() {
+        store.close().await.unwrap();
+    }
+}
+
+fn owner(superblock: &Superblock, token: Token) -> usize {
+    usize::from(token.vnode(superblock.vnodes).shard(superblock.vnodes, superblock.shards).0)
+}
+
+/// Some writes and deletes, in the model as well; now and then a flush, so that tables of all
+/// levels and logs have a part of them.
+async fn write(
+    core: &impl Fn() -> SimEnv,
+    superblock: &Superblock,
+    model: &mut Model,
+    rng: &mut fastrand::Rng,
+) {
+    let mut stores = open_shards(core, superblock).await;
+    for counter in 1..120 {
+        let key = vec![b'k', rng.u8(..KEYS as u8)];
+        let value = (rng.u8(..5) != 0).then(|| vec![rng.u8(..); rng.usize(..300)]);
+        let token = Token::of(&key, SEED);
+        let hlc = Hlc(u64::from(superblock.boot) << 32 | counter);
+        let record = Record {
+            key: Key { token, namespace: NamespaceId::DEFAULT, bytes: &key },
+            version: Stamp { hlc, dot: Dot { actor: superblock.actor(), counter } },
+            kind: if value.is_some() { Kind::Value } else { Kind::Tombstone },
+            expires_at_ms: 0,
+            value: value.as_deref().unwrap_or_default(),
+        };
+        let store = stores[owner(superblock, token)].as_mut().unwrap();
+        store.put_now(&record).unwrap();
+        model.insert(key.clone(), value);
+        store.tick();
+        if rng.u8(..40) == 0 {
+            store.flush().await.unwrap();
+        }
+    }
+    close_shards(stores).await;
+}
+
+/// Every key says what the model says, at the shard that owns it.
+async fn check(core: &impl Fn() -> SimEnv, superblock: &Superblock, model: &Model, what: &str) {
+    let mut stores = open_shards(core, superblock).await;
+    for (key, value) in model {
+        let token = Token::of(key, SEED);
+        let store = stores[owner(superblock, token)].as_mut().unwrap();
+        let key = Key { token, namespace: NamespaceId::DEFAULT, bytes: key };
+        let found = read(store, &key).await;
+        assert_eq!(&found, value, "{what}: key {:?}", key.bytes);
+    }
+    close_shards(stores).await;
+}
+
+async fn read(store: &mut Store<SimEnv>, key: &Key<'_>) -> Option<Vec<u8>> {
+    let ticket = match store.get_now(key, 0) {
+        Get::Hit(record) => return Some(record.value.to_vec()),
+        Get::Absent => return None,
+        Get::Busy { .. } => panic!("one read at a time"),
+        Get::Miss(ticket) => ticket,
+    };
+    loop {
+        let mut done = Vec::new();
+        store.poll(&mut done).unwrap();
+        for done in done {
+            if let crate::store::Done::Get(ended, found) = done {
+                assert_eq!(ended, ticket);
+                return found.unwrap().record().map(|record| record.value.to_vec());
+            }
+        }
+        store.env.sleep_us(50).await;
+    }
+}
+
+async fn reshard_to(env: &SimEnv, superblock: &Superblock, shards: u16) -> Superblock {
+    reshard(env, superblock, shards, config, lww, |_| {}).await.unwrap()
+}
+
+#[test]
+fn every_record_survives_any_number_of_changes() {
+    for seed in 0..12 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let (sim, disk) = (Sim::new(seed), SimDisk::new(seed));
+        let env = sim.env(&disk);
+        let core = || sim.env(&disk);
+        sim.block_on(async {
+            let mut model = Model::new();
+            let first = rng.u16(1..5);
+            let mut superblock = open(&env, &newborn(first)).await.unwrap().superblock;
+            for step in 0..6 {
+                if rng.u8(..4) != 0 {
+                    write(&core, &superblock, &mut model, &mut rng).await;
+                }
+                let shards = rng.u16(1..20);
+                superblock = reshard_to(&env, &superblock, shards).await;
+                let reopened = open(&env, &newborn(1)).await.unwrap().superblock;
+                assert_eq!(reopened, Superblock { boot: superblock.boot + 1, ..superblock });
+                superblock = reopened;
+                let what = format!("seed {seed} step {step} shards {shards}");
+                check(&core, &superblock, &model, &what).await;
+            }
+        });
+    }
+}
+
+/// Parts of one file meet again after what lay between them was compacted: their hull would show
+/// records that are not there any more.
+#[test]
+fn parts_of_a_file_that_lost_their_middle_do_not_bring_it_back() {
+    let (sim, disk) = (Sim::new(1), SimDisk::new(1));
+    let env = sim.env(&disk);
+    let core = || sim.env(&disk);
+    let mut rng = fastrand::Rng::with_seed(1);
+    sim.block_on(async {
+        let mut model = Model::new();
+        let one = open(&env, &newborn(1)).await.unwrap().superblock;
+        write(&core, &one, &mut model, &mut rng).await;
+        let three = reshard_to(&env, &one, 3).await;
+        let file = |version: &Version| version.tables().next().map(|entry| entry.id);
+        let before = Manifest::read(&env, &shard_dir(three.generation, ShardId(1))).await.unwrap();
+        let mut stores = open_shards(&core, &three).await;
+        let store = stores[1].as_mut().unwrap();
+        let doomed = model.iter_mut().filter(|(key, _)| owner(&three, Token::of(key, SEED)) == 1);
+        for (counter, (key, value)) in (1..).zip(doomed) {
+            let key =
+                Key { token: Token::of(key, SEED), namespace: NamespaceId::DEFAULT, bytes: key };
+            let dot = Dot { actor: three.actor(), counter };
+            store
+                .put_now(&Record {
+                    key,
+                    version: Stamp { hlc: Hlc(9 << 32 | counter), dot },
+                    kind: Kind::Tombstone,
+                    expires_at_ms: 0,
+                    value: &[],
+                })
+                .unwrap();
+            *value = None;
+            store.tick();
+            store.flush().await.unwrap();
+        }
+        // Compactions run until they have nothing left to do.
+        for _ in 0..500 {
+            store.tick();
+            store.poll(&mut Vec::new()).unwrap();
+            store.env.sleep_us(1000).await;
+        }
+        close_shards(stores).await;
+        let after = Manifest::read(&env, &shard_dir(three.generation, ShardId(1))).await.unwrap();
+        assert!(file(&before).is_some_and(|id| after.get(id).is_none()), "the middle is compacted");
+        let again = reshard_to(&env, &three, 1).await;
+        let merged = Manifest::read(&env, &shard_dir(again.generation, ShardId(0))).await.unwrap();
+        let copies = merged.tables().filter(|it| it.id.file_name().starts_with("0003"));
+        assert!(copies.count() > 0, "a part was copied");
+        check(&core, &again, &model, "one shard again").await;
+    });
+}
+
+/// A directory of two shards that were one before, with a part of everything in tables and logs.
+fn prepared(model: &mut Model) -> SimDisk {
+    let mut rng = fastrand::Rng::with_seed(3);
+    let (sim, disk) = (Sim::new(3), SimDisk::new(3));
+    let env = sim.env(&disk);
+    let core = || sim.env(&disk);
+    sim.block_on(async {
+        let superblock = open(&env, &newborn(1)).await.unwrap().superblock;
+        write(&core, &superblock, model, &mut rng).await;
+        let superblock = reshard_to(&env, &superblock, 2).await;
+        let superblock = Superblock { boot: 9, ..superblock };
+        write(&core, &superblock, model, &mut rng).await;
+    });
+    disk
+}
+
+#[test]
+fn a_change_cut_anywhere_leaves_every_record() {
+    let mut model = Model::new();
+    let disk = prepared(&mut model).crash(Crash::KeepAll, 1);
+    let mut crashes = 0;
+    for when in [When::Before, When::After] {
+        for at in 1.. {
+            let disk = disk.crash(Crash::KeepAll, 1);
+            let sim = Sim::new(at);
+            let env = sim.env(&disk);
+            disk.crash_at_sync(disk.syncs() + at, when);
+            let ended = sim.run(async {
+                let superblock = open(&env, &newborn(1)).await.unwrap().superblock;
+                reshard_to(&env, &superblock, 3).await;
+            });
+            if ended.is_some() {
+                assert!(at > 10, "a change has more syncs");
+                break;
+            }
+            for class in Crash::ALL {
+                let disk = disk.crash(class, at);
+                let sim = Sim::new(at);
+                let env = sim.env(&disk);
+                let core = || sim.env(&disk);
+                sim.block_on(async {
+                    let superblock = open(&env, &newborn(1)).await.unwrap().superblock;
+                    let what = format!("sync {at} {when:?} {class:?}");
+                    check(&core, &superblock, &model, &what).await;
+                });
+                crashes += 1;
+            }
+        }
+    }
+    assert!(crashes > 200, "{crashes} crashes were tried");
+}
