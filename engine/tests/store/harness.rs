@@ -234,6 +234,7 @@ impl Client {
                         found.map(|found| found.record().map(|record| record.value.to_vec()));
                     self.answers.push((ticket, value));
                 }
+                Done::Scan(..) => unreachable!("nothing scans here"),
             }
         }
         polled
