@@ -13,8 +13,9 @@ use engine::commit_log::LogConfig;
 use engine::env::Env;
 use engine::env::sim::{Sim, SimDisk, SimEnv};
 use engine::record::{Key, Kind, Record, lww};
+use engine::scan::{Page, ScanPlace, ScanRequest};
 use engine::store::{Done, Failure, Get, GetTicket, OpenError, OpenReport, PutError, Store};
-use engine::store::{ReadError, StoreConfig};
+use engine::store::{ReadError, ScanTicket, StoreConfig};
 use schemas::ids::{Actor, Dot, Hlc, NamespaceId, NodeId, ShardId, Token, Version};
 
 /// Where the store lies on its disk.
@@ -105,9 +106,18 @@ impl Ledger {
     }
 
     /// Checks what a store shows after a restart, and says how many writes it has. The writes it
-    /// has not are forgotten.
-    pub(crate) fn recovered(&mut self, shown: &Shown, now_ms: u64) -> Result<usize, String> {
-        let fits = |count: &usize| self.after(*count, now_ms) == *shown;
+    /// has not are forgotten. It was read from `now_ms` to `later_ms`: what expired meanwhile may be
+    /// there or not.
+    pub(crate) fn recovered(
+        &mut self,
+        shown: &Shown,
+        now_ms: u64,
+        later_ms: u64,
+    ) -> Result<usize, String> {
+        let fits = |count: &usize| {
+            let (now, later) = (self.after(*count, now_ms), self.after(*count, later_ms));
+            shown.iter().all(|(key, value)| now[key] == *value || later[key] == *value)
+        };
         if let Some(count) = (self.acknowledged..=self.writes.len()).rev().find(fits) {
             self.writes.truncate(count);
             self.acknowledged = count;
@@ -138,16 +148,24 @@ pub(crate) fn simulate(seed: u64, disk: &SimDisk, ledger: &Ledger) -> (Sim, SimE
     (sim, env)
 }
 
-/// Keys in pairs that share a token.
+/// Keys in pairs that share a token, every other pair in two namespaces.
 fn key_bytes(key: u32) -> [u8; 5] {
     let mut bytes = *b"k....";
     bytes[1..].copy_from_slice(&key.to_be_bytes());
     bytes
 }
 
+fn number_of(bytes: &[u8; 5]) -> u32 {
+    u32::from_be_bytes([bytes[1], bytes[2], bytes[3], bytes[4]])
+}
+
 fn key_of<'a>(key: u32, bytes: &'a [u8; 5]) -> Key<'a> {
     let token = Token::of(&(key / 2).to_le_bytes(), 9);
-    Key { token, namespace: NamespaceId::DEFAULT, bytes }
+    Key { token, namespace: namespace_of(key), bytes }
+}
+
+fn namespace_of(key: u32) -> NamespaceId {
+    NamespaceId(if key % 4 == 3 { 7 } else { 2 })
 }
 
 /// A store and its client.
@@ -159,6 +177,8 @@ pub(crate) struct Client {
     first: usize,
     done: Vec<Done>,
     answers: Vec<(GetTicket, Answer)>,
+    pages: Vec<(ScanTicket, Page)>,
+    scanning: bool,
 }
 
 impl Client {
@@ -175,6 +195,8 @@ impl Client {
             first: ledger.borrow().writes.len(),
             done: Vec::new(),
             answers: Vec::new(),
+            pages: Vec::new(),
+            scanning: false,
         };
         Ok((client, report))
     }
@@ -229,12 +251,14 @@ impl Client {
                     assert!(acknowledged <= ledger.writes.len(), "only what was taken is");
                     ledger.acknowledged = acknowledged;
                 }
+                Done::Scan(ticket, page) => {
+                    self.pages.push((ticket, page.expect("the disk works")));
+                }
                 Done::Get(ticket, found) => {
                     let value =
                         found.map(|found| found.record().map(|record| record.value.to_vec()));
                     self.answers.push((ticket, value));
                 }
-                Done::Scan(..) => unreachable!("nothing scans here"),
             }
         }
         polled
@@ -252,7 +276,8 @@ impl Client {
     pub(crate) async fn round(&mut self) -> Result<(), Failure> {
         self.store.tick();
         let is_waiting = self.ledger.borrow().acknowledged < self.taken()
-            || self.store.stats().reads_in_flight > 0;
+            || self.store.stats().reads_in_flight > 0
+            || self.scanning;
         if !self.store.idle() {
             self.env.pause().await;
         } else if is_waiting {
@@ -299,9 +324,64 @@ impl Client {
     pub(crate) async fn check_recovered(&mut self) -> Result<usize, String> {
         let now_ms = self.env.wall_ms();
         let shown = self.shown(now_ms).await;
-        let kept = self.ledger.borrow_mut().recovered(&shown, now_ms)?;
+        let later_ms = self.env.wall_ms();
+        let kept = self.ledger.borrow_mut().recovered(&shown, now_ms, later_ms)?;
         self.first = kept;
         Ok(kept)
+    }
+
+    /// Scans everything, in pages of a few records, and checks it against the ledger, of which
+    /// everything is acknowledged.
+    pub(crate) async fn check_scan(&mut self, records_max: usize, bytes_max: usize) {
+        for namespace in [namespace_of(0), namespace_of(3), NamespaceId(1), NamespaceId(9)] {
+            let before_ms = self.env.wall_ms();
+            let scanned = self.scan(namespace, records_max, bytes_max).await;
+            let ledger = self.ledger.borrow();
+            let all = ledger.writes.len();
+            let before = ledger.after(all, before_ms);
+            let after = ledger.after(all, self.env.wall_ms());
+            // What expires under the scan may be in it or not.
+            let is_sure = |bytes: &[u8; 5]| before[&number_of(bytes)] == after[&number_of(bytes)];
+            let mut expected: Vec<_> = (0..KEYS)
+                .filter(|&key| namespace_of(key) == namespace)
+                .filter_map(|key| Some((key_bytes(key), after[&key].clone()?)))
+                .collect();
+            expected.sort_by_key(|(bytes, _)| (key_of(number_of(bytes), bytes).token, *bytes));
+            let scanned: Vec<_> = scanned.into_iter().filter(|(it, _)| is_sure(it)).collect();
+            expected.retain(|(it, _)| is_sure(it));
+            assert!(scanned == expected, "{} records, expected {}", scanned.len(), expected.len());
+        }
+    }
+
+    async fn scan(
+        &mut self,
+        namespace: NamespaceId,
+        records_max: usize,
+        bytes_max: usize,
+    ) -> Vec<([u8; 5], Vec<u8>)> {
+        let mut next = Some(ScanPlace { token: Token(0), after_key: Box::default() });
+        let mut scanned = Vec::new();
+        while let Some(from) = next {
+            let (to, now_ms) = (Token(u64::MAX), self.env.wall_ms());
+            let request = ScanRequest { namespace, from, to, records_max, bytes_max, now_ms };
+            let ticket = self.store.scan_now(request).expect("one scan at a time");
+            self.scanning = true;
+            let page = loop {
+                if let Some(at) = self.pages.iter().position(|(it, _)| *it == ticket) {
+                    break self.pages.swap_remove(at).1;
+                }
+                self.round().await.expect("the store works");
+            };
+            self.scanning = false;
+            assert!(page.rows.len() <= records_max);
+            assert!(page.rows.bytes() <= bytes_max || page.rows.len() == 1);
+            for record in page.rows.iter() {
+                let key = record.key.bytes.try_into().expect("a key of ours");
+                scanned.push((key, record.value.to_vec()));
+            }
+            next = page.next;
+        }
+        scanned
     }
 
     /// Reads a key and checks that what is shown is what the client may see now: all that was
@@ -311,8 +391,10 @@ impl Client {
         let now_ms = self.env.wall_ms();
         let Some(Ok(value)) = self.read(key, now_ms).await else { return false };
         let ledger = self.ledger.borrow();
-        let fits = |count: usize| ledger.after(count, now_ms)[&key] == value;
-        let known = (acknowledged..=ledger.writes.len()).any(fits);
+        let later_ms = self.env.wall_ms();
+        let known = (acknowledged..=ledger.writes.len()).any(|count| {
+            [now_ms, later_ms].iter().any(|&at_ms| ledger.after(count, at_ms)[&key] == value)
+        });
         assert!(known, "key {key} shows {value:?} after {acknowledged} acknowledged writes");
         true
     }

@@ -42,7 +42,11 @@ async fn live(client: &mut Client, rng: &mut fastrand::Rng) {
             25 => client.store.flush().await.expect("no I/O fails"),
             // Writes that come late have stamps of at most 20 less.
             26 => client.store.set_purge_horizon(Hlc((index as u64).saturating_sub(20))),
-            27 => client.env.sleep_us(rng.u64(..50_000)).await,
+            27 => {
+                client.settle().await.expect("no I/O fails");
+                client.check_scan(rng.usize(1..9), rng.usize(1..20_000)).await;
+            }
+            28 => client.env.sleep_us(rng.u64(..50_000)).await,
             _ => {}
         }
     }
