@@ -50,6 +50,10 @@ pub const RECV_BUFFER_BYTES: u32 = 16 << 10;
 /// files are read and written in pieces of at most 128 KiB.
 pub const IO_MEMORY_BYTES: usize = 2 << 20;
 
+/// Bytes of values that the multi-gets of one core hold while they wait for the rest of their keys.
+/// Past it keys are answered `Overloaded`.
+pub const GATHERED_BYTES_MAX: usize = 64 << 20;
+
 /// A core that works gives way to background tasks so often, in microseconds: a flush that can run
 /// does not wait longer for its share, and asking costs less than a percent.
 pub const SLICE_US: u64 = 50;

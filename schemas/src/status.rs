@@ -47,6 +47,8 @@ pub enum Status {
     UnknownNamespace = 9,
     /// A second handshake, or a reply sent as a request.
     OutOfOrder = 10,
+    /// The stamp that the client says it saw is too far ahead of the node's clock.
+    StampAhead = 11,
 
     // The connection is of no use.
     /// Past the frame limit of the connection's state.
@@ -95,7 +97,7 @@ pub enum Status {
 
 impl Status {
     /// Every code.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::Ok,
         Self::KeyEmpty,
         Self::KeyTooLong,
@@ -107,6 +109,7 @@ impl Status {
         Self::Unsupported,
         Self::UnknownNamespace,
         Self::OutOfOrder,
+        Self::StampAhead,
         Self::FrameTooLarge,
         Self::FrameCorrupt,
         Self::VersionUnsupported,
@@ -195,6 +198,7 @@ impl Status {
             Self::Unsupported => "the server does not know a flag or level of the request",
             Self::UnknownNamespace => "there is no such namespace",
             Self::OutOfOrder => "this frame was not expected here",
+            Self::StampAhead => "the stamp that was seen is too far ahead of the server's clock",
             Self::FrameTooLarge => "the frame is larger than the connection's limit",
             Self::FrameCorrupt => "the frame's checksum or length is wrong",
             Self::VersionUnsupported => "client and server have no protocol version in common",

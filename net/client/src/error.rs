@@ -190,6 +190,7 @@ fn kind_of(status: Status) -> ErrorKind {
         | Status::Unsupported
         | Status::UnknownNamespace
         | Status::OutOfOrder
+        | Status::StampAhead
         | Status::FrameTooLarge
         | Status::HandshakeRequired => ErrorKind::Invalid,
         _ => ErrorKind::Server,

@@ -8,17 +8,25 @@
 //! admission.rs    what a core takes on, and what it turns away
 //! service.rs      what answers requests: the border to the store
 //! outbox.rs       what cores tell each other
+//! shard.rs        the service of kvcore: one core's store, stamps and dots
+//! read_path.rs    write_path.rs    multi_get.rs
+//! open.rs         a server whose cores have such shards
 //! ```
 
 mod admission;
 mod config;
 mod connections;
 mod listener;
+mod multi_get;
+mod open;
 mod outbox;
+mod read_path;
 mod service;
 mod session;
+mod shard;
 mod start;
 mod stats;
+mod write_path;
 
 pub use self::admission::Admission;
 pub use self::config::{Ceiling, CoreLimits, CoreMemory, Identity, ServerConfig};
@@ -27,5 +35,6 @@ pub use self::listener::Listener;
 pub use self::outbox::{Handover, Message, Outbox};
 pub use self::service::{Context, EPOCH, Origin, Outcome, Replies, Request, Service, SocketId};
 pub use self::session::{Input, Next, Session};
+pub use self::shard::{Shard, ShardIdentity, ShardMessage};
 pub use self::start::{Control, FrontConfig, Seat, Server, ServerError, StartError};
 pub use self::stats::{CoreStats, FrontStats};

@@ -106,6 +106,16 @@ pub struct Replies<'a, M> {
 }
 
 impl<M> Replies<'_, M> {
+    /// The context of a request that came from another core.
+    pub(crate) fn context(&mut self, tick: Tick) -> Context<'_, M> {
+        Context {
+            tick,
+            own: self.own,
+            admission: self.connections.admission(),
+            outbox: self.outbox,
+        }
+    }
+
     /// Answers a request that is under way: `write` appends the reply's frame, if anybody still
     /// waits for it. It is told whether there is room for a value; if not it appends a refusal.
     #[inline]
