@@ -395,3 +395,6 @@ fn error(request_id: u64, status: Status, retry_after_us: u32, out: &mut Vec<u8>
     let header = Header::error(request_id, EPOCH, status, retry_after_us);
     frame::append(&header, &Kind::Error, out);
 }
+
+#[cfg(test)]
+mod tests;

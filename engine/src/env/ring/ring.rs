@@ -57,7 +57,8 @@ impl Ring {
             .setup_submit_all()
             .setup_cqsize(config.completions)
             .build(config.submissions)?;
-        uring.submitter().register_ring_fd()?;
+        // Saves a look-up in each `enter`; a thread may register 16 rings, and any may do without.
+        let _ = uring.submitter().register_ring_fd();
         let (waker, eventfd) = park::eventfd()?;
         uring.submitter().register_eventfd(eventfd.as_raw_fd())?;
         uring.completion().disable_eventfd();
@@ -334,6 +335,8 @@ fn is_transient(error: &io::Error) -> bool {
 
 impl Drop for Core {
     fn drop(&mut self) {
+        // Before any way out: the kernel does not do it when the ring's descriptor is closed.
+        let _ = self.uring.submitter().unregister_ring_fd();
         if !self.is_idle() && !self.shut_down() {
             tracing::error!(
                 operations = self.in_flight(),

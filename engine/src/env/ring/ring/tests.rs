@@ -129,3 +129,14 @@ fn an_idle_ring_has_no_work_and_a_finished_operation_is_some() {
     ring.poll(&mut Vec::new());
     assert!(!ring.has_work());
 }
+
+/// A thread may register 16 rings; one that is dropped must give its place back, or the 17th ring
+/// of a thread could not be made.
+#[test]
+fn a_thread_may_make_any_number_of_rings_one_after_the_other() {
+    for _ in 0..40 {
+        ring().enter().unwrap();
+    }
+    let many: Vec<_> = (0..20).map(|_| ring()).collect();
+    many.iter().for_each(|ring| ring.enter().unwrap());
+}
