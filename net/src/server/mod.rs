@@ -21,6 +21,7 @@ mod multi_get;
 mod open;
 mod outbox;
 mod read_path;
+mod scan_path;
 mod service;
 mod session;
 mod shard;

@@ -57,10 +57,8 @@ async fn open_shard(config: Arc<ServerConfig>, seat: Seat) -> Opened {
     })?;
     let env = DirectEnv::new(&config.data_dir, ring, fastrand::u64(..)).await?;
     let memory_bytes = config.memory.store_bytes;
-    let store_config = StoreConfig {
-        durability: config.durability,
-        ..StoreConfig::new(config.generation, shard, tokens, memory_bytes)
-    };
+    let mut store_config = StoreConfig::new(config.generation, shard, tokens, memory_bytes);
+    store_config.log.durability = config.durability;
     let dir = &config.shard_dirs[usize::from(shard.0)];
     let (store, report) = Store::open(env, dir, store_config, record::lww).await?;
     tracing::info!(shard = shard.0, ?report, "store opened");

@@ -16,17 +16,18 @@ use cluster::dots::DotCounters;
 use cluster::hlc::HlcClock;
 use engine::env::Env;
 use engine::record::{self, Key};
-use engine::store::{Done, Failure, GetTicket, PutTicket, Stats, Store};
+use engine::store::{Done, Failure, GetTicket, PutTicket, ScanTicket, Stats, Store};
 use schemas::consistency::Consistency;
 use schemas::ids::{Actor, Hlc, NamespaceId, ShardId, Token, Version, Vnode, VnodeBits};
 use schemas::kind::Kind;
-use schemas::message::{Delete, Get, MultiGet, Put};
+use schemas::message::{Delete, Get, MultiGet, Put, Scan};
 use schemas::status::Status;
 use slab::Slab;
 
 use super::config::Ceiling;
 use super::multi_get::{FoundKeys, Gather, WantedKeys};
 use super::outbox::Message;
+use super::scan_path::PendingScan;
 use super::service::{Context, Origin, Outcome, Replies, Request, Service};
 use super::write_path::Write;
 use crate::limits::RETRY_AFTER_US;
@@ -78,11 +79,17 @@ impl ShardIdentity {
         token.vnode(self.vnode_bits).shard(self.vnode_bits, self.shards)
     }
 
-    /// The vnodes this shard owns, first and last; `None` where there are more shards than vnodes
+    /// The tokens this shard owns, first and last; `None` where there are more shards than vnodes
     /// and it owns none.
     #[must_use]
+    pub fn tokens(&self) -> Option<(Token, Token)> {
+        self.own.tokens(self.vnode_bits, self.shards)
+    }
+
+    /// The vnodes this shard owns, first and last; `None` where it owns none.
+    #[must_use]
     pub fn vnodes(&self) -> Option<(Vnode, Vnode)> {
-        let (first, last) = self.own.tokens(self.vnode_bits, self.shards)?;
+        let (first, last) = self.tokens()?;
         Some((first.vnode(self.vnode_bits), last.vnode(self.vnode_bits)))
     }
 }
@@ -96,6 +103,7 @@ pub struct Shard<E: Env> {
     pub(super) ceiling: Arc<Ceiling>,
     pub(super) puts: VecDeque<PendingPut>,
     pub(super) gets: HashMap<GetTicket, PendingGet, ahash::RandomState>,
+    pub(super) scans: HashMap<ScanTicket, PendingScan, ahash::RandomState>,
     pub(super) gathers: Slab<Gather>,
     /// Bytes of values that multi-gets hold while they wait for the rest.
     pub(super) gathered_bytes: usize,
@@ -135,6 +143,7 @@ impl<E: Env> Shard<E> {
             ceiling,
             puts: VecDeque::new(),
             gets: HashMap::default(),
+            scans: HashMap::default(),
             gathers: Slab::new(),
             gathered_bytes: 0,
             done: Vec::new(),
@@ -180,6 +189,14 @@ impl<E: Env> Shard<E> {
                 let wanted = MultiGet::decode(request.body)?;
                 check(wanted.namespace, wanted.consistency)?;
                 self.multi_get(&wanted, request, context, out)
+            }
+            Kind::Scan => {
+                let scan = Scan::decode(request.body)?;
+                check(scan.namespace, scan.consistency)?;
+                match self.identity.owner(scan.from.token) {
+                    owner if owner == self.identity.own => self.scan(&scan, request, context),
+                    owner => self.forward(owner, request, context),
+                }
             }
             _ => Err(Status::Unsupported.into()),
         }
@@ -270,6 +287,7 @@ impl<E: Env> Service for Shard<E> {
             match ended {
                 Done::PutsUpto(ticket) => self.acknowledge(ticket, replies),
                 Done::Get(ticket, result) => self.read(ticket, &result, tick, replies),
+                Done::Scan(ticket, page) => self.scanned(ticket, &page, tick, replies),
             }
         }
         self.done = done;
@@ -282,7 +300,10 @@ impl<E: Env> Service for Shard<E> {
     }
 
     fn drained(&self) -> bool {
-        self.puts.is_empty() && self.gets.is_empty() && self.gathers.is_empty()
+        self.puts.is_empty()
+            && self.gets.is_empty()
+            && self.scans.is_empty()
+            && self.gathers.is_empty()
     }
 
     async fn close(self) -> Result<(), Failure> {
