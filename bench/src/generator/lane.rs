@@ -113,7 +113,7 @@ impl Lane {
         if self.outstanding >= self.window || self.left == Some(0) {
             return None;
         }
-        let intended = self.intended(now, until)?;
+        let intended = if now < until { self.intended(now, until)? } else { return None };
         self.outstanding += 1;
         Some(self.drawn(intended))
     }
@@ -122,8 +122,8 @@ impl Lane {
     fn intended(&mut self, now: Nanos, until: Nanos) -> Option<Nanos> {
         match &mut self.schedule {
             Some(schedule) if schedule.peek() < until => schedule.take(now),
-            None if now < until => Some(now),
-            _ => None,
+            None => Some(now),
+            Some(_) => None,
         }
     }
 

@@ -262,10 +262,13 @@ impl Generator {
         self.tally.unsent += moved.lost;
     }
 
-    /// When [`Generator::next`] may have a request without any reply; `None` for never.
+    /// When [`Generator::next`] may have a request without any reply, seen from `now`; `None` for
+    /// never.
     #[must_use]
-    pub fn deadline(&self) -> Option<Nanos> {
-        let lanes = self.lanes.iter().filter_map(|lane| lane.deadline(self.window.until));
+    pub fn deadline(&self, now: Nanos) -> Option<Nanos> {
+        let until = self.window.until;
+        let drawing = if now < until { &self.lanes[..] } else { &[] };
+        let lanes = drawing.iter().filter_map(|lane| lane.deadline(until));
         lanes.chain(self.delayed.peek().map(|&Reverse((at, _))| at)).min()
     }
 

@@ -55,7 +55,7 @@ fn run(
             assert!(wire.insert((at, request.id), (request, answer)).is_none());
         }
         let reply = wire.first_key_value().map(|(&(at, _), _)| at);
-        let Some(at) = reply.into_iter().chain(generator.deadline()).min() else { break };
+        let Some(at) = reply.into_iter().chain(generator.deadline(now)).min() else { break };
         if at > end {
             break;
         }
@@ -98,6 +98,16 @@ fn what_was_due_and_never_sent_counts_with_its_wait() {
     let get = &tally.latencies[Kind::Get as usize];
     assert_eq!((get.count(), get.response().len()), (0, 1_000));
     assert!((Quantiles::from(get.response()).p50 - 500_000.0).abs() < 2_000.0);
+}
+
+#[test]
+fn a_backlog_is_not_worked_off_after_the_window() {
+    let spec = spec(2, 1, Some(10_000));
+    let mut generator = generator(&spec, vec![0; 2], None, S);
+    run(&mut generator, 10 * S, |now, _| (now + MS, Answer::Absent));
+    assert!(generator.is_done(S + MS), "only what was in flight went on");
+    let tally = generator.finish(S + MS);
+    assert_eq!((tally.sent, tally.completed, tally.unsent), (2_000, 2_000, 8_000));
 }
 
 #[test]

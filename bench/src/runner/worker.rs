@@ -92,7 +92,7 @@ impl Worker<'_> {
     /// How long a turn with nothing else to do waits; `None` for spinning.
     fn wait(&self, now: Nanos) -> Option<Duration> {
         let end = if now < self.until { self.until } else { Nanos::MAX };
-        let deadline = self.generator.deadline().unwrap_or(Nanos::MAX);
+        let deadline = self.generator.deadline(now).unwrap_or(Nanos::MAX);
         let wait = deadline.min(end).saturating_sub(now).min(TICK);
         if self.open_loop {
             (wait > SPIN).then(|| Duration::from_nanos(wait - SPIN))
