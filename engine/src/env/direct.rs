@@ -10,6 +10,7 @@
 //!   no asynchronous form for most of them.
 
 mod file;
+mod give_way;
 mod system;
 
 use std::cell::{Cell, RefCell};
@@ -22,6 +23,7 @@ use glommio::io::{DmaFile, OpenOptions};
 use glommio::{Latency, Shares, TaskQueueHandle};
 
 pub use self::file::DirectFile;
+pub use self::give_way::{give_way, with_heartbeat};
 use super::ring::Ring;
 use super::{ALIGN, Class, Done, Env, Open, Space};
 
@@ -182,7 +184,7 @@ impl Env for DirectEnv {
     async fn pause(&self) {
         let now_at = now();
         if now_at - self.0.slice_start.get() >= SLICE || self.0.ring.taskrun() {
-            glommio::executor().yield_task_queue_now().await;
+            give_way().await;
             self.0.slice_start.set(now());
         }
     }

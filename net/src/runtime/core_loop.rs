@@ -5,10 +5,10 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use engine::env::direct::give_way;
 use engine::env::ring::{Parker, Ring};
 
 use super::driver::{CoreError, Driver};
-use super::executor::give_way;
 use crate::limits::SLICE_US;
 use crate::server::Service;
 

@@ -1,9 +1,10 @@
-//! glommio, as far as the foreground needs it: a pinned executor, and giving way to its other
-//! task queues. Background work gets its queues from `engine::env::direct`.
+//! glommio, as far as the foreground needs it: a pinned executor. Background work gets its queues
+//! from `engine::env::direct`.
 
 use std::io;
 use std::time::Duration;
 
+use engine::env::direct::with_heartbeat;
 use glommio::{ExecutorJoinHandle, Latency, LocalExecutorBuilder, Placement, Shares};
 
 use crate::limits::IO_MEMORY_BYTES;
@@ -36,7 +37,9 @@ impl<T: Send + 'static> CoreThread<T> {
                 Latency::NotImportant,
                 "foreground",
             );
-            glommio::spawn_local_into(make(), queue).expect("the queue was made just now").await
+            let foreground =
+                glommio::spawn_local_into(make(), queue).expect("the queue was made just now");
+            with_heartbeat(foreground).await
         });
         Ok(Self(spawned.map_err(io::Error::from)?))
     }
@@ -51,9 +54,4 @@ impl<T: Send + 'static> CoreThread<T> {
     pub fn join(self) -> io::Result<T> {
         self.0.join().map_err(io::Error::from)
     }
-}
-
-/// Lets the executor's other task queues have their share.
-pub(super) async fn give_way() {
-    glommio::executor().yield_task_queue_now().await;
 }

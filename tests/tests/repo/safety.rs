@@ -19,6 +19,7 @@ const UNSAFE_FILES: &[&str] = &[
 /// All files that may name glommio.
 const GLOMMIO_FILES: &[&str] = &[
     "engine/src/env/direct.rs",
+    "engine/src/env/direct/give_way.rs",
     "engine/src/env/direct/file.rs",
     "engine/src/env/ring/park.rs",
     "engine/tests/direct_probe.rs",
