@@ -18,6 +18,7 @@ const UNSAFE_FILES: &[&str] = &[
 
 /// All files that may name glommio.
 const GLOMMIO_FILES: &[&str] = &[
+    "engine/examples/throughput.rs",
     "engine/src/env/direct.rs",
     "engine/src/env/direct/give_way.rs",
     "engine/src/env/direct/file.rs",
