@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use engine::env::Env;
-use engine::env::direct::DirectEnv;
+use engine::env::direct::{DirectEnv, with_heartbeat};
 use engine::env::ring::{Ring, RingConfig};
 use engine::record::{Key, Kind, Record, lww};
 use engine::store::{Done, Durability, Failure, Get, Store, StoreConfig};
@@ -22,7 +22,7 @@ use schemas::ids::{Actor, Dot, Hlc, NamespaceId, NodeId, ShardId, Token, Version
 const ALL: (Token, Token) = (Token(0), Token(u64::MAX));
 const IN_FLIGHT: u64 = 256;
 const READS_IN_FLIGHT: u64 = 64;
-const PHASE_US: u64 = 2_000_000;
+const PHASE_US: u64 = 3_000_000;
 
 struct Load {
     env: DirectEnv,
@@ -199,7 +199,7 @@ fn main() {
         .spawn(move || async move {
             let (shares, latency) = (Shares::Static(1000), Latency::NotImportant);
             let queue = glommio::executor().create_task_queue(shares, latency, "foreground");
-            let task = glommio::spawn_local_into(run(root, keys, value), queue);
+            let task = glommio::spawn_local_into(with_heartbeat(run(root, keys, value)), queue);
             task.expect("the queue was made just now").await;
         })
         .expect("the executor starts")
