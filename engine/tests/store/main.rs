@@ -1,6 +1,7 @@
 //! The store on a disk that lies: against a model, through power cuts, and with failing I/O.
 
 mod crash;
+mod damage;
 mod faults;
 mod harness;
 mod model;
