@@ -46,9 +46,11 @@ pub const RECV_BUFFERS: u16 = 512;
 /// See [`RECV_BUFFERS`].
 pub const RECV_BUFFER_BYTES: u32 = 16 << 10;
 
-/// Memory that glommio pins for direct I/O of one executor, in bytes, three times: its background
-/// files are read and written in pieces of at most 128 KiB.
-pub const IO_MEMORY_BYTES: usize = 2 << 20;
+/// Memory that glommio pins for direct I/O of one executor, in bytes, three times: once for each
+/// of its rings. Background files are read and written in pieces of at most 128 KiB; pieces that
+/// find no room here are taken from the heap, at the cost of pinning them each time. Small, so that
+/// four cores fit in the 8 MiB which most systems let a process lock.
+pub const IO_MEMORY_BYTES: usize = 512 << 10;
 
 /// Bytes of values that the multi-gets of one core hold while they wait for the rest of their keys.
 /// Past it keys are answered `Overloaded`.

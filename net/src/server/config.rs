@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use engine::store::Durability;
+use engine::store::{Durability, OpenReport};
 use schemas::ids::{Actor, ClusterId, Hlc, ShardId, VnodeBits};
 
 use crate::limits;
@@ -27,6 +28,10 @@ pub struct ServerConfig {
     pub shard_dirs: Vec<String>,
     /// When a put counts as done.
     pub durability: Durability,
+    /// Whether damaged log segments are set aside and what they held is given up.
+    pub repair: bool,
+    /// Where each core tells what its store found on disk.
+    pub recovered: Sender<OpenReport>,
     /// Memory of each core.
     pub memory: CoreMemory,
     /// What each core admits.

@@ -59,9 +59,12 @@ async fn open_shard(config: Arc<ServerConfig>, seat: Seat) -> Opened {
     let memory_bytes = config.memory.store_bytes;
     let mut store_config = StoreConfig::new(config.generation, shard, tokens, memory_bytes);
     store_config.log.durability = config.durability;
+    store_config.log.repair = config.repair;
     let dir = &config.shard_dirs[usize::from(shard.0)];
     let (store, report) = Store::open(env, dir, store_config, record::lww).await?;
-    tracing::info!(shard = shard.0, ?report, "store opened");
+    tracing::debug!(shard = shard.0, ?report, "store opened");
+    // Nobody may want to know.
+    drop(config.recovered.send(report));
     let identity = ShardIdentity {
         own: ShardId(shard.0),
         shards: cores,

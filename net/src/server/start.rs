@@ -119,6 +119,12 @@ pub struct Control {
 }
 
 impl Control {
+    /// How many cores there are.
+    #[must_use]
+    pub fn cores(&self) -> usize {
+        self.cores.len()
+    }
+
     /// Ends the server in order: accepts nothing more, ends what is under way, closes the stores.
     pub fn drain(&self) {
         for core in &self.cores {

@@ -1,0 +1,263 @@
+//! The figures of `/metrics`, in OpenMetrics text.
+//!
+//! A collector over what the cores copied out for this scrape: nothing is kept between scrapes, and
+//! a figure is listed once, with its name, its help and where it is found.
+
+use std::fmt;
+
+use engine::manifest::LEVELS;
+use engine::store::Stats;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+use tracing_appender::non_blocking::ErrorCounter;
+
+use super::http::Stage;
+use super::process::{Usage, unix_seconds, usage};
+use crate::server::CoreStats;
+
+/// What does not change while the server runs.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// kvcore's version.
+    pub version: &'static str,
+    /// The node, as people call it.
+    pub node: String,
+    /// The cluster, as people call it.
+    pub cluster: String,
+    /// When the process started, in Unix seconds.
+    pub started_at: f64,
+    /// Counts log lines that were dropped.
+    pub log_lines_dropped: ErrorCounter,
+}
+
+impl Facts {
+    /// Facts of a process that starts now.
+    #[must_use]
+    pub fn now(
+        version: &'static str,
+        node: String,
+        cluster: String,
+        log_lines_dropped: ErrorCounter,
+    ) -> Self {
+        Self { version, node, cluster, started_at: unix_seconds(), log_lines_dropped }
+    }
+}
+
+/// A figure of each core: its name without prefix and suffix, its help, where it is.
+type OfCore = (&'static str, &'static str, fn(&CoreStats) -> u64);
+/// A figure of each core's store.
+type OfStore = (&'static str, &'static str, fn(&Stats) -> u64);
+
+const CORE_COUNTERS: &[OfCore] = &[
+    ("core_rounds", "Rounds of the core's loop that found work", |core| core.ticks),
+    ("core_parks", "Times the core slept", |core| core.parks),
+    ("connections_accepted", "Connections accepted", |core| core.front.accepted),
+    ("connections_refused", "Connections turned away: too many", |core| core.front.refused),
+    ("connections_closed", "Connections closed or handed over", |core| core.front.closed),
+    ("connections_stalled", "Connections closed: replies were not read", |core| core.front.stalled),
+    ("connections_moved_in", "Connections that came from another core", |core| core.front.moved_in),
+    ("connections_moved_out", "Connections handed to another core", |core| core.front.moved_out),
+    ("received_bytes", "Bytes received from clients", |core| core.front.bytes_in),
+    ("sent_bytes", "Bytes sent to clients", |core| core.front.bytes_out),
+    ("sends", "Sends to clients", |core| core.front.sends),
+];
+
+const CORE_GAUGES: &[OfCore] = &[
+    ("connections", "Open connections", |core| core.front.connections),
+    ("requests_in_flight", "Requests under way", |core| core.front.in_flight),
+];
+
+const STORE_COUNTERS: &[OfStore] = &[
+    ("puts", "Puts and deletes taken", |store| store.puts),
+    ("puts_acknowledged", "Puts and deletes acknowledged", |store| store.puts_acknowledged),
+    ("puts_busy", "Puts refused: memory for writes was full", |store| store.puts_busy),
+    ("puts_disk_full", "Puts refused: the disk was full", |store| store.puts_disk_full),
+    ("slowdowns", "Times that acknowledgements began to be held back", |store| store.slowdowns),
+    ("gets_memtable", "Reads answered from a memtable", |store| store.gets_memtable),
+    ("gets_cache", "Reads answered from cached blocks", |store| store.gets_cache),
+    ("gets_disk", "Reads answered after reading the disk", |store| store.gets_disk),
+    ("gets_absent", "Reads, of all, of keys without a value", |store| store.gets_absent),
+    ("gets_busy", "Reads turned away: too many wait for the disk", |store| store.gets_busy),
+    ("gets_failed", "Reads that ended in an error", |store| store.gets_failed),
+    ("scans", "Pages of scans begun", |store| store.scans),
+    ("filter_probes", "Filters of tables asked", |store| store.filter_probes),
+    ("filter_false_positives", "Blocks searched in vain because a filter said maybe", |store| {
+        store.filter_false_positives
+    }),
+    ("log_batches", "Batches the commit log made durable", |store| store.log_batches),
+    ("log_bytes", "Bytes the commit log wrote", |store| store.log_bytes),
+    ("flushes", "Memtables flushed to tables", |store| store.flushes),
+    ("flush_bytes", "Bytes of tables that flushes wrote", |store| store.flush_bytes),
+    ("flush_errors", "Flushes that failed and are tried again", |store| store.flush_errors),
+    ("compactions", "Compactions done", |store| store.compactions),
+    ("compaction_bytes", "Bytes of tables that compactions wrote", |store| store.compaction_bytes),
+    ("compaction_errors", "Compactions that failed and are tried again", |store| {
+        store.compaction_errors
+    }),
+    ("manifest_errors", "Commits of the manifest that failed and are tried again", |store| {
+        store.manifest_errors
+    }),
+    ("tables_removed", "Table files removed", |store| store.tables_removed),
+];
+
+const STORE_GAUGES: &[OfStore] = &[
+    ("memtables_bytes", "Bytes of memtables and of puts on their way", |store| {
+        store.memtables_bytes
+    }),
+    ("disk_reads_in_flight", "Reads that wait for the disk", |store| store.reads_in_flight),
+    ("cache_bytes", "Bytes of cached blocks", |store| store.cache_bytes),
+    ("log_kept_bytes", "Bytes of the commit log kept", |store| store.log_bytes_kept),
+    ("disk_level", "How full the disk is: 0 well, 1 warn, 2 no growth, 3 puts refused", |store| {
+        store.space as u64
+    }),
+];
+
+/// The text of `/metrics`.
+pub(super) fn encode(facts: &Facts, stage: Stage, cores: Vec<Option<CoreStats>>) -> String {
+    let mut registry = Registry::default();
+    let scrape = CollectedScrape { facts: facts.clone(), stage, cores, usage: usage() };
+    registry.register_collector(Box::new(scrape));
+    let mut text = String::new();
+    text::encode(&mut text, &registry).expect("a String takes everything");
+    text
+}
+
+#[derive(Debug)]
+struct CollectedScrape {
+    facts: Facts,
+    stage: Stage,
+    cores: Vec<Option<CoreStats>>,
+    usage: Usage,
+}
+
+impl Collector for CollectedScrape {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let mut figures = Figures(encoder);
+        self.process(&mut figures)?;
+        let up = self.cores.iter().enumerate().map(|(shard, core)| {
+            (vec![("core", shard.to_string())], Value::Whole(u64::from(core.is_some())))
+        });
+        figures.family(GAUGE, "core_up", "Whether the core answered this scrape", up)?;
+        for (kind, cores) in [(COUNTER, CORE_COUNTERS), (GAUGE, CORE_GAUGES)] {
+            for (name, help, figure) in cores {
+                figures.family(kind, name, help, self.of_cores(|core| Some(figure(core))))?;
+            }
+        }
+        for (kind, stores) in [(COUNTER, STORE_COUNTERS), (GAUGE, STORE_GAUGES)] {
+            for (name, help, figure) in stores {
+                let of_stores = self.of_cores(|core| core.store.as_ref().map(figure));
+                figures.family(kind, name, help, of_stores)?;
+            }
+        }
+        let tables = self.of_levels(|store, level| store.tables[level]);
+        figures.family(GAUGE, "tables", "Tables by level", tables)?;
+        let bytes = self.of_levels(|store, level| store.table_bytes[level]);
+        figures.family(GAUGE, "table_bytes", "Bytes of tables by level", bytes)
+    }
+}
+
+impl CollectedScrape {
+    fn process(&self, figures: &mut Figures<'_>) -> fmt::Result {
+        let Facts { version, node, cluster, started_at, log_lines_dropped } = &self.facts;
+        let labels = vec![
+            ("version", (*version).to_owned()),
+            ("node", node.clone()),
+            ("cluster", cluster.clone()),
+        ];
+        let info = [(labels, Value::Whole(1))].into_iter();
+        figures.family(GAUGE, "build_info", "What runs here", info)?;
+        let Usage { cpu_seconds, resident_bytes, pinned_bytes, descriptors, threads } = self.usage;
+        let ready = u64::from(self.stage == Stage::Serving);
+        let dropped = log_lines_dropped.dropped_lines() as u64;
+        use Value::{Part, Whole};
+        for (kind, name, help, value) in [
+            (GAUGE, "ready", "Whether requests should be sent here", Whole(ready)),
+            (COUNTER, "log_lines_dropped", "Log lines stderr was too slow for", Whole(dropped)),
+            (COUNTER, "process_cpu_seconds", "CPU time used", Part(cpu_seconds)),
+            (GAUGE, "process_start_time_seconds", "When it started", Part(*started_at)),
+            (GAUGE, "process_resident_memory_bytes", "Resident memory", Whole(resident_bytes)),
+            (GAUGE, "process_pinned_memory_bytes", "Memory for direct I/O", Whole(pinned_bytes)),
+            (GAUGE, "process_open_fds", "Open file descriptors", Whole(descriptors)),
+            (GAUGE, "process_threads", "Threads", Whole(threads)),
+        ] {
+            figures.family(kind, name, help, [(Vec::new(), value)].into_iter())?;
+        }
+        Ok(())
+    }
+
+    /// The figure of each core that has it.
+    fn of_cores(
+        &self,
+        figure: impl Fn(&CoreStats) -> Option<u64>,
+    ) -> impl Iterator<Item = (Labels, Value)> {
+        self.cores.iter().flatten().filter_map(move |core| {
+            Some((vec![("core", core.shard.0.to_string())], Value::Whole(figure(core)?)))
+        })
+    }
+
+    /// The figure of each level, summed over the cores.
+    fn of_levels(&self, figure: fn(&Stats, usize) -> u64) -> impl Iterator<Item = (Labels, Value)> {
+        let stores = || self.cores.iter().flatten().filter_map(|core| core.store.as_ref());
+        (0..LEVELS).map(move |level| {
+            let sum = stores().map(|store| figure(store, level)).sum();
+            (vec![("level", level.to_string())], Value::Whole(sum))
+        })
+    }
+}
+
+type Labels = Vec<(&'static str, String)>;
+
+#[derive(Clone, Copy)]
+enum Value {
+    Whole(u64),
+    Part(f64),
+}
+
+impl Value {
+    fn write(self, kind: MetricType, metric: &mut MetricEncoder<'_>) -> fmt::Result {
+        match (kind, self) {
+            (MetricType::Counter, Self::Whole(value)) => {
+                metric.encode_counter::<NoLabelSet, _, u64>(&value, None)
+            }
+            (MetricType::Counter, Self::Part(value)) => {
+                metric.encode_counter::<NoLabelSet, _, u64>(&value, None)
+            }
+            (_, Self::Whole(value)) => metric.encode_gauge(&value),
+            (_, Self::Part(value)) => metric.encode_gauge(&value),
+        }
+    }
+}
+
+const COUNTER: MetricType = MetricType::Counter;
+const GAUGE: MetricType = MetricType::Gauge;
+
+struct Figures<'a>(DescriptorEncoder<'a>);
+
+impl Figures<'_> {
+    /// Writes a figure, once for each set of labels.
+    fn family(
+        &mut self,
+        kind: MetricType,
+        name: &str,
+        help: &str,
+        values: impl Iterator<Item = (Labels, Value)>,
+    ) -> fmt::Result {
+        let name = prefixed(name);
+        let mut family = self.0.encode_descriptor(&name, help, None, kind)?;
+        for (labels, value) in values {
+            if labels.is_empty() {
+                value.write(kind, &mut family)?;
+            } else {
+                value.write(kind, &mut family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Names of the process's own figures are everybody's; ours have our name in front.
+fn prefixed(name: &str) -> String {
+    if name.starts_with("process_") { name.to_owned() } else { format!("kvcore_{name}") }
+}

@@ -1,0 +1,17 @@
+//! The admin port: health, readiness and metrics over HTTP, on the control thread.
+//!
+//! What it keeps true:
+//! - cores are asked for their figures, and copy them out between two rounds; nothing on the data
+//!   path is shared or counted with an atomic read-modify-write;
+//! - a core that does not answer does not hold the port up: it is left out, and said to be down;
+//! - connections are few and do not live long, so a stranger cannot use the port up for good.
+
+mod http;
+mod listener;
+mod metrics;
+mod process;
+#[cfg(test)]
+mod tests;
+
+pub use self::http::{Readiness, Scrape, Stage, serve};
+pub use self::metrics::Facts;
