@@ -106,8 +106,8 @@ impl Ledger {
     }
 
     /// Checks what a store shows after a restart, and says how many writes it has. The writes it
-    /// has not are forgotten. It was read from `now_ms` to `later_ms`: what expired meanwhile may be
-    /// there or not.
+    /// has not are forgotten. It was read from `now_ms` to `later_ms`: what expired meanwhile may
+    /// be there or not.
     pub(crate) fn recovered(
         &mut self,
         shown: &Shown,

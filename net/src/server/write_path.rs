@@ -3,7 +3,7 @@
 //! ```text
 //! WRITE 1 net/client/src/write_path.rs    pick the replica's core; stamp id and deadline
 //!       2 net/src/server/session.rs       frame in, admission
-//!       3 net/src/server/write_path.rs    <- here: the owner's core, version, straight to the engine
+//!       3 net/src/server/write_path.rs    <- here: the owner's core, version, then the engine
 //!       4 engine/src/write_path.rs        commit log (group commit) -> memtable -> ack
 //! ```
 //!
