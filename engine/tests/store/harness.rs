@@ -302,6 +302,17 @@ impl Client {
                 }
             }
         };
+        self.answer(ticket).await
+    }
+
+    /// Starts to read a key.
+    pub(crate) fn get(&mut self, key: u32) -> Get<'_> {
+        let bytes = key_bytes(key);
+        self.store.get_now(&key_of(key, &bytes), 0)
+    }
+
+    /// Waits for a read that had to wait. `None`: the store failed.
+    pub(crate) async fn answer(&mut self, ticket: GetTicket) -> Option<Answer> {
         loop {
             if let Some(at) = self.answers.iter().position(|(it, _)| *it == ticket) {
                 return Some(self.answers.swap_remove(at).1);

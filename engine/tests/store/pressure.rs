@@ -1,0 +1,112 @@
+//! More than the disk keeps up with: memory stays bounded, writers are slowed before they are
+//! refused, and reads that would not fit are turned away.
+
+use std::rc::Rc;
+
+use engine::env::Env;
+use engine::env::sim::{Fail, Fault, Io, Sim, SimDisk};
+use engine::store::{Get, PutError};
+
+use crate::harness::{Client, KEYS, Write, small_config};
+
+#[test]
+fn writers_are_slowed_then_refused_while_nothing_can_be_flushed() {
+    let (sim, disk) = (Sim::new(1), SimDisk::new(1));
+    let env = sim.env(&disk);
+    let mut config = small_config();
+    config.log_bytes_max = 1 << 20;
+    sim.block_on(async {
+        let (mut client, _) = Client::open(&env, config.clone(), &Rc::default()).await.unwrap();
+        disk.inject(Fault {
+            on: Some(Io::Write),
+            path: ".sst".to_owned(),
+            nth: 1,
+            sticky: true,
+            how: Fail::Enospc,
+        });
+        let mut waits_us = Vec::new();
+        let refused = loop {
+            let start_us = env.monotonic_us();
+            let key = client.taken() as u32 % KEYS;
+            if let Err(refused) = client.write(Write::put(key, client.taken(), 3000)) {
+                break refused;
+            }
+            client.settle().await.unwrap();
+            waits_us.push(env.monotonic_us() - start_us);
+            let bytes = client.store.stats().memtables_bytes as usize;
+            assert!(bytes <= config.memtables_bytes_max, "{bytes} bytes");
+        };
+        assert!(matches!(refused, PutError::Busy { retry_after_us: 1.. }), "{refused}");
+        let (first, last) = (waits_us[0], waits_us[waits_us.len() - 1]);
+        assert!(last > 20 * first, "from {first} us to {last} us");
+        let stats = client.store.stats();
+        assert!(stats.slowdowns > 3 && stats.flush_errors > 0 && stats.puts_busy == 1);
+        for key in 0..KEYS {
+            assert!(client.check_read(key).await, "reads go on");
+        }
+        disk.clear_faults();
+        let start = client.taken();
+        client.write_until_taken(Write::put(1, start, 3000)).await.unwrap();
+        client.settle().await.unwrap();
+        client.store.flush().await.unwrap();
+        client.round().await.unwrap();
+        assert!(client.store.stats().memtables_bytes < 16 << 10, "it clears by itself");
+        let left = disk.paths().into_iter().filter(|path| path.ends_with(".tmp")).count();
+        assert_eq!(left, 0, "flushes that failed leave nothing behind");
+    });
+}
+
+#[test]
+fn one_key_written_for_ever_holds_no_more_log_than_it_may() {
+    let (sim, disk) = (Sim::new(1), SimDisk::new(1));
+    let env = sim.env(&disk);
+    let config = small_config();
+    sim.block_on(async {
+        let (mut client, _) = Client::open(&env, config.clone(), &Rc::default()).await.unwrap();
+        for index in 0..200 {
+            // Rows of one length take each other's place in the memtable.
+            client.write_until_taken(Write::put(1, index, 500)).await.unwrap();
+            client.settle().await.unwrap();
+            let kept = client.store.stats().log_bytes_kept;
+            let room = config.log_bytes_max + 2 * config.log.segment_bytes;
+            assert!(kept <= room, "{kept} bytes of the log kept");
+        }
+        assert!(client.store.stats().flushes >= 4);
+        assert!(client.check_read(1).await);
+    });
+}
+
+#[test]
+fn reads_past_the_limit_are_turned_away_and_the_others_answered() {
+    let (sim, disk) = (Sim::new(1), SimDisk::new(1));
+    let env = sim.env(&disk);
+    let mut config = small_config();
+    config.reads_in_flight_max = 3;
+    config.cache_bytes = 0;
+    sim.block_on(async {
+        let (mut client, _) = Client::open(&env, config, &Rc::default()).await.unwrap();
+        for key in 0..KEYS {
+            client.write_until_taken(Write::put(key, client.taken(), 5000)).await.unwrap();
+        }
+        client.settle().await.unwrap();
+        client.store.flush().await.unwrap();
+        let mut tickets = Vec::new();
+        let mut busy = 0;
+        for key in 0..KEYS {
+            match client.get(key) {
+                Get::Miss(ticket) => tickets.push((key, ticket)),
+                Get::Busy { retry_after_us } => {
+                    assert!(retry_after_us > 0);
+                    busy += 1;
+                }
+                other => panic!("key {key}: {other:?}"),
+            }
+        }
+        assert_eq!((tickets.len(), busy), (3, KEYS as usize - 3));
+        for (key, ticket) in tickets {
+            let value = client.answer(ticket).await.unwrap().unwrap();
+            assert!(value.unwrap().starts_with(format!("{key}/").as_bytes()));
+        }
+        assert!(client.check_read(0).await, "there is room again");
+    });
+}
