@@ -69,6 +69,10 @@ pub struct Stats {
     pub tables: [u64; LEVELS],
     /// Now: bytes of tables by level.
     pub table_bytes: [u64; LEVELS],
+    /// Now: records in all tables, about; those that others stand against are counted too.
+    pub table_records: u64,
+    /// Now: tombstones among them.
+    pub table_tombstones: u64,
 }
 
 impl Stats {
@@ -87,5 +91,7 @@ impl Stats {
             self.tables[level] = entries.len() as u64;
             self.table_bytes[level] = entries.iter().map(|entry| entry.file_bytes).sum();
         }
+        self.table_records = version.tables().map(|entry| entry.visible_records()).sum();
+        self.table_tombstones = version.tables().map(|entry| entry.properties.tombstones).sum();
     }
 }

@@ -1,0 +1,89 @@
+//! What overwrites and deletes take on the disk comes back, while readers and writers go on.
+
+use std::rc::Rc;
+
+use engine::env::Env;
+use engine::env::sim::{Sim, SimDisk};
+use schemas::ids::Hlc;
+
+use crate::harness::{Client, KEYS, Write, small_config};
+
+fn table_bytes(client: &Client) -> u64 {
+    client.store.stats().table_bytes.iter().sum()
+}
+
+/// Gives the background half a second.
+async fn rest(client: &mut Client) {
+    for _ in 0..500 {
+        client.env.sleep_us(1000).await;
+        client.round().await.expect("the disk works");
+    }
+}
+
+#[test]
+fn overwriting_does_not_fill_the_disk() {
+    let (sim, disk) = (Sim::new(1), SimDisk::new(1));
+    let env = sim.env(&disk);
+    sim.block_on(async {
+        let (mut client, _) = Client::open(&env, small_config(), &Rc::default()).await.unwrap();
+        let alive = u64::from(KEYS) * 1000;
+        for round in 0..40 {
+            for key in 0..KEYS {
+                let len = 1000 + round; // another row each time: the memtable fills
+                client.write_until_taken(Write::put(key, client.taken(), len)).await.unwrap();
+            }
+            client.settle().await.unwrap();
+            assert!(client.check_read(round as u32 % KEYS).await);
+            // Two tables of level 0, a run, the bottom, and a job's output beside its inputs.
+            assert!(table_bytes(&client) < 8 * alive, "{} bytes", table_bytes(&client));
+        }
+        client.store.flush().await.unwrap();
+        rest(&mut client).await;
+        let stats = client.store.stats();
+        assert!(stats.compactions > 10 && stats.tables_removed > 20);
+        assert!(table_bytes(&client) < 5 * alive, "{} bytes at rest", table_bytes(&client));
+        let named = stats.tables.iter().sum::<u64>() as usize;
+        let files = disk.paths().into_iter().filter(|path| path.contains(".sst")).count();
+        assert_eq!(files, named, "files of tables that are gone are gone");
+    });
+}
+
+#[test]
+fn the_deleted_gives_back_its_space_once_nothing_older_can_come() {
+    let (sim, disk) = (Sim::new(1), SimDisk::new(1));
+    let env = sim.env(&disk);
+    sim.block_on(async {
+        let (mut client, _) = Client::open(&env, small_config(), &Rc::default()).await.unwrap();
+        for horizon in [false, true] {
+            for key in 0..KEYS {
+                client.write_until_taken(Write::put(key, client.taken(), 2000)).await.unwrap();
+            }
+            client.settle().await.unwrap();
+            client.store.flush().await.unwrap();
+            for key in 0..KEYS {
+                client.write_until_taken(Write::delete(key, client.taken())).await.unwrap();
+            }
+            client.settle().await.unwrap();
+            if horizon {
+                client.store.set_purge_horizon(Hlc(client.taken() as u64 + 1));
+            }
+            client.store.flush().await.unwrap();
+            // Gives the picker a reason to look at the bottom again.
+            client.write_until_taken(Write::put(0, client.taken(), 10)).await.unwrap();
+            client.settle().await.unwrap();
+            client.store.flush().await.unwrap();
+            rest(&mut client).await;
+            let (records, tombstones) =
+                (client.store.stats().table_records, client.store.stats().table_tombstones);
+            if horizon {
+                assert_eq!(tombstones, 0, "of {records} records");
+                assert!(records <= 3, "{records} records left of one that is alive");
+            } else {
+                assert!(tombstones >= u64::from(KEYS) - 1, "{tombstones} of {records} records");
+            }
+            for key in 0..KEYS {
+                assert!(client.check_read(key).await);
+            }
+        }
+    });
+}
