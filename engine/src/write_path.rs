@@ -18,7 +18,7 @@ use crate::store::{Durability, PutError, PutTicket, SpaceLevel, Store};
 
 impl<E: Env> Store<E> {
     /// Takes `record`, value or tombstone; [`Done::PutsUpto`](crate::store::Done::PutsUpto) says
-    /// when it is durable in the sense of [`Durability`](crate::store::Durability).
+    /// when it is durable in the sense of [`Durability`].
     ///
     /// # Errors
     /// [`PutError`]: nothing was stored.

@@ -1,7 +1,7 @@
 //! What the server is told by flags, environment, file and defaults, in that order.
 //!
 //! What it keeps true:
-//! - each setting is listed once ([`settings`]): its flag, its variable, its key in the file, its
+//! - each setting is listed once (`settings.rs`): its flag, its variable, its key in the file, its
 //!   help and its default come from that one line;
 //! - a value is checked where it came from, and an error names that place: the flag, the variable,
 //!   or the file and line;

@@ -10,6 +10,8 @@ use crate::server::CoreStats;
 pub enum Command {
     /// Every core is ready: accept connections.
     Serve,
+    /// Another core is not ready and never will be: close at once. Nobody was served.
+    Abandon,
     /// Accept nothing more, end what is under way, close.
     Drain,
     /// Tell what you have done.

@@ -97,6 +97,8 @@ pub struct Driver<S: Service> {
     ring: Ring,
     outbox: Outbox<S::Message>,
     commands: Receiver<Command>,
+    /// One that came just before the core wanted to sleep.
+    seen_command: Option<Command>,
     listener: Option<Listener>,
     listening: Option<ListenerId>,
     /// When to accept again, after accepting failed.
@@ -123,6 +125,7 @@ impl<S: Service> Driver<S> {
             ring: config.ring,
             outbox: config.outbox,
             commands: config.commands,
+            seen_command: None,
             listener: Some(config.listener),
             listening: None,
             accept_again_us: None,
@@ -150,7 +153,7 @@ impl<S: Service> Driver<S> {
             self.event(event, tick);
         }
         worked |= self.messages(tick);
-        while let Ok(command) = self.commands.try_recv() {
+        while let Some(command) = self.next_command() {
             worked = true;
             self.command(command, tick);
         }
@@ -233,6 +236,10 @@ impl<S: Service> Driver<S> {
         true
     }
 
+    fn next_command(&mut self) -> Option<Command> {
+        self.seen_command.take().or_else(|| self.commands.try_recv().ok())
+    }
+
     fn command(&mut self, command: Command, tick: Tick) {
         match command {
             Command::Serve => {
@@ -240,6 +247,7 @@ impl<S: Service> Driver<S> {
                 self.listening = Some(self.ring.listen(listener.into_socket()));
                 self.stage = Stage::Serving;
             }
+            Command::Abandon => self.stage = Stage::Done,
             Command::Drain if matches!(self.stage, Stage::Waiting | Stage::Serving) => {
                 if let Some(listening) = self.listening.take() {
                     self.ring.stop_listening(listening);
@@ -292,9 +300,13 @@ impl<S: Service> Driver<S> {
     }
 
     /// Whether nothing is to be done until something happens outside. Asked when a round found
-    /// nothing; other cores see this one as parked from then on, if it says yes.
+    /// nothing, and after wakers see this core as parked: what was brought before is seen here.
     pub fn try_park(&mut self) -> bool {
-        let idle = self.service.idle() && self.outbox.is_empty() && self.connections.is_settled();
+        self.seen_command = self.next_command();
+        let idle = self.seen_command.is_none()
+            && self.service.idle()
+            && self.outbox.is_empty()
+            && self.connections.is_settled();
         let parked = idle && self.outbox.port().try_park();
         self.parks += u64::from(parked);
         parked

@@ -95,6 +95,7 @@ struct Connection {
 /// The connections of one core.
 pub struct Connections {
     ring: Ring,
+    own: ShardId,
     cores: u16,
     /// The core for the next connection that asks for none: each in turn.
     next_default: u16,
@@ -115,6 +116,7 @@ impl Connections {
     pub fn new(ring: Ring, admission: Admission, own: ShardId, cores: u16) -> Self {
         Self {
             ring,
+            own,
             cores,
             next_default: own.0,
             table: Vec::new(),
@@ -174,6 +176,7 @@ impl Connections {
             self.refusals += 1;
         }
         let mut connection = self.add(socket, Session::new(false), tick, admitted);
+        connection.default_core = self.next_default_core();
         if admitted {
             self.receive(&mut connection, Receive::Once);
         } else {
@@ -206,7 +209,6 @@ impl Connections {
         admitted: bool,
     ) -> Box<Connection> {
         let id = self.ring.adopt(socket);
-        let default_core = self.next_default_core();
         if self.table.len() <= id.index() {
             self.table.resize_with(id.index() + 1, || None);
         }
@@ -219,7 +221,7 @@ impl Connections {
             sending: 0,
             sending_since_us: 0,
             made_us: tick.now_us,
-            default_core,
+            default_core: self.own,
             receiving: false,
             waiting: false,
             ended: false,

@@ -171,6 +171,7 @@ impl Server {
         let undrained = Arc::new(AtomicUsize::new(cores));
         let clock = Clock::start();
         let mut threads = Vec::new();
+        let mut failed = None;
         for ((port, listener), &cpu) in ports.into_iter().zip(listeners).zip(&config.cpus) {
             let seat = CoreSeat {
                 port,
@@ -185,12 +186,17 @@ impl Server {
             };
             let shard = seat.port.own();
             let make = make.clone();
-            let thread = CoreThread::spawn(cpu, move || seat.run(make))
-                .map_err(|source| StartError::Core { shard, cpu, source })?;
-            threads.push(thread);
+            match CoreThread::spawn(cpu, move || seat.run(make)) {
+                Ok(thread) => threads.push(thread),
+                Err(source) => {
+                    failed = Some(StartError::Core { shard, cpu, source });
+                    break;
+                }
+            }
         }
         drop(ready);
-        let control = Control { cores: await_cores(&readiness, &mut threads, &config.cpus)? };
+        let cores = await_cores(&readiness, &mut threads, &config.cpus, failed)?;
+        let control = Control { cores };
         for core in &control.cores {
             core.tell(Command::Serve);
         }
@@ -224,14 +230,15 @@ impl Server {
     }
 }
 
-/// Waits for every core to be ready. If one is not, the others are told to end and waited for.
+/// Waits for every core to be ready. If one is not, or could not be started, the others are told
+/// to end and waited for.
 fn await_cores(
     readiness: &Receiver<(ShardId, Result<Commander, StartError>)>,
     threads: &mut Vec<CoreThread<()>>,
     cpus: &[usize],
+    mut failed: Option<StartError>,
 ) -> Result<Vec<Commander>, StartError> {
     let mut cores: Vec<(ShardId, Commander)> = Vec::new();
-    let mut failed = None;
     // Ends when every core has answered, or is gone.
     for (shard, ready) in readiness {
         match ready {
@@ -241,7 +248,7 @@ fn await_cores(
     }
     if failed.is_some() || cores.len() < threads.len() {
         for (_, core) in &cores {
-            core.tell(Command::Drain);
+            core.tell(Command::Abandon);
         }
         for (index, thread) in threads.drain(..).enumerate() {
             let (shard, cpu) = (ShardId(index as u16), cpus[index]);
