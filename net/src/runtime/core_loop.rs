@@ -1,15 +1,10 @@
 //! The one foreground task of a core: rounds, one after the other, as long as there is work; a
 //! short spin when there is none; then sleep.
 
-use std::future::poll_fn;
-use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use engine::env::direct::give_way;
-use engine::env::ring::{Parker, Ring};
+use engine::env::ring::Parker;
 
 use super::driver::{CoreError, Driver};
 use crate::limits::SLICE_US;
@@ -47,52 +42,4 @@ pub async fn run<S: Service>(
         }
     }
     Ok(driver.into_service())
-}
-
-/// Awaits `work`, of which parts may run on `ring`, while no driver looks after it.
-///
-/// `work` is polled when something woke it and not at every look at the ring: what it waits for in
-/// glommio keeps a waker for each poll, and a task has room for 32,767 of them.
-pub async fn with_ring<T>(ring: &Ring, work: impl Future<Output = T>) -> std::io::Result<T> {
-    let mut work = pin!(work);
-    let mut woken: Option<Arc<Woken>> = None;
-    poll_fn(|context| {
-        if let Err(error) = ring.enter() {
-            return Poll::Ready(Err(error));
-        }
-        let woken = woken.get_or_insert_with(|| Woken::new(context.waker().clone()));
-        if woken.take() {
-            let waker = Waker::from(Arc::clone(woken));
-            if let Poll::Ready(done) = work.as_mut().poll(&mut Context::from_waker(&waker)) {
-                return Poll::Ready(Ok(done));
-            }
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await
-}
-
-/// Whether a future asked to be polled.
-struct Woken {
-    asked: AtomicBool,
-    task: Waker,
-}
-
-impl Woken {
-    /// Asked for once, to begin with.
-    fn new(task: Waker) -> Arc<Self> {
-        Arc::new(Self { asked: AtomicBool::new(true), task })
-    }
-
-    fn take(&self) -> bool {
-        self.asked.swap(false, Ordering::Acquire)
-    }
-}
-
-impl Wake for Woken {
-    fn wake(self: Arc<Self>) {
-        self.asked.store(true, Ordering::Release);
-        self.task.wake_by_ref();
-    }
 }
