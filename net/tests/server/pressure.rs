@@ -1,0 +1,166 @@
+//! Slow readers, many connections, too many requests: bounded, and each told so.
+
+use std::io::{ErrorKind, Write};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use net::server::{CoreStats, FrontStats};
+use schemas::kind::Kind;
+use schemas::status::Status;
+
+use crate::client::{Client, TestServer, get, put};
+
+fn scrape(server: &TestServer) -> Vec<CoreStats> {
+    let (tell, told) = mpsc::channel();
+    let asked = server.server.control().scrape(move |stats| tell.send(stats).unwrap());
+    let mut cores: Vec<CoreStats> =
+        (0..asked).map(|_| told.recv_timeout(Duration::from_secs(10)).unwrap()).collect();
+    cores.sort_by_key(|core| core.shard);
+    cores
+}
+
+fn front(server: &TestServer) -> FrontStats {
+    scrape(server)[0].front
+}
+
+/// Waits until `holds` of the server's figures.
+fn wait_until(server: &TestServer, holds: impl Fn(&FrontStats) -> bool) {
+    let start = Instant::now();
+    while !holds(&front(server)) {
+        assert!(start.elapsed() < Duration::from_secs(20), "never: {:?}", front(server));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_client_that_does_not_read_is_not_read_from_and_others_are_served() {
+    let server = TestServer::start(1);
+    let mut good = server.connect();
+    let value = vec![3; 64 << 10];
+    assert_eq!(good.put(b"key", &value).status(), Status::Ok);
+
+    let mut slow = server.connect();
+    slow.stream.set_nonblocking(true).unwrap();
+    let requests = get(1, b"key").repeat(100);
+    let (mut written, mut stuck) = (0, 0);
+    // Until the server has stopped reading, and the kernel takes no more either.
+    while stuck < 20 {
+        match slow.stream.write(&requests[written % requests.len()..]) {
+            Ok(count) => (written, stuck) = (written + count, 0),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                stuck += 1;
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+        assert!(written < 64 << 20, "the server reads on and on");
+    }
+    let asked = written / get(1, b"key").len();
+    let sent = front(&server).bytes_out;
+    assert!(sent < 16 << 20, "{sent} bytes were answered to a client that reads nothing");
+    assert_eq!(good.get(b"key").value().unwrap(), value, "others are served");
+
+    // It reads after all: nothing was lost.
+    slow.stream.set_nonblocking(false).unwrap();
+    for _ in 0..asked.min(2000) {
+        assert_eq!(slow.receive().value().unwrap().len(), value.len());
+    }
+    drop(slow);
+    wait_until(&server, |front| front.connections == 1);
+    server.stop();
+}
+
+#[test]
+fn a_thousand_connections_are_served_and_forgotten() {
+    let server = TestServer::start(2);
+    let mut clients: Vec<Client> = (0..1000).map(|_| server.connect()).collect();
+    for (i, client) in clients.iter_mut().enumerate() {
+        client.send(&put(i as u64, &i.to_le_bytes(), b"value"));
+    }
+    for client in &mut clients {
+        assert_eq!(client.receive().kind, Kind::PutReply);
+    }
+    let open: u64 = scrape(&server).iter().map(|core| core.front.connections).sum();
+    assert_eq!(open, 1000);
+    drop(clients);
+    let start = Instant::now();
+    while scrape(&server).iter().any(|core| core.front.connections > 0) {
+        assert!(start.elapsed() < Duration::from_secs(20), "connections are left");
+    }
+    server.stop();
+}
+
+#[test]
+fn connections_that_ask_for_no_core_are_spread_over_all() {
+    let server = TestServer::start(2);
+    let clients: Vec<Client> = (0..60).map(|_| server.connect()).collect();
+    for core in scrape(&server) {
+        let here = core.front.connections;
+        assert!((29..=31).contains(&here), "{here} of 60 on core {}", core.shard.0);
+    }
+    drop(clients);
+    server.stop();
+}
+
+#[test]
+fn one_connection_too_many_is_told_so() {
+    let server = TestServer::start_with(1, |config| config.limits.connections_max = 3);
+    let mut clients: Vec<Client> = (0..3).map(|_| server.connect()).collect();
+    let mut fourth = Client::raw(server.address());
+    fourth.refused_with(Status::TooManyConnections);
+    assert_eq!(clients[0].put(b"key", b"value").status(), Status::Ok);
+    drop(clients);
+    wait_until(&server, |front| front.connections == 0);
+    server.connect();
+    server.stop();
+}
+
+#[test]
+fn more_requests_than_the_core_takes_on_are_told_when_to_come_again() {
+    let server = TestServer::start_with(1, |config| config.limits.in_flight_max = 10);
+    let mut client = server.connect();
+    let puts: Vec<u8> = (0..500u64).flat_map(|id| put(id, &id.to_le_bytes(), b"value")).collect();
+    client.send(&puts);
+    let replies: Vec<_> = (0..500).map(|_| client.receive()).collect();
+    let overloaded: Vec<_> =
+        replies.iter().filter(|reply| reply.status() == Status::Overloaded).collect();
+    assert!(!overloaded.is_empty(), "500 at once are more than 10");
+    for reply in &overloaded {
+        assert!(reply.header.is_retryable() && reply.header.deadline_us > 0);
+        let id = reply.header.request_id;
+        assert_eq!(client.get(&id.to_le_bytes()).value(), None, "refused is not applied");
+    }
+    for reply in replies.iter().filter(|reply| reply.status() == Status::Ok) {
+        let id = reply.header.request_id;
+        assert!(client.get(&id.to_le_bytes()).value().is_some());
+    }
+    assert_eq!(front(&server).in_flight, 0);
+    server.stop();
+}
+
+#[test]
+fn a_handshake_that_does_not_come_is_not_waited_for() {
+    let server = TestServer::start(1);
+    let start = Instant::now();
+    let mut silent = Client::raw(server.address());
+    silent.refused_with(Status::HandshakeTimeout);
+    let waited = start.elapsed();
+    assert!((4..8).contains(&waited.as_secs()), "after {waited:?}");
+    server.stop();
+}
+
+#[test]
+fn an_idle_server_sleeps() {
+    let server = TestServer::start_with(2, |config| config.spin = Duration::from_micros(20));
+    let clients: Vec<Client> = (0..20).map(|_| server.connect()).collect();
+    // Time limits of new connections are looked at for a while.
+    std::thread::sleep(Duration::from_secs(1));
+    let before = scrape(&server);
+    std::thread::sleep(Duration::from_secs(1));
+    for (before, after) in before.iter().zip(scrape(&server)) {
+        let ticks = after.ticks - before.ticks;
+        assert!(ticks < 20, "{ticks} rounds in a second without a request");
+    }
+    drop(clients);
+    server.stop();
+}
