@@ -200,7 +200,8 @@ fn main() {
             let (shares, latency) = (Shares::Static(1000), Latency::NotImportant);
             let queue = glommio::executor().create_task_queue(shares, latency, "foreground");
             let task = glommio::spawn_local_into(with_heartbeat(run(root, keys, value)), queue);
-            task.expect("the queue was made just now").await;
+            let ran = task.expect("the queue was made just now").await;
+            ran.expect("the system gives a thread");
         })
         .expect("the executor starts")
         .join()

@@ -23,7 +23,7 @@ use glommio::io::{DmaFile, OpenOptions};
 use glommio::{Latency, Shares, TaskQueueHandle};
 
 pub use self::file::DirectFile;
-pub use self::give_way::{give_way, with_heartbeat};
+pub use self::give_way::{PREEMPT_TIMER, give_way, with_heartbeat};
 use super::ring::Ring;
 use super::{ALIGN, Class, Done, Env, Open, Space};
 

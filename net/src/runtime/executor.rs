@@ -9,23 +9,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use engine::env::direct::with_heartbeat;
+use engine::env::direct::{PREEMPT_TIMER, with_heartbeat};
 use engine::env::ring::Ring;
 use glommio::timer::Timer;
 use glommio::{ExecutorJoinHandle, Latency, LocalExecutorBuilder, Placement, Shares};
 
 use crate::limits::IO_MEMORY_BYTES;
 
-/// The executor looks after its own rings this often while its tasks are busy. Shorter would serve
-/// the background's files sooner; but glommio 0.9 falls asleep over ready tasks if this timer
-/// fires before the first of them runs, which takes a thread that the kernel held up for as long.
-const PREEMPT_TIMER: Duration = Duration::from_millis(100);
-
 /// Shares of the foreground; the background's are in `engine::env::direct`.
 const FOREGROUND_SHARES: usize = 1000;
 
 /// The thread of one core.
-pub struct CoreThread<T: Send + 'static>(ExecutorJoinHandle<T>);
+pub struct CoreThread<T: Send + 'static>(ExecutorJoinHandle<io::Result<T>>);
 
 impl<T: Send + 'static> CoreThread<T> {
     /// Runs what `make` makes as the foreground of an executor of its own, pinned to `cpu`.
@@ -61,7 +56,7 @@ impl<T: Send + 'static> CoreThread<T> {
     /// # Panics
     /// If the foreground did.
     pub fn join(self) -> io::Result<T> {
-        self.0.join().map_err(io::Error::from)
+        self.0.join().map_err(io::Error::from)?
     }
 }
 

@@ -76,6 +76,8 @@ pub(crate) fn config(dir: &std::path::Path, cores: usize) -> ServerConfig {
             .map(|core| engine::data_dir::shard_dir(1, ShardId(core as u16)))
             .collect(),
         durability: Durability::Sync,
+        repair: false,
+        recovered: std::sync::mpsc::channel().0,
         memory: CoreMemory::split(cores * CoreMemory::BYTES_MIN, cores).unwrap(),
         limits: CoreLimits::default(),
         spin: Duration::ZERO,
