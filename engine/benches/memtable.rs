@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::num::NonZeroU64;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use engine::memtable::Memtable;
+use engine::memtable::{Memtable, WARM_MAX};
 use engine::record::{Key, Kind, Record, lww};
 use schemas::ids::{Actor, Dot, Hlc, NamespaceId, NodeId, Token, Version};
 
@@ -48,6 +48,17 @@ fn benches(c: &mut Criterion) {
             black_box(memtable.get(&key(&bytes)).map(|record| record.value[0]))
         });
     });
+    group.throughput(Throughput::Elements(WARM_MAX as u64));
+    group.bench_function("32 gets, there, warmed together", |b| {
+        b.iter(|| {
+            let bytes: [_; WARM_MAX] = std::array::from_fn(|_| key_bytes(rng.u64(0..ENTRIES)));
+            memtable.warm(&bytes.each_ref().map(|bytes| key(bytes).token));
+            for bytes in &bytes {
+                black_box(memtable.get(&key(bytes)).map(|record| record.value[0]));
+            }
+        });
+    });
+    group.throughput(Throughput::Elements(1));
     group.bench_function("get, not there", |b| {
         b.iter(|| {
             let bytes = key_bytes(rng.u64(ENTRIES..2 * ENTRIES));

@@ -23,6 +23,10 @@ use crate::record::{Key, Merge, Record};
 /// about 100 microseconds.
 pub const PARTS: usize = 256;
 
+/// Keys that [`Memtable::warm`] takes at once: as many waits as a CPU overlaps, and few enough
+/// that what was loaded is still there when its turn comes.
+pub const WARM_MAX: usize = 32;
+
 #[derive(Clone, Copy)]
 struct Slot {
     token: u64,
@@ -119,6 +123,20 @@ impl Memtable {
                 slot.token == token && read(&self.arena, slot.at).key == *key
             })
             .map(|slot| read(&self.arena, slot.at))
+    }
+
+    /// Loads what reads and writes of `tokens` are going to need into the CPU's caches: each
+    /// would wait for memory by itself, here their waits overlap. The first [`WARM_MAX`] count.
+    pub fn warm(&self, tokens: &[Token]) {
+        let mut rows = [None; WARM_MAX];
+        for (row, &Token(token)) in rows.iter_mut().zip(tokens) {
+            let found = self.parts[self.part_of(Token(token))]
+                .find(Slot::hash(token), |slot| slot.token == token);
+            *row = found.map(|slot| slot.at);
+        }
+        for at in rows.into_iter().flatten() {
+            self.arena.touch(at);
+        }
     }
 
     /// Keys held.

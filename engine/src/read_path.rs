@@ -18,6 +18,8 @@ use std::cmp::Ordering;
 use std::io;
 use std::rc::Rc;
 
+use schemas::ids::Token;
+
 use crate::cache::BlockCache;
 use crate::env::{self, Env};
 use crate::limits;
@@ -58,6 +60,15 @@ impl<E: Env> Store<E> {
             None => self.stats.gets_memtable += 1,
         }
         Get::Hit(best.record)
+    }
+
+    /// Says that keys with `tokens` are going to be asked for, in one go: what memory has of them
+    /// is loaded into the CPU's caches. The first [`WARM_MAX`](crate::memtable::WARM_MAX) count.
+    pub fn warm(&self, tokens: &[Token]) {
+        self.active.warm(tokens);
+        for frozen in &self.frozen {
+            frozen.memtable.warm(tokens);
+        }
     }
 
     /// A block came from the disk: answers the read that waited for it, or sends it on.

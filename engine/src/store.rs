@@ -21,7 +21,8 @@ mod writes;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::{Rc, Weak};
 
-use schemas::ids::Hlc;
+use schemas::ids::{Hlc, Token};
+use smallvec::SmallVec;
 
 pub use self::answer::{
     Done, Failure, Found, Get, GetTicket, OpenError, OpenErrorKind, OpenReport, PutError,
@@ -43,7 +44,7 @@ pub use crate::commit_log::Durability;
 use crate::env::{self, Class, Env};
 use crate::flush::Frozen;
 use crate::manifest::{Manifest, Version};
-use crate::memtable::Memtable;
+use crate::memtable::{Memtable, WARM_MAX};
 use crate::record::{Merge, Record};
 use crate::sstable::{FileId, Table};
 
@@ -228,8 +229,18 @@ impl<E: Env> Store<E> {
     fn append_ended(&mut self, ended: env::Done) {
         // A failure is seen by `poll`, however it came about.
         let Ok(Some(batch)) = self.log.complete(ended) else { return };
-        for row in batch.entries() {
-            self.active.put(&Record::from_row(row).expect("put_now wrote the row"));
+        let mut rows = batch.entries();
+        loop {
+            let record = |row| Record::from_row(row).expect("put_now wrote the row");
+            let records: SmallVec<[Record<'_>; WARM_MAX]> =
+                rows.by_ref().take(WARM_MAX).map(record).collect();
+            if records.is_empty() {
+                break;
+            }
+            let tokens: SmallVec<[Token; WARM_MAX]> =
+                records.iter().map(|record| record.key.token).collect();
+            self.active.warm(&tokens);
+            records.iter().for_each(|record| self.active.put(record));
         }
         self.writes.applied(batch.sequence());
     }

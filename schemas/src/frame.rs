@@ -4,6 +4,8 @@
 //! of the body is waited for; the checksum is checked on every frame. What a frame's body says is
 //! checked by the message that is decoded from it.
 
+use std::iter;
+
 use crate::header::{HEADER_BYTES, Header, PROTOCOL_VERSION, RawHeader};
 use crate::kind::Kind;
 use crate::status::Status;
@@ -85,6 +87,18 @@ pub fn read(
         return Err(FrameError { status: Status::FrameCorrupt, request_id: 0 });
     }
     Ok(Some((Frame { kind_byte: head.kind(), header: head.header(), body }, len)))
+}
+
+/// The kinds and bodies of the frames that lie whole at the front of `input`. Nothing of them is
+/// checked but that they lie there: for hints, which may be wrong.
+pub fn ahead(mut input: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    iter::from_fn(move || {
+        let head = RawHeader(input.first_chunk()?);
+        let len = HEADER_BYTES.checked_add(head.body_len() as usize)?;
+        let (frame, rest) = input.split_at_checked(len)?;
+        input = rest;
+        Some((head.kind(), &frame[HEADER_BYTES..]))
+    })
 }
 
 /// Something that is the body of a frame.

@@ -150,6 +150,14 @@ pub trait Service: Sized + 'static {
         out: &mut Vec<u8>,
     ) -> Outcome;
 
+    /// Is shown requests that come next, by kind and body, so that it can load what they are
+    /// going to need. Nothing of them was checked. Returns how many it looked at: when those are
+    /// served, it is shown more.
+    fn look_ahead<'a>(&self, requests: impl Iterator<Item = (u8, &'a [u8])>) -> usize {
+        drop(requests);
+        usize::MAX
+    }
+
     /// Takes a message of core `from`.
     fn message(
         &mut self,

@@ -219,7 +219,12 @@ impl Session {
         input: &mut Input<'_, '_, S>,
     ) -> Next {
         let output_max = input.context.admission.output_share();
+        let mut shown = 0;
         loop {
+            if shown == 0 && self.decoder.held() == 0 {
+                shown = input.service.look_ahead(frame::ahead(bytes));
+            }
+            shown = shown.saturating_sub(1);
             if self.in_flight >= IN_FLIGHT_MAX || input.out.len() + input.unsent_bytes >= output_max
             {
                 return Next::Wait;

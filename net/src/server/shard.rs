@@ -15,6 +15,7 @@ use std::sync::Arc;
 use cluster::dots::DotCounters;
 use cluster::hlc::HlcClock;
 use engine::env::Env;
+use engine::memtable::WARM_MAX;
 use engine::record::{self, Key};
 use engine::store::{Done, Failure, GetTicket, PutTicket, ScanTicket, Stats, Store};
 use schemas::consistency::Consistency;
@@ -23,6 +24,7 @@ use schemas::kind::Kind;
 use schemas::message::{Delete, Get, MultiGet, Put, Scan};
 use schemas::status::Status;
 use slab::Slab;
+use smallvec::SmallVec;
 
 use super::config::Ceiling;
 use super::multi_get::{FoundKeys, Gather, WantedKeys};
@@ -250,6 +252,25 @@ impl<E: Env> Service for Shard<E> {
                 Outcome::Answered
             }
         }
+    }
+
+    #[inline]
+    fn look_ahead<'a>(&self, requests: impl Iterator<Item = (u8, &'a [u8])>) -> usize {
+        let mut seen = 0;
+        let mut tokens = SmallVec::<[Token; WARM_MAX]>::new();
+        for (kind, body) in requests.take(WARM_MAX) {
+            seen += 1;
+            if kind == Kind::Get as u8
+                && let Ok(get) = Get::decode(body)
+            {
+                tokens.push(Token::of(get.key, self.identity.ring_seed));
+            }
+        }
+        // Alone it would wait just as long here as later.
+        if tokens.len() > 1 {
+            self.store.warm(&tokens);
+        }
+        seen
     }
 
     fn message(
