@@ -92,6 +92,11 @@ impl BlockCache {
         self.blocks.insert(Place(file, offset), block);
     }
 
+    /// Gives up the block at byte `offset` of `file`: nobody asks for it any more.
+    pub fn remove(&mut self, file: FileId, offset: u64) {
+        self.blocks.remove(&Place(file, offset));
+    }
+
     /// Bytes of what is here, never more than the cache was made for.
     #[must_use]
     pub fn bytes(&self) -> u64 {

@@ -81,13 +81,16 @@ async fn flush<E: Env>(office: Rc<Office<E>>, memtable: Rc<Memtable>, upto: Sequ
 }
 
 /// `None` if the store is stopping.
+///
+/// Its blocks go to the cache: what was written last is what readers had in memory until now.
 async fn write_table<E: Env>(
-    office: &Office<E>,
+    office: &Rc<Office<E>>,
     memtable: &Memtable,
 ) -> Result<Option<(TableInfo, Table<E>)>, TableError> {
     let (env, id) = (&office.env, office.new_file());
     let written = async {
-        let mut writer = TableWriter::create(env, &office.dir, id).await?;
+        let writer = TableWriter::create(env, &office.dir, id).await?;
+        let mut writer = writer.keeping(Some(office.keep_blocks()));
         for part in 0..PARTS {
             env.pause().await;
             for record in memtable.sorted(part) {

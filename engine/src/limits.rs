@@ -90,6 +90,10 @@ pub const MANIFEST_TABLES_PER_FRAME: usize = 1000;
 /// Bytes that a manifest has for edits. When they are used up it is renewed.
 pub const MANIFEST_ROOM_BYTES: u64 = 256 << 10;
 
+/// Microseconds after which it is asked again whether a compaction is due, although no table came
+/// or went: values expire, and space comes back.
+pub const COMPACTION_LOOK_US: u64 = 1_000_000;
+
 /// Microseconds that a compaction sleeps at once when it is slowed: after so long it notices that
 /// it is cancelled, or may be quicker.
 pub const PACE_SLEEP_US_MAX: u64 = 50_000;

@@ -8,6 +8,7 @@ mod answer;
 pub(crate) mod background;
 mod compactions;
 mod config;
+mod forgetting;
 mod open;
 pub(crate) mod reads;
 mod scans;
@@ -31,6 +32,7 @@ pub use self::answer::{
 use self::background::{Change, News, Office};
 use self::compactions::Compactions;
 pub use self::config::{SpaceLimits, StoreConfig};
+use self::forgetting::Forgetting;
 use self::reads::Reads;
 use self::scans::Scans;
 pub use self::space::SpaceLevel;
@@ -77,6 +79,7 @@ pub struct Store<E: Env> {
     old_sets: Vec<Weak<TableSet<E>>>,
     /// Not in the version any more, and still on the disk.
     dropped_tables: Vec<Rc<Table<E>>>,
+    forgetting: Forgetting,
     /// Away while a commit runs.
     manifest: Option<Manifest<E>>,
     changes: VecDeque<Change<E>>,
@@ -136,6 +139,7 @@ impl<E: Env> Store<E> {
             self.freeze();
         }
         self.start_background();
+        self.forgetting.step(&mut self.cache);
         self.gauge();
     }
 
@@ -212,6 +216,7 @@ impl<E: Env> Store<E> {
             News::Failed(job) => self.stats.count_error(job),
             News::CompactionEnded(choice, failed) => self.compactions.ended(&choice, failed),
             News::Scanned(ticket, page) => self.scanned(ticket, page),
+            News::Block(file, offset, block) => self.cache.insert(file, offset, Rc::new(block)),
             News::Due => {}
         }
     }

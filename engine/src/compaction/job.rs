@@ -16,7 +16,7 @@ use crate::env::Env;
 use crate::limits;
 use crate::manifest::{TableEntry, VersionEdit};
 use crate::record::{Key, Kind, Merge, Record};
-use crate::sstable::{FileId, Table, TableError, TableInfo, TableWriter};
+use crate::sstable::{FileId, KeepBlock, Table, TableError, TableInfo, TableWriter};
 
 /// A table to compact.
 pub struct Input<E: Env> {
@@ -39,6 +39,8 @@ pub struct Rules {
     pub may_exist_elsewhere: Box<dyn Fn(&Key<'_>) -> bool>,
     /// Bytes of records after which an output ends.
     pub fragment_bytes: u64,
+    /// Who is given the blocks of the outputs, if anybody.
+    pub keep_blocks: Option<KeepBlock>,
 }
 
 /// How a job is steered while it runs.
@@ -187,7 +189,8 @@ impl<E: Env> Job<E> {
                     Some(writer) => writer,
                     None => {
                         let id = (self.new_id)();
-                        writer.insert(TableWriter::create(&self.env, &self.dir, id).await?)
+                        let made = TableWriter::create(&self.env, &self.dir, id).await?;
+                        writer.insert(made.keeping(self.rules.keep_blocks.clone()))
                     }
                 };
                 writer.add(&kept).await?;

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
+use std::rc::Rc;
 
 use schemas::ids::{Actor, NodeId};
 use zerocopy::little_endian::{U32, U64};
@@ -47,6 +48,8 @@ pub(super) struct ActorsBuilder {
     indexes: BTreeMap<Actor, u16>,
     bytes: Vec<u8>,
     last: Option<(Actor, u16)>,
+    /// The list as it stood when it was last asked for.
+    so_far: Option<Rc<Actors>>,
 }
 
 impl ActorsBuilder {
@@ -64,11 +67,18 @@ impl ActorsBuilder {
                 let entry = Entry { node: actor.node.0.get().into(), boot: actor.boot.into() };
                 self.bytes.extend_from_slice(entry.as_bytes());
                 self.indexes.insert(actor, index);
+                self.so_far = None;
                 index
             }
         };
         self.last = Some((actor, index));
         Some(index)
+    }
+
+    /// The list as it is now: whatever is added later, it says the same of what is there.
+    pub(super) fn so_far(&mut self) -> Rc<Actors> {
+        let list = || Rc::new(Actors::decode(&self.bytes).expect("the builder wrote it"));
+        Rc::clone(self.so_far.get_or_insert_with(list))
     }
 
     /// The list as it stands in the file.

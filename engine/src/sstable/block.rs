@@ -147,6 +147,12 @@ impl Block {
         Ok(block)
     }
 
+    /// The block that [`BlockBuilder`](super::block_builder::BlockBuilder) made of `bytes`: it is
+    /// what `verify` would make of them.
+    pub(super) fn built(bytes: &[u8], actors: Rc<Actors>) -> Self {
+        Self { bytes: bytes.into(), actors }
+    }
+
     /// How many records it has, at least 1.
     #[inline]
     #[must_use]

@@ -104,6 +104,11 @@ impl Index {
         BlockAt { offset: start.into(), len: end - start }
     }
 
+    /// Where the blocks begin.
+    pub(super) fn offsets(&self) -> impl Iterator<Item = u64> {
+        self.offsets[..self.first_tokens.len()].iter().map(|&it| it.into())
+    }
+
     /// Memory that it takes, in bytes.
     pub(super) fn memory_bytes(&self) -> usize {
         let keys: usize = self.ties.iter().map(|tie| size_of::<Tie>() + tie.key.len()).sum();

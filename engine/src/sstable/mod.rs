@@ -40,4 +40,4 @@ pub use self::scan::TableScan;
 pub(crate) use self::search::last_at_most;
 pub use self::table::Table;
 pub use self::token_range::TokenRange;
-pub use self::writer::{TableInfo, TableWriter};
+pub use self::writer::{KeepBlock, TableInfo, TableWriter};

@@ -118,6 +118,11 @@ impl<E: Env> Table<E> {
         self.contents.filter.unfiltered_keys()
     }
 
+    /// Where its blocks begin, seen or not.
+    pub(crate) fn block_offsets(&self) -> impl Iterator<Item = u64> {
+        self.contents.index.offsets()
+    }
+
     /// Memory that its index and filter take, in bytes.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {

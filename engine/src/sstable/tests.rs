@@ -1,6 +1,8 @@
 //! What tables promise, on a disk that lies.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use fastrand::Rng;
 use schemas::ids::{Hlc, NamespaceId, Token};
@@ -199,6 +201,36 @@ fn properties_tell_of_all_records() {
 }
 
 /// The bytes are on disks: they may change only together with the version of the format.
+/// Whoever keeps the blocks while they are written has what is read from the disk later.
+#[test]
+fn blocks_kept_while_writing_are_those_of_the_file() {
+    let samples = small_samples();
+    with_env(&new_disk(1), async |env| {
+        let kept = Rc::<RefCell<Vec<(FileId, u64, Block)>>>::default();
+        let keep: KeepBlock = {
+            let kept = Rc::clone(&kept);
+            Rc::new(move |file, offset, block| kept.borrow_mut().push((file, offset, block)))
+        };
+        let writer = TableWriter::create(&env, DIR, ID).await.unwrap();
+        let mut writer = writer.keeping(Some(keep));
+        for sample in &samples {
+            writer.add(&sample.record()).await.unwrap();
+        }
+        writer.finish().await.unwrap();
+        let table = Table::open(&env, DIR, ID, TokenRange::ALL).await.unwrap();
+        let offsets: Vec<u64> = table.block_offsets().collect();
+        let kept = kept.borrow();
+        assert!(kept.iter().all(|(file, ..)| *file == ID));
+        assert!(kept.iter().map(|(_, offset, _)| *offset).eq(offsets));
+        for (_, _, block) in kept.iter() {
+            let at = table.locate(&block.record(0).key).unwrap();
+            let read = table.read_block(at).await.unwrap();
+            assert!(block.iter().eq(read.iter()));
+        }
+        assert_eq!(kept.iter().map(|(.., block)| block.len()).sum::<usize>(), samples.len());
+    });
+}
+
 #[test]
 fn the_same_records_make_the_same_bytes_for_ever() {
     let samples = mixed(&mut Rng::with_seed(10), 400);

@@ -4,9 +4,12 @@
 //!   temporary one, synced, renamed, and then its directory is synced.
 //! - The same records and id make the same bytes.
 
+use std::rc::Rc;
+
 use schemas::ids::{NamespaceId, Token};
 
 use super::actors::ActorsBuilder;
+use super::block::Block;
 use super::block_builder::BlockBuilder;
 use super::error::TableError;
 use super::file_id::FileId;
@@ -33,6 +36,9 @@ pub struct TableInfo {
     pub unfiltered_keys: u64,
 }
 
+/// Takes the blocks of a table while it is written: file, offset, block.
+pub type KeepBlock = Rc<dyn Fn(FileId, u64, Block)>;
+
 /// Writes a new table.
 ///
 /// One that is dropped before it is finished leaves its temporary file behind;
@@ -50,6 +56,7 @@ pub struct TableWriter<E: Env> {
     filter: FilterBuilder,
     properties: Option<Properties>,
     last: LastKey,
+    keep: Option<KeepBlock>,
 }
 
 /// The key that was added last.
@@ -100,7 +107,15 @@ impl<E: Env> TableWriter<E> {
             filter: FilterBuilder::default(),
             properties: None,
             last: LastKey::default(),
+            keep: None,
         })
+    }
+
+    /// Gives every block to `keep` as well, for whoever wants to read it soon.
+    #[must_use]
+    pub fn keeping(mut self, keep: Option<KeepBlock>) -> Self {
+        self.keep = keep;
+        self
     }
 
     /// Bytes of whole blocks so far.
@@ -215,7 +230,11 @@ impl<E: Env> TableWriter<E> {
     }
 
     async fn end_block(&mut self) -> Result<(), TableError> {
-        self.block.finish(self.id, self.sink.position(), &mut self.block_bytes);
+        let offset = self.sink.position();
+        self.block.finish(self.id, offset, &mut self.block_bytes);
+        if let Some(keep) = &self.keep {
+            keep(self.id, offset, Block::built(&self.block_bytes, self.actors.so_far()));
+        }
         let put = self.sink.put(&self.block_bytes).await;
         put.map_err(TableError::io("cannot write", &self.path))?;
         self.env.pause().await;

@@ -20,7 +20,7 @@ use crate::env::{Class, Env};
 use crate::limits;
 use crate::manifest::{Manifest, ManifestError, Version, VersionEdit};
 use crate::scan::Page;
-use crate::sstable::{FileId, Table, TableError};
+use crate::sstable::{Block, FileId, KeepBlock, Table, TableError};
 
 /// What a task has for the store.
 pub(crate) enum News<E: Env> {
@@ -34,6 +34,8 @@ pub(crate) enum News<E: Env> {
     CompactionEnded(Choice, bool),
     /// A page of a scan was read, or not.
     Scanned(ScanTicket, Result<Page, TableError>),
+    /// A block that was written, to be cached.
+    Block(FileId, u64, Block),
     /// It is time to look again.
     Due,
 }
@@ -140,6 +142,12 @@ impl<E: Env> Office<E> {
     pub(crate) fn post(&self, news: News<E>) {
         self.news.borrow_mut().push_back(news);
         self.env.wake();
+    }
+
+    /// Posts every block it is given.
+    pub(crate) fn keep_blocks(self: &Rc<Self>) -> KeepBlock {
+        let office = Rc::clone(self);
+        Rc::new(move |file, offset, block| office.post(News::Block(file, offset, block)))
     }
 
     pub(crate) fn read(&self) -> Option<News<E>> {

@@ -24,6 +24,8 @@ pub(super) struct Compactions {
     failures: u32,
     /// How far behind they are, in percent of where writers are slowed not at all.
     pressure_percent: usize,
+    /// Nothing is due until then, unless the version or what is running changes.
+    nothing_before_us: u64,
 }
 
 impl Compactions {
@@ -34,6 +36,7 @@ impl Compactions {
     /// A compaction is over.
     pub(super) fn ended(&mut self, choice: &Choice, failed: bool) {
         self.running.retain(|it| it != choice);
+        self.nothing_before_us = 0;
         self.failures = if failed { self.failures.saturating_add(1) } else { 0 };
     }
 }
@@ -52,6 +55,11 @@ impl<E: Env> Store<E> {
         if running.len() >= limits::COMPACTIONS_MAX || !is_settled {
             return; // what is under way may be what is due
         }
+        let now_us = self.env.monotonic_us();
+        if now_us < self.compactions.nothing_before_us {
+            return;
+        }
+        self.compactions.nothing_before_us = now_us + limits::COMPACTION_LOOK_US;
         let now_ms = self.env.wall_ms();
         let Some(choice) = choose(&self.version, &self.config.compaction, running, now_ms) else {
             return;
@@ -71,6 +79,7 @@ impl<E: Env> Store<E> {
         let control = Rc::clone(&self.compactions.control);
         let (office, failures) = (Rc::clone(&self.office), self.compactions.failures);
         self.compactions.running.push(choice.clone());
+        self.compactions.nothing_before_us = 0;
         self.office.spawn(Class::Compaction, async move {
             let result = compact(&office, &choice, inputs, rules, control).await;
             if let Err(error) = &result {
@@ -91,6 +100,7 @@ impl<E: Env> Store<E> {
     pub(super) fn weigh_compactions(&mut self) {
         let pressure = compaction::pressure(&self.version, &self.config.compaction);
         self.compactions.pressure_percent = (pressure * 100.0) as usize;
+        self.compactions.nothing_before_us = 0;
     }
 
     fn input(&self, id: crate::sstable::FileId) -> Input<E> {
@@ -107,12 +117,17 @@ impl<E: Env> Store<E> {
         let others = self.open_tables.values().filter(|table| !choice.inputs.contains(&table.id()));
         let others: Vec<Table<E>> = others.map(|table| Table::clone(table)).collect();
         let elsewhere = move |key: &Key<'_>| others.iter().any(|table| table.may_contain(key));
+        // Where all tables fit in the cache, readers who have them there shall not wait for the
+        // disk because a record moved. Where they do not, what is cached is what is asked for.
+        let all: u64 = self.version.tables().map(|entry| entry.visible_bytes()).sum();
+        let fits = all <= self.config.cache_bytes as u64 / 2;
         Rules {
             merge: self.merge,
             now_ms,
             purge_below: hlc_min.map_or(self.purge_horizon, |hlc| hlc.min(self.purge_horizon)),
             may_exist_elsewhere: Box::new(elsewhere),
             fragment_bytes: self.config.compaction.fragment_bytes,
+            keep_blocks: fits.then(|| self.office.keep_blocks()),
         }
     }
 }

@@ -8,6 +8,7 @@ use schemas::ids::Hlc;
 
 use super::background::Office;
 use super::compactions::Compactions;
+use super::forgetting::Forgetting;
 use super::reads::Reads;
 use super::scans::Scans;
 use super::space::SpaceWatch;
@@ -85,6 +86,7 @@ impl<E: Env> Store<E> {
             open_tables,
             old_sets: Vec::new(),
             dropped_tables: Vec::new(),
+            forgetting: Forgetting::default(),
             manifest: Some(manifest),
             changes: VecDeque::new(),
             space: SpaceWatch::default(),

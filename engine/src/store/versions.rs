@@ -82,6 +82,7 @@ impl<E: Env> Store<E> {
         }
         for table in self.dropped_tables.drain(..) {
             self.stats.tables_removed += 1;
+            self.forgetting.add(&table);
             let (office, path) = (Rc::clone(&self.office), table.path().to_owned());
             self.office.spawn(Class::Idle, background::remove(office, path));
         }

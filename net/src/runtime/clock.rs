@@ -29,6 +29,13 @@ impl Clock {
         Self { start: Instant::now(), last: Tick::default(), wall_read_us: None }
     }
 
+    /// Microseconds since `tick`, now.
+    #[inline]
+    #[must_use]
+    pub fn since_us(&self, tick: Tick) -> u64 {
+        self.start.elapsed().as_micros() as u64 - tick.now_us
+    }
+
     /// Reads the clock.
     #[inline]
     pub fn tick(&mut self) -> Tick {

@@ -31,6 +31,8 @@ pub async fn run<S: Service>(
             worked_us = tick.now_us;
         }
         if !worked || tick.now_us - gave_way_us >= SLICE_US {
+            // What others do now, the disk and the network do beside it.
+            driver.submit()?;
             give_way().await;
             gave_way_us = tick.now_us;
         }

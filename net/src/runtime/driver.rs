@@ -11,6 +11,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Receiver;
+use std::thread;
 
 use engine::env::ring::{Event, ListenerId, Ring};
 use engine::store::Failure;
@@ -27,6 +28,14 @@ use crate::server::{
 /// Messages of other cores taken in one round: more wait for the next, after this core's own
 /// clients had their turn.
 const MESSAGES_A_ROUND: usize = 256;
+
+/// A round takes no more events after so long, in microseconds. A commit of the log takes some
+/// six rounds from its request to its reply, since the disk, the kernel's thread that syncs and
+/// this core wait for each other; so a round is not as long as what there is to do.
+const ROUND_US: u64 = 150;
+
+/// Events between two looks at the clock.
+const EVENTS_A_LOOK: u32 = 4;
 
 /// How long a listener that could not accept is left alone, in microseconds.
 const ACCEPT_PAUSE_US: u64 = 50_000;
@@ -148,9 +157,14 @@ impl<S: Service> Driver<S> {
         self.ring.enter().map_err(|source| self.ring_error(source))?;
         let tick = self.clock.tick();
         let mut worked = false;
+        let mut events = 0u32;
         while let Some(event) = self.ring.next_event() {
             worked = true;
             self.event(event, tick);
+            events += 1;
+            if events.is_multiple_of(EVENTS_A_LOOK) && self.clock.since_us(tick) >= ROUND_US {
+                break;
+            }
         }
         worked |= self.messages(tick);
         while let Some(command) = self.next_command() {
@@ -168,6 +182,19 @@ impl<S: Service> Driver<S> {
         self.progress(tick);
         self.ticks += u64::from(worked);
         Ok((tick, worked))
+    }
+
+    /// Submits what the last round queued, when others are going to run before the next; among
+    /// them the kernel's thread that syncs the log.
+    ///
+    /// # Errors
+    /// The core has to end.
+    pub fn submit(&self) -> Result<(), CoreError> {
+        self.ring.submit().map_err(|source| self.ring_error(source))?;
+        if self.ring.is_syncing() {
+            thread::yield_now();
+        }
+        Ok(())
     }
 
     /// The error of a ring that failed.

@@ -18,6 +18,8 @@ use crate::env::buf::AlignedBuf;
 pub(super) struct DiskOps {
     slots: Slab<DiskOp>,
     done: Vec<Done>,
+    /// Syncs in flight.
+    syncs: usize,
 }
 
 /// One operation. Holds its memory and its file until its last completion.
@@ -52,6 +54,10 @@ impl DiskOps {
         self.slots.len()
     }
 
+    pub(super) fn syncs(&self) -> usize {
+        self.syncs
+    }
+
     pub(super) fn has_done(&self) -> bool {
         !self.done.is_empty()
     }
@@ -69,6 +75,7 @@ impl DiskOps {
     /// The completion of a sync.
     pub(super) fn synced(&mut self, index: usize, result: i32) {
         self.slots[index].synced = result;
+        self.syncs -= 1;
         self.completed(index);
     }
 
@@ -127,6 +134,7 @@ impl Core {
             .build()
             .user_data(Kind::Write.user_data(index));
         if sync {
+            self.disk.syncs += 1;
             let sync = opcode::Fsync::new(fd).flags(FsyncFlags::DATASYNC).build();
             let sync = sync.user_data(Kind::Sync.user_data(index));
             // SAFETY: as in `read`.

@@ -59,6 +59,7 @@ impl Ring {
             .build(config.submissions)?;
         // Saves a look-up in each `enter`; a thread may register 16 rings, and any may do without.
         let _ = uring.submitter().register_ring_fd();
+        keep_workers_here(&uring);
         let (waker, eventfd) = park::eventfd()?;
         uring.submitter().register_eventfd(eventfd.as_raw_fd())?;
         uring.completion().disable_eventfd();
@@ -85,6 +86,16 @@ impl Ring {
     /// The ring is of no more use; the process should end.
     pub fn enter(&self) -> io::Result<()> {
         self.0.borrow_mut().enter()
+    }
+
+    /// Submits what was queued and leaves what has ended for the next [`Ring::enter`]: for a loop
+    /// that lets others run first, so that the kernel works meanwhile. Costs no system call when
+    /// nothing is queued.
+    ///
+    /// # Errors
+    /// As for [`Ring::enter`].
+    pub fn submit(&self) -> io::Result<()> {
+        self.0.borrow_mut().submit()
     }
 
     /// Whether there are completions that [`Ring::enter`] would hand out: a long task should give
@@ -114,6 +125,13 @@ impl Ring {
     #[must_use]
     pub fn disk_in_flight(&self) -> usize {
         self.0.borrow().disk.in_flight()
+    }
+
+    /// Whether a sync is in flight. The kernel syncs on a thread that it keeps on this core's CPU:
+    /// a loop that does not let it run waits for it until the scheduler takes the CPU away.
+    #[must_use]
+    pub fn is_syncing(&self) -> bool {
+        self.0.borrow().disk.syncs() > 0
     }
 
     /// Queues a read of `buf.len()` bytes at `offset` of `file` into `buf`. Ends with a
@@ -221,22 +239,29 @@ impl Core {
         if let Some(error) = self.refused.take() {
             return Err(error);
         }
-        let queued = self.uring.submission().len();
-        if queued > 0 || self.has_completions() {
+        if !self.uring.submission().is_empty() || self.has_completions() {
             const GETEVENTS: u32 = 1;
-            let to_submit = u32::try_from(queued).expect("at most the queue's size");
-            // SAFETY: there is no argument, and what is submitted was pushed by `push`.
-            let entered = unsafe {
-                self.uring.submitter().enter::<libc::sigset_t>(to_submit, 0, GETEVENTS, None)
-            };
-            match entered {
-                Ok(_) => {}
-                Err(error) if is_transient(&error) => {}
-                Err(error) => return Err(error),
-            }
+            self.call(GETEVENTS)?;
         }
         self.reap();
         Ok(())
+    }
+
+    fn submit(&mut self) -> io::Result<()> {
+        if self.uring.submission().is_empty() { Ok(()) } else { self.call(0) }
+    }
+
+    /// The system call, with all that is queued.
+    fn call(&mut self, flags: u32) -> io::Result<()> {
+        let queued = self.uring.submission().len();
+        let to_submit = u32::try_from(queued).expect("at most the queue's size");
+        // SAFETY: there is no argument, and what is submitted was pushed by `push`.
+        let entered =
+            unsafe { self.uring.submitter().enter::<libc::sigset_t>(to_submit, 0, flags, None) };
+        match entered {
+            Err(error) if !is_transient(&error) => Err(error),
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 
     fn has_completions(&mut self) -> bool {
@@ -324,6 +349,19 @@ impl Core {
             self.reap();
         }
         self.is_idle()
+    }
+}
+
+/// Binds the kernel threads that do what this thread's rings cannot do at once, syncs above all,
+/// to the CPUs that the thread may use. Elsewhere they would wait for CPUs whose cores do not know
+/// of them and give way to nobody; here the core's loop gives way to them.
+fn keep_workers_here(uring: &IoUring) {
+    // SAFETY: a set of CPUs is plain bits, none of them set.
+    let mut cpus: libc::cpu_set_t = unsafe { mem::zeroed() };
+    // SAFETY: the kernel writes at most the size it is given.
+    let known = unsafe { libc::sched_getaffinity(0, size_of_val(&cpus), &raw mut cpus) } == 0;
+    if known && let Err(error) = uring.submitter().register_iowq_aff(&cpus) {
+        tracing::debug!(%error, "the kernel's workers run on any CPU: commits may take longer");
     }
 }
 
