@@ -1,0 +1,9 @@
+//! The real programs together, as an operator and a user run them: `kvcore` as a process on a real
+//! disk, `kvctl`, `kvbench` and the client against it. `DESIGN.md` says what is tested where, and
+//! how the long forms are run.
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests too")]
+
+mod clients;
+mod life;
+mod programs;
+mod server;
