@@ -6,4 +6,7 @@
 mod clients;
 mod life;
 mod programs;
+mod quickstart;
+mod sample_tree;
 mod server;
+mod trees;
