@@ -1,16 +1,16 @@
 //! Directory trees to move through a server: one made up of everything that is awkward, and any
-//! tree there is, read whole.
+//! tree there is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use kvclient::protocol::limits::VALUE_BYTES_MAX;
 
-/// The files of a tree: path below it, and content.
-pub(crate) type Files = BTreeMap<Vec<u8>, Vec<u8>>;
+/// The files of a tree: path below it, and where the file is.
+pub(crate) type Files = BTreeMap<Vec<u8>, PathBuf>;
 
 /// Makes a tree of some 300 files at `root`: names with blanks, newlines, quotes, dots, a leading
 /// dash, bytes that are no UTF-8; empty files, binary files, files as large as a value may be; a
@@ -52,7 +52,7 @@ pub(crate) fn make(root: &Path, seed: u64) {
 }
 
 /// All regular files below `root`.
-pub(crate) fn read(root: &Path) -> Files {
+pub(crate) fn list(root: &Path) -> Files {
     let mut files = Files::new();
     let mut directories = vec![root.to_owned()];
     while let Some(directory) = directories.pop() {
@@ -63,8 +63,8 @@ pub(crate) fn read(root: &Path) -> Files {
                 directories.push(entry.path());
             } else if kind.is_file() {
                 let path = entry.path();
-                let key = path.strip_prefix(root).unwrap().as_os_str().as_bytes().to_vec();
-                files.insert(key, fs::read(path).unwrap());
+                let key = path.strip_prefix(root).unwrap().as_os_str().as_bytes();
+                files.insert(key.to_vec(), path);
             }
         }
     }
@@ -73,15 +73,16 @@ pub(crate) fn read(root: &Path) -> Files {
 
 /// Asserts that two trees have the same files with the same bytes; says which differ.
 pub(crate) fn assert_same(expected: &Files, found: &Files) {
-    let show = |key: &Vec<u8>| String::from_utf8_lossy(key).escape_debug().to_string();
-    let is_other = |(key, value): &(&Vec<u8>, &Vec<u8>)| found.get(*key) != Some(*value);
-    let mut differ: Vec<String> =
-        expected.iter().filter(is_other).map(|(key, _)| show(key)).collect();
-    differ.extend(found.keys().filter(|key| !expected.contains_key(*key)).map(show));
-    assert!(
-        differ.is_empty(),
-        "{} files differ: {:?}",
-        differ.len(),
-        &differ[..differ.len().min(9)]
-    );
+    let same = |key: &Vec<u8>| match (expected.get(key), found.get(key)) {
+        (Some(expected), Some(found)) => fs::read(expected).unwrap() == fs::read(found).unwrap(),
+        _ => false,
+    };
+    let keys: BTreeSet<&Vec<u8>> = expected.keys().chain(found.keys()).collect();
+    let differ: Vec<String> = keys
+        .into_iter()
+        .filter(|key| !same(key))
+        .map(|key| String::from_utf8_lossy(key).escape_debug().to_string())
+        .collect();
+    let first = &differ[..differ.len().min(9)];
+    assert!(differ.is_empty(), "{} files differ: {first:?}", differ.len());
 }

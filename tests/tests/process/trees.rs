@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use kvclient::protocol::limits::VALUE_BYTES_MAX;
 
 use crate::clients::{Output, kvctl};
-use crate::sample_tree::{Files, assert_same, make, read};
+use crate::sample_tree::{Files, assert_same, list, make};
 use crate::server::{Server, Start, scratch};
 
 fn import_tree(server: &Server, tree: &Path) -> Output {
@@ -20,15 +20,14 @@ fn import_tree(server: &Server, tree: &Path) -> Output {
     kvctl(server.clients(), args.into_iter().chain([tree.as_os_str()]))
 }
 
-/// What an export into a new directory of `parent` holds.
-fn export_tree(server: &Server, parent: &Path) -> Files {
+/// Asserts that an export, into a directory in `parent`, holds `files` and no others.
+fn assert_export(server: &Server, parent: &Path, files: &Files) {
     let out = tempfile::tempdir_in(parent).unwrap();
     let args = ["export", "-q", "-o", "json", "--dir"].map(OsStr::new);
     let export = kvctl(server.clients(), args.into_iter().chain([out.path().as_os_str()]));
-    let files = read(out.path());
     assert_eq!(export.json()["records"], files.len(), "{export:?}");
     export.fine();
-    files
+    assert_same(files, &list(out.path()));
 }
 
 /// What the summary lists as `outcome`, most paths as they are.
@@ -51,9 +50,9 @@ fn a_tree_survives_kills_and_other_numbers_of_cores() {
         PathBuf::from,
     );
     let data = dir.path().join("data");
-    let mut files = read(&tree);
+    let mut files = list(&tree);
     let refused: BTreeSet<String> = files
-        .extract_if(.., |_, content| content.len() > VALUE_BYTES_MAX)
+        .extract_if(.., |_, path| fs::metadata(path).unwrap().len() > VALUE_BYTES_MAX as u64)
         .map(|(key, _)| String::from_utf8(key).unwrap())
         .collect();
 
@@ -71,7 +70,7 @@ fn a_tree_survives_kills_and_other_numbers_of_cores() {
     server.kill();
     for cores in [1, 2, 1] {
         let server = Start::on(&data).cores(cores).serve();
-        assert_same(&files, &export_tree(&server, dir.path()));
+        assert_export(&server, dir.path(), &files);
         server.kill();
     }
     println!("{} files, {} refused, 4 kills, cores 1 -> 2 -> 1", files.len(), refused.len());
@@ -99,7 +98,7 @@ fn lines_carry_every_byte_from_one_server_to_another() {
     let dir = scratch();
     let tree = dir.path().join("tree");
     make(&tree, 2);
-    let files = read(&tree);
+    let files = list(&tree);
     let first = Start::on(&dir.path().join("first")).serve();
     import_tree(&first, &tree).fine();
     for format in ["--tsv", "--jsonl"] {
@@ -108,7 +107,7 @@ fn lines_carry_every_byte_from_one_server_to_another() {
         kvctl(first.clients(), verb("export").into_iter().chain([lines.as_os_str()])).fine();
         let second = Start::on(&dir.path().join(&format[2..])).serve();
         kvctl(second.clients(), verb("import").into_iter().chain([lines.as_os_str()])).fine();
-        assert_same(&files, &export_tree(&second, dir.path()));
+        assert_export(&second, dir.path(), &files);
         second.stop();
     }
     first.stop();
