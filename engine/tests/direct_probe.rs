@@ -5,6 +5,9 @@
 //! by reading it, and remembers the answer. An empty file answers "yes" where the truth is "no",
 //! and from then on every read of every file fails with `EOPNOTSUPP` (95). `DirectEnv::new` opens
 //! a file that has content first. Take that out of it and this test fails.
+//!
+//! A file of zeros is not content enough: a copy of a data directory made with `cp --sparse=always`
+//! had a hole in its place, which answers as an empty file does, and the copy could not be started.
 
 use engine::env::buf::AlignedBuf;
 use engine::env::direct::DirectEnv;
@@ -33,6 +36,21 @@ fn a_new_file_opened_first_does_not_break_reading() {
         assert!(read[..] == written[..], "what was written is read, over several requests");
         let end = file.read_at(40 * ALIGN as u64, 8 * ALIGN).await.unwrap();
         assert_eq!(end.len(), ALIGN, "a read stops at the end of the file");
+    });
+    executor.unwrap().join().unwrap();
+}
+
+#[test]
+fn a_probe_that_is_a_hole_is_made_anew() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let root = dir.path().to_path_buf();
+    std::fs::File::create(root.join("PROBE")).unwrap().set_len(ALIGN as u64).unwrap();
+    std::fs::write(root.join("data"), [7; ALIGN]).unwrap();
+    let executor = LocalExecutorBuilder::default().io_memory(64 << 10).spawn(|| async move {
+        let ring = Ring::new(RingConfig::default()).unwrap();
+        let env = DirectEnv::new(&root, ring, 1).await.unwrap();
+        let file = env.open("data", Open::Read).await.unwrap();
+        assert!(file.read_at(0, ALIGN).await.unwrap()[..] == [7; ALIGN]);
     });
     executor.unwrap().join().unwrap();
 }

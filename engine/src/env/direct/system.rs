@@ -6,17 +6,23 @@
 )]
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 use crate::env::ALIGN;
 
+/// What the probe holds. Not zeros: those may be a hole, which the file system reads without asking
+/// the disk, and so would a copy made by a program that saves space.
+const PROBE: [u8; ALIGN] = [b'p'; ALIGN];
+
 pub(super) fn make_probe(path: &Path) -> io::Result<()> {
-    if fs::metadata(path).is_ok_and(|found| found.len() >= ALIGN as u64) {
+    let mut found = [0; ALIGN];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut found));
+    if read.is_ok() && found == PROBE {
         return Ok(());
     }
     let mut file = File::create(path)?;
-    file.write_all(&[0; ALIGN])?;
+    file.write_all(&PROBE)?;
     file.sync_all()
 }
 
