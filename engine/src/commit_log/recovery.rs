@@ -152,6 +152,7 @@ impl<E: Env> Start<'_, E> {
         &self,
         files: &mut [LogFile<E::File>],
     ) -> Result<Vec<(Sequence, Sequence)>, LogError> {
+        let ids: Vec<u64> = files.iter().map(|file| file.id).collect();
         let mut given_up = Vec::new();
         for file in files {
             let name = segment_name(file.id);
@@ -166,8 +167,11 @@ impl<E: Env> Start<'_, E> {
                     given_up.extend(Entries::of(scanner.batch(0, &label)).filter_map(decode_pair));
                 }
             } else if found != Found::End {
-                let later = scanner.is_later_segment().await;
-                is_misplaced = later.map_err(|(_, e)| self.failed("read", &name)(e))?;
+                let other = scanner.other_segment().await;
+                let other = other.map_err(|(_, e)| self.failed("read", &name)(e))?;
+                // Segments are used again by renaming, under greater ids only: what a file held
+                // before is of a lesser id that no file has any more.
+                is_misplaced = other.is_some_and(|other| other > file.id || ids.contains(&other));
             }
             if self.config.repair {
                 continue;

@@ -67,19 +67,18 @@ impl<'a, E: Env> Scanner<'a, E> {
         Ok(format::verify(place, self.loaded(offset, length)).map_or(torn, Found::Batch))
     }
 
-    /// Whether the segment begins with a batch of a later one. Segments are used again under
-    /// greater ids only, so this file is not what its name says.
+    /// The id of the other segment that this file begins with a batch of, if it does.
     ///
     /// # Errors
     /// As [`Scanner::look`].
-    pub(super) async fn is_later_segment(&mut self) -> Result<bool, (u64, io::Error)> {
+    pub(super) async fn other_segment(&mut self) -> Result<Option<u64>, (u64, io::Error)> {
         self.load(0, ALIGN).await?;
         let named = format::named_segment(self.loaded(0, HEADER_BYTES));
-        let Some(later) = named.filter(|named| *named > self.segment) else { return Ok(false) };
-        let own = std::mem::replace(&mut self.segment, later);
+        let Some(other) = named.filter(|named| *named != self.segment) else { return Ok(None) };
+        let own = std::mem::replace(&mut self.segment, other);
         let found = self.look(0).await;
         self.segment = own;
-        Ok(matches!(found?, Found::Batch(_)))
+        Ok(matches!(found?, Found::Batch(_)).then_some(other))
     }
 
     /// The bytes of the batch that the last [`Scanner::look`] found at `offset`.

@@ -227,6 +227,21 @@ fn exchanged_and_copied_segments_and_blocks_are_not_believed() {
     }
 }
 
+/// The last segment and the spare one had changed places. The spare one was taken for a segment in
+/// use again, the last one for one without batches, and all that was in it was lost in silence.
+#[test]
+fn a_last_segment_in_the_place_of_a_spare_one_is_not_believed() {
+    let (disk, _) = small_log(9, true);
+    let last = batches(&disk).pop().unwrap().0;
+    let name = last.rsplit('/').next().unwrap();
+    let id = u64::from_str_radix(name.strip_suffix(".log").unwrap(), 16).unwrap();
+    let spare = last.replace(name, &format!("{:016x}.log", id + 1));
+    disk.put(&spare, &disk.bytes(&last).unwrap());
+    disk.corrupt(&last, |bytes| bytes.fill(0));
+    let error = try_open(&disk, false).unwrap_err();
+    assert!(error.to_string().contains("another segment than its name says"), "{error}");
+}
+
 /// Any bytes at all: an error or some of the entries, never a panic and never a wrong one.
 #[test]
 fn garbage_is_never_an_entry() {
