@@ -45,16 +45,24 @@ impl<E: Env> Manifest<E> {
     /// # Errors
     /// The disk refuses, or the file is not what was written.
     pub async fn open(env: &E, dir: &str) -> Result<Self, ManifestError> {
-        let path = format!("{dir}/{NAME}");
-        let names = env.list(dir).await.map_err(ManifestError::io("cannot list", dir))?;
-        let version = if names.iter().any(|name| name == NAME) {
-            Self::read(env, dir).await?
-        } else if names.iter().any(|name| FileId::from_file_name(name).is_some()) {
-            return Err(ManifestError::Missing { file: path });
-        } else {
-            Version::default()
-        };
+        let version = Self::find(env, dir).await?;
         Self::create(env, dir, version).await
+    }
+
+    /// What the manifest of directory `dir` says; no tables if there is neither a manifest nor a
+    /// table. Changes nothing.
+    ///
+    /// # Errors
+    /// As for [`Manifest::open`].
+    pub async fn find(env: &E, dir: &str) -> Result<Version, ManifestError> {
+        let names = env.list(dir).await.map_err(ManifestError::io("cannot list", dir))?;
+        if names.iter().any(|name| name == NAME) {
+            Self::read(env, dir).await
+        } else if names.iter().any(|name| FileId::from_file_name(name).is_some()) {
+            Err(ManifestError::Missing { file: format!("{dir}/{NAME}") })
+        } else {
+            Ok(Version::default())
+        }
     }
 
     /// Makes the manifest of directory `dir`, or puts another in its place, with `version` in it.

@@ -44,9 +44,7 @@ impl<E: Env> Store<E> {
     ) -> Result<(Self, OpenReport), OpenError> {
         config.check();
         make_dir(&env, dir).await?;
-        let manifest = Manifest::open(&env, dir).await?;
-        let version = Rc::clone(manifest.version());
-        let files_removed = remove_unnamed(&env, dir, &version).await?;
+        let version = Manifest::find(&env, dir).await?;
         let open_tables = open_tables(&env, dir, &version).await?;
         let flushed = Sequence(version.flushed());
         let mut replay = Replay::new(&config, merge, flushed);
@@ -58,6 +56,11 @@ impl<E: Env> Store<E> {
         if let Some(sequence) = replay.not_a_record {
             return Err(OpenError::NotARecord { dir: dir.to_owned(), sequence });
         }
+        // Only now, when all that the manifest says was found: one that is older than the rest
+        // names neither the newest tables nor what the log goes on from.
+        let manifest = Manifest::create(&env, dir, version).await?;
+        let version = Rc::clone(manifest.version());
+        let files_removed = remove_unnamed(&env, dir, &version).await?;
         let report = OpenReport {
             log: replayed,
             records: replay.records,

@@ -137,6 +137,39 @@ fn an_acknowledged_batch_that_is_damaged_stops_the_start() {
     assert!(error.to_string().contains("acknowledged"), "{error}");
 }
 
+/// A manifest from before a flush was put back. The start removed the tables that it does not name
+/// before it saw that the log does not go on from it, and the right manifest came too late.
+#[test]
+fn an_older_manifest_is_refused_and_costs_nothing() {
+    let (disk, manifest) = (SimDisk::new(1), format!("{DIR}/MANIFEST"));
+    let ledger = Rc::new(RefCell::new(Ledger::default()));
+    let sim = Sim::new(1);
+    let env = sim.env(&disk);
+    let older = sim.block_on(async {
+        let (mut client, _) = Client::open(&env, config(), &ledger).await.unwrap();
+        let older = disk.bytes(&manifest).unwrap();
+        for index in 0..20 * KEYS {
+            client.write(Write::put(index % KEYS, index as usize, 900)).unwrap();
+            client.settle().await.unwrap();
+        }
+        client.store.flush().await.unwrap();
+        client.store.close().await.unwrap();
+        older
+    });
+    drop(sim);
+    let newer = disk.bytes(&manifest).unwrap();
+    disk.put(&manifest, &older);
+    let error = open_error(&disk, "an older manifest");
+    assert_eq!(error.kind(), OpenErrorKind::Damaged, "{error}");
+    disk.put(&manifest, &newer);
+    let sim = Sim::new(2);
+    let env = sim.env(&disk);
+    sim.block_on(async {
+        let (mut client, _) = Client::open(&env, config(), &ledger).await.unwrap();
+        client.check_recovered().await.unwrap();
+    });
+}
+
 #[test]
 fn what_nobody_names_is_removed_at_start() {
     let (disk, ledger) = stopped();
