@@ -2,14 +2,18 @@
 //!
 //! ```text
 //! slot 0 at byte 0, slot 1 at byte 4096:
-//! | magic 8 | sequence 8 | ceiling 8 | crc 4 | zeros up to 4096 |
+//! | magic 8 | sequence 8 | ceiling 8 | crc 4 | zeros 4 | node 8 | zeros up to 4096 |
 //! ```
 //! Write `n` goes to slot `n % 2`. A write that is torn leaves the other slot, which holds the
 //! ceiling before it: the one that cores were told, for they are told of the next only once it is
 //! synced. So a renewal is one write in place and one `fdatasync`, no rename and no directory, and
 //! no other file is at risk once a second.
+//!
+//! It names its node: beside another node's NODE, and so another seed, no record would be found.
 
-use schemas::ids::Hlc;
+use std::num::NonZeroU64;
+
+use schemas::ids::{Hlc, NodeId};
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -27,6 +31,7 @@ const MAGIC: [u8; 8] = *b"kvcCLCK\n";
 /// What CLOCK says, and how to make it say something else.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Clock {
+    node: NodeId,
     sequence: u64,
     ceiling: Hlc,
 }
@@ -47,12 +52,14 @@ struct Bytes {
     sequence: U64,
     ceiling: U64,
     crc: U32,
+    zeros: [u8; 4],
+    node: U64,
 }
 
 impl Clock {
-    /// The clock of a new node, which has given no stamp, and its whole file.
-    pub(super) fn born() -> (Self, [ClockSlot; 2]) {
-        let mut clock = Self { sequence: 0, ceiling: Hlc(0) };
+    /// The clock of the new node `node`, which has given no stamp, and its whole file.
+    pub(super) fn born(node: NodeId) -> (Self, [ClockSlot; 2]) {
+        let mut clock = Self { node, sequence: 0, ceiling: Hlc(0) };
         let slots = [clock.set(Hlc(0)), clock.set(Hlc(0))];
         (clock, slots)
     }
@@ -73,6 +80,8 @@ impl Clock {
             sequence: U64::new(self.sequence),
             ceiling: U64::new(ceiling.0),
             crc: U32::ZERO,
+            zeros: [0; 4],
+            node: U64::new(self.node.0.get()),
         };
         let offset = offset_of(self.sequence);
         let mut bytes = [0; SLOT_BYTES];
@@ -82,17 +91,20 @@ impl Clock {
         ClockSlot { offset, bytes }
     }
 
-    /// Reads the file's bytes, whatever they are.
-    pub(super) fn decode(file: &[u8]) -> Result<Self, DirError> {
+    /// Reads the bytes of the file of `node`, whatever they are.
+    pub(super) fn decode(node: NodeId, file: &[u8]) -> Result<Self, DirError> {
         let slot = |offset: u64| {
             let bytes = file.get(offset as usize..)?.get(..SLOT_BYTES)?;
             Self::decode_slot(offset, bytes)
         };
         let newest = [slot(0), slot(SLOT_BYTES as u64)].into_iter().flatten();
-        newest.max_by_key(|clock| clock.sequence).ok_or_else(|| {
-            let what = "neither of its two slots is whole";
-            Corrupt { file: CLOCK_FILE.to_owned(), offset: 0, what }.into()
-        })
+        let damaged = |what| Corrupt { file: CLOCK_FILE.to_owned(), offset: 0, what };
+        let newest = newest.max_by_key(|clock| clock.sequence);
+        let clock = newest.ok_or_else(|| damaged("neither of its two slots is whole"))?;
+        if clock.node != node {
+            return Err(damaged("it and NODE are of different nodes").into());
+        }
+        Ok(clock)
     }
 
     fn decode_slot(offset: u64, bytes: &[u8]) -> Option<Self> {
@@ -104,7 +116,8 @@ impl Clock {
             && header.crc.get() == sum(offset, &unsummed)
             && (1..u64::MAX).contains(&sequence)
             && offset_of(sequence) == offset;
-        whole.then_some(Self { sequence, ceiling: Hlc(header.ceiling.get()) })
+        let node = NodeId(NonZeroU64::new(header.node.get())?);
+        whole.then_some(Self { node, sequence, ceiling: Hlc(header.ceiling.get()) })
     }
 }
 
@@ -122,6 +135,8 @@ fn sum(offset: u64, slot: &[u8]) -> u32 {
 mod tests {
     use super::*;
 
+    const NODE: NodeId = NodeId(NonZeroU64::MIN);
+
     fn put(file: &mut [u8], slot: &ClockSlot) {
         file[slot.offset as usize..][..SLOT_BYTES].copy_from_slice(&slot.bytes);
     }
@@ -136,19 +151,19 @@ mod tests {
 
     #[test]
     fn the_newest_whole_slot_holds() {
-        let (mut clock, slots) = Clock::born();
+        let (mut clock, slots) = Clock::born(NODE);
         let mut file = vec![0; CLOCK_BYTES];
         slots.iter().for_each(|slot| put(&mut file, slot));
-        assert_eq!(Clock::decode(&file).unwrap(), clock);
+        assert_eq!(Clock::decode(NODE, &file).unwrap(), clock);
         for ceiling in [5, 9, 7] {
             put(&mut file, &clock.set(Hlc(ceiling)));
-            assert_eq!(Clock::decode(&file).unwrap().ceiling(), Hlc(ceiling));
+            assert_eq!(Clock::decode(NODE, &file).unwrap().ceiling(), Hlc(ceiling));
         }
     }
 
     #[test]
     fn a_torn_write_leaves_the_ceiling_before_it() {
-        let (mut clock, _) = Clock::born();
+        let (mut clock, _) = Clock::born(NODE);
         let file = file_of(&mut clock, &[5, 9]);
         let next = clock.set(Hlc(12));
         for torn_at in 0..size_of::<Bytes>() {
@@ -156,24 +171,34 @@ mod tests {
             let start = next.offset as usize;
             torn[start..start + torn_at].copy_from_slice(&next.bytes[..torn_at]);
             torn[start + torn_at..start + SLOT_BYTES].fill(0xa5);
-            assert_eq!(Clock::decode(&torn).unwrap().ceiling(), Hlc(9));
+            assert_eq!(Clock::decode(NODE, &torn).unwrap().ceiling(), Hlc(9));
         }
     }
 
     #[test]
     fn damage_is_never_a_ceiling() {
-        let (mut clock, _) = Clock::born();
+        let (mut clock, _) = Clock::born(NODE);
         let file = file_of(&mut clock, &[5, 9]);
         for bit in 0..CLOCK_BYTES * 8 {
             let mut damaged = file.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
-            let ceiling = Clock::decode(&damaged).unwrap().ceiling();
+            let ceiling = Clock::decode(NODE, &damaged).unwrap().ceiling();
             assert!(ceiling == Hlc(5) || ceiling == Hlc(9), "bit {bit}: {ceiling:?}");
         }
         let mut swapped = file[SLOT_BYTES..].to_vec();
         swapped.extend(&file[..SLOT_BYTES]);
         for bytes in [&[][..], &file[..SLOT_BYTES - 1], &swapped, &[0; CLOCK_BYTES]] {
-            assert!(matches!(Clock::decode(bytes), Err(DirError::Corrupt(_))));
+            assert!(matches!(Clock::decode(NODE, bytes), Err(DirError::Corrupt(_))));
         }
+    }
+
+    #[test]
+    fn the_clock_of_another_node_is_refused() {
+        let (_, slots) = Clock::born(NODE);
+        let file = slots.map(|slot| slot.bytes).concat();
+        let other = NodeId(NonZeroU64::MAX);
+        let swapped = [&file[SLOT_BYTES..], &file[..SLOT_BYTES]].concat();
+        assert!(Clock::decode(NODE, &swapped).is_ok());
+        assert!(matches!(Clock::decode(other, &swapped), Err(DirError::Corrupt(_))));
     }
 }

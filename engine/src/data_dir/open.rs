@@ -2,7 +2,7 @@
 
 use std::io;
 
-use schemas::ids::ShardId;
+use schemas::ids::{NodeId, ShardId};
 
 use super::clock::{CLOCK_BYTES, Clock};
 use super::error::DirError;
@@ -34,13 +34,14 @@ pub async fn open<E: Env>(env: &E, new: &NewNode) -> Result<Opened, DirError> {
     let Some(mut superblock) = read_superblock(env).await? else {
         return create(env, new).await;
     };
-    let clock = read_clock(env).await?;
-    remove_strays(env, superblock.generation).await?;
+    let clock = read_clock(env, superblock.node).await?;
+    // Before anything is removed: an older NODE would take the newer generation for a stray.
     for shard in 0..superblock.shards {
         let path = shard_dir(superblock.generation, ShardId(shard));
         let listed = env.list(&path).await;
         listed.map_err(|error| missing_or(error, "list", &path))?;
     }
+    remove_strays(env, superblock.generation).await?;
     superblock.boot += 1;
     write_superblock(env, &superblock).await?;
     Ok(Opened { superblock, clock, created: false })
@@ -103,7 +104,8 @@ pub async fn remove_generation<E: Env>(env: &E, generation: u16) -> Result<(), D
 /// Everything but NODE first: until NODE is there, the directory is a new one.
 async fn create<E: Env>(env: &E, new: &NewNode) -> Result<Opened, DirError> {
     let superblock = Superblock::born(new);
-    let clock = create_clock(env).await.map_err(DirError::io("write", CLOCK_FILE))?;
+    let clock =
+        create_clock(env, superblock.node).await.map_err(DirError::io("write", CLOCK_FILE))?;
     remove_strays(env, 0).await?;
     let root = generation_dir(superblock.generation);
     let make = async {
@@ -119,14 +121,14 @@ async fn create<E: Env>(env: &E, new: &NewNode) -> Result<Opened, DirError> {
     Ok(Opened { superblock, clock, created: true })
 }
 
-async fn create_clock<E: Env>(env: &E) -> io::Result<Clock> {
+async fn create_clock<E: Env>(env: &E, node: NodeId) -> io::Result<Clock> {
     let file = match env.open(CLOCK_FILE, Open::Create).await {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             env.open(CLOCK_FILE, Open::ReadWrite).await?
         }
         opened => opened?,
     };
-    let (clock, slots) = Clock::born();
+    let (clock, slots) = Clock::born(node);
     let mut bytes = AlignedBuf::zeroed(CLOCK_BYTES);
     for slot in &slots {
         bytes[slot.offset as usize..][..slot.bytes.len()].copy_from_slice(&slot.bytes);
@@ -136,9 +138,9 @@ async fn create_clock<E: Env>(env: &E) -> io::Result<Clock> {
     Ok(clock)
 }
 
-async fn read_clock<E: Env>(env: &E) -> Result<Clock, DirError> {
+async fn read_clock<E: Env>(env: &E, node: NodeId) -> Result<Clock, DirError> {
     let bytes = read_file(env, CLOCK_FILE, CLOCK_BYTES).await;
-    Clock::decode(&bytes.map_err(|error| missing_or(error, "read", CLOCK_FILE))?)
+    Clock::decode(node, &bytes.map_err(|error| missing_or(error, "read", CLOCK_FILE))?)
 }
 
 /// The bytes of a file that should have `len`: one page more is asked for, so that a longer file

@@ -179,6 +179,28 @@ fn what_is_missing_or_damaged_is_said_and_nothing_is_changed() {
     }
 }
 
+/// A NODE from before the number of shards changed was put back: it took the generation that holds
+/// the data for a stray, removed it, and then said that the old one is missing.
+#[test]
+fn an_older_superblock_does_not_cost_the_newer_generation() {
+    let disk = SimDisk::new(8);
+    started(&disk);
+    let older = disk.bytes(NODE_FILE).unwrap();
+    let sim = Sim::new(1);
+    let env = sim.env(&disk);
+    sim.block_on(async {
+        env.create_dir(&generation_dir(2)).await.unwrap();
+        env.create_dir(&shard_dir(2, ShardId(0))).await.unwrap();
+        let newer = Superblock { generation: 2, shards: 1, ..Superblock::born(&newborn(2)) };
+        write_superblock(&env, &newer).await.unwrap();
+        remove_generation(&env, 1).await.unwrap();
+    });
+    disk.put("gen-0002/shard-000/MANIFEST", b"data");
+    disk.put(NODE_FILE, &older);
+    assert!(matches!(start(&disk, 1).unwrap(), Err(DirError::Missing { .. })));
+    assert!(disk.bytes("gen-0002/shard-000/MANIFEST").is_some());
+}
+
 #[test]
 fn shard_directories_are_there_before_the_superblock_names_them() {
     let disk = SimDisk::new(7);
