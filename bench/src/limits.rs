@@ -53,4 +53,7 @@ pub const SENT_PERCENT_MIN: f64 = 99.0;
 /// limit.
 pub const IDLE_PERCENT_MIN: f64 = 5.0;
 
+/// Keys of each kind that a verification lists; past it they are only counted.
+pub const EXAMPLES_MAX: usize = 10;
+
 const _: () = assert!(CONNECTIONS_MAX * 256 <= IN_FLIGHT_MAX);

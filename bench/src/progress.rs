@@ -52,15 +52,21 @@ impl Progress {
 
     /// Shows one second of a run towards `goal`.
     pub fn second(&self, goal: Goal, second: &Second) {
+        let position = match goal {
+            Goal::Operations(_) => second.total,
+            Goal::Time(_) => second.at,
+        };
+        self.show(second.at, position, &line(second));
+    }
+
+    /// Shows where something is `at` seconds after its start, and a line of what there is to say.
+    pub fn show(&self, at: u64, position: u64, text: &str) {
         match self {
             Self::Bar(bar) => {
-                bar.set_position(match goal {
-                    Goal::Operations(_) => second.total,
-                    Goal::Time(_) => second.at,
-                });
-                bar.set_message(line(second));
+                bar.set_position(position);
+                bar.set_message(text.to_owned());
             }
-            Self::Lines => eprintln!("{:>5} s  {}", second.at, line(second)),
+            Self::Lines => eprintln!("{at:>5} s  {text}"),
             Self::Quiet => {}
         }
     }

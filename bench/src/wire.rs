@@ -4,10 +4,10 @@
 //! matched with the generator's ids, and its replies reduced to what a benchmark asks of them.
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::time::Instant;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use kvclient::protocol::{
     Connection, Consistency, ErrorReply, Event, Get, Hello, Hlc, Put, Reply, RequestOptions,
     SendError, ServerInfo, ShardId,
@@ -91,6 +91,34 @@ impl Wire {
         Ok((stream, Self { connection, ids: Vec::new(), server, terms }))
     }
 
+    /// Connects, as [`Wire::connect`], to the first of `seeds` that answers.
+    ///
+    /// # Errors
+    /// A sentence for a person: of the last that did not.
+    pub fn find(
+        seeds: &[String],
+        namespace: &str,
+        terms: Terms,
+    ) -> anyhow::Result<(SocketAddr, TcpStream, Self)> {
+        let mut last = anyhow!("no seed was given");
+        for seed in seeds {
+            let addresses = match seed.to_socket_addrs() {
+                Ok(addresses) => addresses,
+                Err(error) => {
+                    last = anyhow!(error).context(format!("{seed} is no address"));
+                    continue;
+                }
+            };
+            for address in addresses {
+                match Self::connect(address, namespace, None, terms) {
+                    Ok((stream, wire)) => return Ok((address, stream, wire)),
+                    Err(error) => last = error,
+                }
+            }
+        }
+        Err(last)
+    }
+
     /// Asks the server who owns what. Blocking, while nothing else is in flight.
     ///
     /// # Errors
@@ -118,10 +146,16 @@ impl Wire {
         &self.server
     }
 
-    /// Requests the server takes in flight on this connection.
-    #[must_use]
-    pub fn in_flight_max(&self) -> usize {
-        self.connection.slots_max()
+    /// Whether the server takes `pipeline` requests in flight on this connection.
+    ///
+    /// # Errors
+    /// A sentence for a person, if it does not.
+    pub fn takes_in_flight(&self, pipeline: usize) -> anyhow::Result<()> {
+        let most = self.connection.slots_max();
+        if pipeline > most {
+            bail!("the server takes at most {most} requests in flight a connection");
+        }
+        Ok(())
     }
 
     /// Appends `request` to `out`; `value` is what it writes, if it does.

@@ -42,6 +42,13 @@ fn usage_errors_exit_with_2_and_name_the_flag() {
     refused(&["compare", "--rounds", "0"], "0 is not in 1..=1000");
     refused(&["compare", "--only", "speed"], "get-pipeline1");
     refused(&["load", "--ratio", "1:1"], "unexpected argument");
+    refused(&["load", "--ledger", "x", "--value", "11"], "at least 12 bytes");
+    refused(&["run", "--ledger", "x", "--value", "8..100"], "at least 12 bytes");
+    refused(&["run", "--ledger", "x", "--ttl", "1h"], "what has expired looks like");
+    refused(&["run", "--ledger", "x", "--target", "echo"], "it stores nothing");
+    refused(&["verify"], "--ledger <FILE>");
+    refused(&["verify", "--ledger", "x", "--pipeline", "0"], "--pipeline is 1 to");
+    refused(&["verify", "--ledger", "x", "--connections", "99999"], "--connections is 1 to");
 }
 
 #[test]
@@ -57,11 +64,37 @@ fn a_server_that_is_not_there_is_said_so() {
     assert!(stderr.contains("nowhere.invalid is no address"), "{stderr}");
 }
 
+/// No server is asked before the ledger is known to be one.
+#[test]
+fn what_is_no_ledger_is_refused_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger");
+    let name = path.to_str().unwrap();
+    let says = |verb: &str, because: &str| {
+        let output = kvbench(&[verb, "--ledger", name]).assert().code(1).get_output().clone();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(stderr.contains(because), "{verb}: {stderr}");
+    };
+    says("verify", "there is no ledger");
+    let cases: [(&[u8], &str); 3] = [
+        (b"operations 5\n", "not a ledger of kvbench"),
+        (b"kvledger\x63\0\0\0", "of version 99, and this kvbench reads version 1"),
+        (b"kvledger\x01\0\0\0\0\0\0\0\x64\0\0\0\0\0\0\0", "cut or grown: 24 bytes, and 100"),
+    ];
+    for (bytes, because) in cases {
+        std::fs::write(&path, bytes).unwrap();
+        for verb in ["verify", "run", "load"] {
+            says(verb, because);
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), bytes);
+    }
+}
+
 #[test]
 fn help_explains_latency_and_exit_codes() {
     let output = kvbench(&["--help"]).assert().success().get_output().clone();
     let help = String::from_utf8(output.stdout).unwrap().replace('\n', " ");
-    for wanted in ["coordinated omission", "Exit codes", "LOADGEN SATURATED"] {
+    for wanted in ["coordinated omission", "Exit codes", "LOADGEN SATURATED", "kill -9"] {
         assert!(help.contains(wanted), "{help}");
     }
 }

@@ -1,5 +1,6 @@
 //! What the command line takes.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
@@ -16,8 +17,11 @@ use crate::workload::{Mix, ValueBytes};
 /// Latency is shown twice: `service` from the send, `response` from the intended start, which with
 /// --rate counts the time an operation waited for its turn (no coordinated omission).
 ///
-/// Exit codes: 0 done; 1 a request failed, a value did not verify, or no server; 2 usage;
-/// 3 LOADGEN SATURATED, the generator fell behind and the figures are its own.
+/// With --ledger a run keeps an account of what the server acknowledged, and `verify` holds the
+/// server against it: after kill -9, a restart, a restore.
+///
+/// Exit codes: 0 done; 1 a request failed, a value did not verify, a write was lost, or no server;
+/// 2 usage; 3 LOADGEN SATURATED, the generator fell behind and the figures are its own.
 #[derive(Debug, Parser)]
 #[command(name = "kvbench", version, max_term_width = 100)]
 pub struct Args {
@@ -40,6 +44,13 @@ pub enum Verb {
     /// the next one starts when one ends. With --rate operations start by the clock, whatever the
     /// server does.
     Run(RunArgs),
+    /// Read every key of a ledger and check that the server lost nothing that it acknowledged.
+    ///
+    /// A key is right if it holds one of the writes that may be its last one; absent only where
+    /// nothing was acknowledged. `lost` is older or absent, `foreign` was never written so,
+    /// `unreadable` could not be read. Exits with 0 if all are right, and then the ledger holds
+    /// what was read: a value that was seen must not go back. Nobody else may write meanwhile.
+    Verify(VerifyArgs),
     /// Measure kvcore against the echo example, which is the limit of its data path, on one core
     /// each and in turns, and hold the figures against their targets.
     ///
@@ -93,12 +104,20 @@ pub struct RunArgs {
     pub verify: bool,
 }
 
-/// What all verbs take.
+/// What `verify` takes.
 #[derive(Debug, ClapArgs)]
-pub struct CommonArgs {
-    /// What is on the other end: a kvcore server, or the echo example, which has no store.
-    #[arg(long, value_enum, default_value_t = Target::Kv)]
-    pub target: Target,
+pub struct VerifyArgs {
+    /// Connections and output.
+    #[command(flatten)]
+    pub server: ServerArgs,
+    /// The ledger that the runs before kept.
+    #[arg(long, value_name = "FILE")]
+    pub ledger: PathBuf,
+}
+
+/// What all verbs that speak to one server take.
+#[derive(Debug, ClapArgs)]
+pub struct ServerArgs {
     /// Where the server is; the first address that answers is used.
     #[arg(
         long,
@@ -111,15 +130,6 @@ pub struct CommonArgs {
     /// The namespace of the keys.
     #[arg(long, value_name = "NAME", default_value = "default")]
     pub namespace: String,
-    /// How many keys there are.
-    #[arg(long, value_name = "COUNT", default_value = "100k", value_parser = units::count)]
-    pub keys: u64,
-    /// Bytes of a value, or a range of sizes, such as 64..1KiB.
-    #[arg(long, value_name = "BYTES", default_value = "100", value_parser = units::value_bytes)]
-    pub value: ValueBytes,
-    /// Time to live of what is written [default: for ever].
-    #[arg(long, value_name = "TIME", value_parser = units::duration)]
-    pub ttl: Option<Duration>,
     /// Replicas that must answer: a number, or ONE, QUORUM, ALL, LOCAL_QUORUM and so on [default:
     /// the namespace's].
     #[arg(long, value_name = "LEVEL")]
@@ -130,6 +140,40 @@ pub struct CommonArgs {
     /// Requests in flight on each connection.
     #[arg(long, value_name = "COUNT", default_value_t = 1)]
     pub pipeline: usize,
+    /// How long to wait for the last replies; also the deadline that servers see.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = units::duration)]
+    pub timeout: Duration,
+    /// What the report is written as.
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+    /// No progress.
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// What `load` and `run` take.
+#[derive(Debug, ClapArgs)]
+pub struct CommonArgs {
+    /// Connections and output.
+    #[command(flatten)]
+    pub server: ServerArgs,
+    /// What is on the other end: a kvcore server, or the echo example, which has no store.
+    #[arg(long, value_enum, default_value_t = Target::Kv)]
+    pub target: Target,
+    /// How many keys there are.
+    #[arg(long, value_name = "COUNT", default_value = "100k", value_parser = units::count)]
+    pub keys: u64,
+    /// Bytes of a value, or a range of sizes, such as 64..1KiB.
+    #[arg(long, value_name = "BYTES", default_value = "100", value_parser = units::value_bytes)]
+    pub value: ValueBytes,
+    /// Time to live of what is written [default: for ever].
+    #[arg(long, value_name = "TIME", value_parser = units::duration)]
+    pub ttl: Option<Duration>,
+    /// Keep an account in this file of what each key may hold, for `verify`. Runs with the same
+    /// file add up, whatever happened to the server between them; nobody else may write to the
+    /// keys.
+    #[arg(long, value_name = "FILE")]
+    pub ledger: Option<PathBuf>,
     /// Operations a second over all connections, started by the clock (open loop) [default: as
     /// fast as replies come].
     #[arg(long, value_name = "COUNT", value_parser = units::count)]
@@ -144,21 +188,12 @@ pub struct CommonArgs {
     /// key.
     #[arg(long)]
     pub no_route: bool,
-    /// How long to wait for the last replies; also the deadline that servers see.
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = units::duration)]
-    pub timeout: Duration,
     /// The same seed draws the same operations and keys.
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     pub seed: u64,
     /// Process of the server, on this machine, whose CPU time is reported for each request.
     #[arg(long, value_name = "PID")]
     pub server_pid: Option<u32>,
-    /// What the report is written as.
-    #[arg(short, long, value_enum, default_value_t = Output::Table)]
-    pub output: Output,
-    /// No progress.
-    #[arg(short, long)]
-    pub quiet: bool,
 }
 
 /// A list of CPUs.

@@ -11,18 +11,20 @@ use clap::Parser as _;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
-use super::args::{Args, CommonArgs, LoadArgs, Output, RunArgs, Verb};
+use super::args::{Args, CommonArgs, LoadArgs, Output, RunArgs, ServerArgs, Verb, VerifyArgs};
 use crate::compare::compare;
 use crate::distribution::Shape;
 use crate::generator::LaneSpec;
+use crate::ledger::LedgerFile;
 use crate::limits::{
     CONNECTIONS_MAX, IN_FLIGHT_MAX, KEYS_MAX, PIPELINE_MAX, RATE_MAX, THREADS_MAX,
 };
 use crate::progress::{Goal, Progress};
 use crate::report::{Environment, Report, table};
 use crate::runner::{self, Outcome, RunSpec, Target};
+use crate::verify::{self, VerifySpec};
 use crate::wire::Terms;
-use crate::workload::Mix;
+use crate::workload::{HEADER_BYTES, Mix};
 
 const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 
@@ -36,6 +38,10 @@ pub fn main() -> ExitCode {
     let code = match &Args::parse().verb {
         Verb::Load(load) => run(load_spec(load), &load.common),
         Verb::Run(args) => run(run_spec(args), &args.common),
+        Verb::Verify(args) => match check_reading(&args.server) {
+            Err(error) => fail(USAGE, &error),
+            Ok(()) => verify(args).unwrap_or_else(|error| fail(FAILED, &error)),
+        },
         Verb::Compare(args) => match stop_flag().and_then(|stop| compare(args, &stop)) {
             Ok(true) => 0,
             Ok(false) => FAILED,
@@ -48,7 +54,7 @@ pub fn main() -> ExitCode {
 fn run(spec: anyhow::Result<RunSpec>, common: &CommonArgs) -> u8 {
     match spec {
         Err(error) => fail(USAGE, &error),
-        Ok(spec) => execute(&spec, common).unwrap_or_else(|error| fail(FAILED, &error)),
+        Ok(spec) => execute(spec, common).unwrap_or_else(|error| fail(FAILED, &error)),
     }
 }
 
@@ -58,23 +64,63 @@ fn fail(code: u8, error: &anyhow::Error) -> u8 {
 }
 
 /// Runs `spec` and writes its report.
-fn execute(spec: &RunSpec, common: &CommonArgs) -> anyhow::Result<u8> {
+fn execute(mut spec: RunSpec, common: &CommonArgs) -> anyhow::Result<u8> {
     let stop = stop_flag()?;
+    let path = common.ledger.as_ref();
+    let mut ledger = path.map(|path| LedgerFile::open_or_new(path, &spec.namespace)).transpose()?;
+    spec.ledger = ledger.as_ref().map(|file| file.ledger().highest());
     let goal = match (spec.duration, spec.lanes[0].operations) {
         (None, Some(operations)) => Goal::Operations(operations),
         (duration, _) => Goal::Time(spec.warmup + duration.unwrap_or_default()),
     };
-    let progress = Progress::new(goal, common.quiet);
-    let outcome = runner::run(spec, &stop, |second| progress.second(goal, second));
+    let progress = Progress::new(goal, common.server.quiet);
+    let begin = || ledger.as_ref().map_or(Ok(()), LedgerFile::begin);
+    let outcome = runner::run(&spec, &stop, begin, |second| progress.second(goal, second));
     progress.finish();
-    let outcome = outcome?;
-    let report = Report::new(spec, &outcome, Environment::here());
-    let text = match common.output {
-        Output::Table => table(&report),
-        Output::Json => serde_json::to_string_pretty(&report)? + "\n",
+    let mut outcome = outcome?;
+    let report = Report::new(&spec, &outcome, Environment::here());
+    if let (Some(file), Some(account)) = (&mut ledger, outcome.account.take()) {
+        file.end(account)?;
+    }
+    match common.server.output {
+        Output::Table => write(&table(&report))?,
+        Output::Json => write(&(serde_json::to_string_pretty(&report)? + "\n"))?,
+    }
+    Ok(verdict(&spec, &outcome))
+}
+
+fn write(report: &str) -> anyhow::Result<()> {
+    io::stdout().write_all(report.as_bytes()).context("cannot write the report")
+}
+
+/// Holds the server against a ledger and writes what was found.
+fn verify(args: &VerifyArgs) -> anyhow::Result<u8> {
+    let ServerArgs { seeds, namespace, connections, pipeline, .. } = &args.server;
+    let stop = stop_flag()?;
+    let mut file = LedgerFile::open(&args.ledger, namespace)?;
+    let spec = VerifySpec {
+        seeds: seeds.clone(),
+        namespace: namespace.clone(),
+        terms: terms(&args.server, None)?,
+        connections: *connections,
+        pipeline: *pipeline,
+        patience: args.server.timeout,
     };
-    io::stdout().write_all(text.as_bytes()).context("cannot write the report")?;
-    Ok(verdict(spec, &outcome))
+    let goal = Goal::Operations(file.ledger().len() as u64);
+    let progress = Progress::new(goal, args.server.quiet);
+    let verified = verify::verify(&spec, file.ledger(), &stop, |at, findings| {
+        progress.show(at, findings.read(), &findings.to_string());
+    });
+    progress.finish();
+    let (findings, narrowed) = verified?;
+    if findings.is_clean() {
+        file.replace(narrowed)?;
+    }
+    match args.server.output {
+        Output::Table => write(&verify::table(&findings))?,
+        Output::Json => write(&(serde_json::to_string_pretty(&findings)? + "\n"))?,
+    }
+    Ok(if findings.is_clean() { 0 } else { FAILED })
 }
 
 /// Set by the first Ctrl-C; the second one ends the process at once.
@@ -152,8 +198,8 @@ fn run_spec(args: &RunArgs) -> anyhow::Result<RunSpec> {
 
 fn lane(common: &CommonArgs) -> LaneSpec {
     LaneSpec {
-        connections: common.connections,
-        pipeline: common.pipeline,
+        connections: common.server.connections,
+        pipeline: common.server.pipeline,
         mix: Mix::GETS,
         shape: Shape::Uniform,
         keys: common.keys,
@@ -170,16 +216,16 @@ fn spec(common: &CommonArgs, lanes: Vec<LaneSpec>) -> anyhow::Result<RunSpec> {
     let cores = common.cores.as_ref().map_or_else(Vec::new, |cores| cores.0.clone());
     let threads = common.threads.unwrap_or(cores.len().max(1));
     within("--keys", common.keys, KEYS_MAX)?;
-    within("--connections", common.connections as u64, CONNECTIONS_MAX as u64)?;
+    check_reading(&common.server)?;
     within("--connections and --writers", connections as u64, CONNECTIONS_MAX as u64)?;
-    within("--pipeline", common.pipeline as u64, PIPELINE_MAX as u64)?;
     within("--connections x --pipeline", in_flight as u64, IN_FLIGHT_MAX as u64)?;
+    check_ledger(common)?;
     within("--threads", threads as u64, THREADS_MAX as u64)?;
     if let Some(rate) = common.rate {
         within("--rate", rate, RATE_MAX)?;
     }
-    if threads > common.connections {
-        bail!("{threads} threads share {} connections: each needs one", common.connections);
+    if threads > common.server.connections {
+        bail!("{threads} threads share {} connections: each needs one", common.server.connections);
     }
     let allowed = core_affinity::get_core_ids().unwrap_or_default();
     if let Some(core) = cores.iter().find(|&&core| !allowed.iter().any(|id| id.id == core)) {
@@ -193,25 +239,57 @@ fn spec(common: &CommonArgs, lanes: Vec<LaneSpec>) -> anyhow::Result<RunSpec> {
     }
     Ok(RunSpec {
         target: common.target,
-        seeds: common.seeds.clone(),
-        namespace: common.namespace.clone(),
+        seeds: common.server.seeds.clone(),
+        namespace: common.server.namespace.clone(),
         lanes,
         value: common.value,
-        terms: Terms {
-            consistency: common.consistency.unwrap_or_default(),
-            ttl_ms: ttl_ms(common.ttl)?,
-            deadline_us: u32::try_from(common.timeout.as_micros()).unwrap_or(u32::MAX),
-        },
+        terms: terms(&common.server, common.ttl)?,
         duration: None,
         warmup: Duration::ZERO,
-        patience: common.timeout,
+        patience: common.server.timeout,
         threads,
         cores,
         routed: !common.no_route,
         verify: false,
+        ledger: None,
         seed: common.seed,
         server_pid: common.server_pid,
     })
+}
+
+fn terms(server: &ServerArgs, ttl: Option<Duration>) -> anyhow::Result<Terms> {
+    Ok(Terms {
+        consistency: server.consistency.unwrap_or_default(),
+        ttl_ms: ttl_ms(ttl)?,
+        deadline_us: u32::try_from(server.timeout.as_micros()).unwrap_or(u32::MAX),
+    })
+}
+
+fn check_reading(server: &ServerArgs) -> anyhow::Result<()> {
+    within("--connections", server.connections as u64, CONNECTIONS_MAX as u64)?;
+    within("--pipeline", server.pipeline as u64, PIPELINE_MAX as u64)?;
+    let in_flight = (server.connections * server.pipeline) as u64;
+    within("--connections x --pipeline", in_flight, IN_FLIGHT_MAX as u64)
+}
+
+/// Whether what would be written can be held against a ledger.
+fn check_ledger(common: &CommonArgs) -> anyhow::Result<()> {
+    if common.ledger.is_none() {
+        return Ok(());
+    }
+    if common.target == Target::Echo {
+        bail!("--ledger has no meaning for --target echo: it stores nothing");
+    }
+    if common.ttl.is_some() {
+        bail!("--ledger and --ttl exclude each other: what has expired looks like what was lost");
+    }
+    if common.value.min() < HEADER_BYTES {
+        bail!(
+            "--ledger needs a --value of at least {HEADER_BYTES} bytes: shorter ones do not carry \
+             the number of their write"
+        );
+    }
+    Ok(())
 }
 
 fn within(what: &str, value: u64, max: u64) -> anyhow::Result<()> {

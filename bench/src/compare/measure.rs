@@ -153,7 +153,7 @@ impl Bench<'_> {
     }
 
     fn run(&self, spec: &RunSpec) -> anyhow::Result<Outcome> {
-        let outcome = runner::run(spec, self.stop, |_| {})?;
+        let outcome = runner::run(spec, self.stop, || Ok(()), |_| {})?;
         if let Some((failure, count)) = outcome.tally.errors.iter().next() {
             bail!("{count} requests failed: {failure}");
         }
@@ -181,6 +181,7 @@ impl Bench<'_> {
             cores: vec![self.client_core],
             routed: true,
             verify: false,
+            ledger: None,
             seed: 1,
             server_pid: Some(server.pid()),
         }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use kvclient::protocol::Status;
+use kvclient::protocol::{Applied, Status};
 
 /// A reason for a request to have no good answer.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -17,6 +17,19 @@ pub enum Failure {
     ProtocolBroken,
     /// No answer came before the run gave up waiting.
     NoReply,
+}
+
+impl Failure {
+    /// Whether a write that failed so was surely not applied, and will not be.
+    #[must_use]
+    pub fn was_not_applied(self) -> bool {
+        match self {
+            Self::Refused(code) => {
+                Status::from_byte(code).is_some_and(|status| status.applied() == Applied::No)
+            }
+            _ => false,
+        }
+    }
 }
 
 impl fmt::Display for Failure {
@@ -58,6 +71,23 @@ mod tests {
             (Failure::NoReply, "no_reply"),
         ] {
             assert_eq!(failure.to_string(), name);
+        }
+    }
+
+    #[test]
+    fn only_a_refusal_that_says_so_means_that_nothing_was_written() {
+        for (failure, none) in [
+            (Failure::Refused(Status::Overloaded as u8), true),
+            (Failure::Refused(Status::DeadlineExceeded as u8), true),
+            (Failure::Refused(Status::OutcomeUnknown as u8), false),
+            (Failure::Refused(Status::StorageFailed as u8), false),
+            (Failure::Refused(255), false),
+            (Failure::ConnectionLost, false),
+            (Failure::ConnectionClosing, false),
+            (Failure::ProtocolBroken, false),
+            (Failure::NoReply, false),
+        ] {
+            assert_eq!(failure.was_not_applied(), none, "{failure}");
         }
     }
 }

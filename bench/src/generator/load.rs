@@ -8,7 +8,9 @@ use hdrhistogram::Histogram;
 use super::lane::{Lane, Seat};
 use super::slot::{Slot, State};
 use super::{Answer, Failure, Nanos, Plan, Request, Route, Snapshot, Tally, Unexpected, Window};
+use crate::distribution::Share;
 use crate::latency::{Kind, coarse_histogram};
+use crate::ledger::Account;
 use crate::limits::{LOAD_ATTEMPTS_MAX, LOAD_RETRY_AFTER, LOAD_RETRY_AFTER_MAX};
 use crate::workload::{Operation, Values};
 
@@ -22,7 +24,11 @@ pub struct Generator {
     window: Window,
     values: Values,
     verify: bool,
+    /// The sequence of the next write, and how far apart this thread's are.
     sequence: u64,
+    stride: u64,
+    /// Where a ledger is kept: what became of the writes.
+    account: Option<Account>,
     tally: Tally,
     /// Response latencies since the last snapshot.
     recent: Histogram<u64>,
@@ -45,6 +51,13 @@ impl Generator {
             let routed = plan.route.is_some();
             lanes.push(Lane::new(spec, seat, plan.seed, plan.window.start, &shards, routed));
         }
+        // Without a ledger threads count in ranges of their own, with one they take turns, so
+        // that all stay below the next run's.
+        let Share { index, count } = plan.share;
+        let (sequence, stride) = match plan.ledger {
+            Some(highest) => (highest + 1 + index, count),
+            None => ((index << 40) + 1, 1),
+        };
         Self {
             lanes,
             slots,
@@ -54,7 +67,9 @@ impl Generator {
             window: plan.window,
             values: plan.values,
             verify: plan.verify,
-            sequence: plan.share.index << 40,
+            sequence,
+            stride,
+            account: plan.ledger.map(|_| Account::default()),
             tally: Tally::default(),
             recent: coarse_histogram(),
         }
@@ -113,14 +128,15 @@ impl Generator {
         slot.state = State::Sent;
         slot.sent = now;
         slot.generation = slot.generation.wrapping_add(1);
+        slot.sequence = self.sequence;
         let write = slot.writes();
-        self.sequence += u64::from(write);
+        self.sequence += u64::from(write) * self.stride;
         Request {
             connection: slot.connection,
             id: u64::from(slot.generation) << 32 | index as u64,
             write,
             key: slot.key,
-            sequence: self.sequence,
+            sequence: slot.sequence,
         }
     }
 
@@ -144,6 +160,9 @@ impl Generator {
         }
         match answer {
             Answer::Refused { failure, retry_after } => {
+                if slot.writes() && !failure.was_not_applied() {
+                    unknown(&mut self.account, slot);
+                }
                 if !self.try_again(now, index, retry_after) {
                     *self.tally.errors.entry(failure).or_insert(0) += 1;
                     self.free(now, index);
@@ -156,7 +175,11 @@ impl Generator {
                 }
             }
             Answer::Absent if !slot.writes() => self.tally.not_found += 1,
-            Answer::Done if slot.writes() => {}
+            Answer::Done if slot.writes() => {
+                if let Some(account) = &mut self.account {
+                    account.acknowledged(slot.key, slot.sequence, slot.sent, now);
+                }
+            }
             Answer::Done | Answer::Absent | Answer::Value(_) => return Err(Unexpected),
         }
         let kind = if slot.writes() { Kind::Put } else { Kind::Get };
@@ -248,6 +271,9 @@ impl Generator {
         let lane = self.slots[first].lane;
         for &index in dead {
             let slot = &mut self.slots[index];
+            if slot.state == State::Sent && slot.writes() {
+                unknown(&mut self.account, slot);
+            }
             if matches!(slot.state, State::Sent | State::Ready) {
                 *self.tally.errors.entry(failure).or_insert(0) += 1;
                 self.lanes[lane].ended();
@@ -304,6 +330,17 @@ impl Generator {
         snapshot
     }
 
+    /// What became of the writes, where a ledger is kept, once nothing more will be sent or heard;
+    /// of those in flight nobody knows.
+    pub fn close_account(&mut self) -> Option<Account> {
+        let mut account = self.account.take()?;
+        for slot in self.slots.iter().filter(|slot| slot.state == State::Sent && slot.writes()) {
+            account.unknown(slot.key, slot.sequence);
+        }
+        account.used(self.sequence.saturating_sub(self.stride));
+        Some(account)
+    }
+
     /// Ends the run at `now`. What is still in flight counts as an error and, like what was due
     /// and never sent, with the time it has waited as its response: leaving out the slowest
     /// would flatter.
@@ -328,5 +365,12 @@ impl Generator {
             });
         }
         self.tally
+    }
+}
+
+/// Nobody knows what became of the write in flight in `slot`.
+fn unknown(account: &mut Option<Account>, slot: &Slot) {
+    if let Some(account) = account {
+        account.unknown(slot.key, slot.sequence);
     }
 }

@@ -84,6 +84,8 @@ pub struct Plan<'a> {
     pub values: Values,
     /// Whether values that are read are checked.
     pub verify: bool,
+    /// Where a ledger is kept: the highest sequence that it has given out.
+    pub ledger: Option<u64>,
 }
 
 /// A request to send.

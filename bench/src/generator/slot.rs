@@ -38,6 +38,8 @@ pub(super) struct Slot {
     pub(super) lane: usize,
     pub(super) connection: usize,
     pub(super) key: u64,
+    /// The number of the write in flight.
+    pub(super) sequence: u64,
     /// When the operation was intended to start.
     pub(super) intended: Nanos,
     /// When its first request was sent.
@@ -62,6 +64,7 @@ impl Slot {
             lane,
             connection,
             key: 0,
+            sequence: 0,
             intended: 0,
             started: 0,
             asked: 0,

@@ -37,6 +37,7 @@ fn generator(spec: &LaneSpec, shards: Vec<usize>, route: Option<Route>, end: Nan
         window: Window { start: 0, from: 0, until: end },
         values: values(),
         verify: true,
+        ledger: None,
     })
 }
 
@@ -247,6 +248,7 @@ fn warm_up_is_not_measured_but_its_errors_are_seen() {
         window: Window { start: 0, from: S, until: 2 * S },
         values: values(),
         verify: true,
+        ledger: None,
     });
     run(&mut generator, 3 * S, |now, _| {
         let refused = Answer::Refused { failure: OVERLOADED, retry_after: None };

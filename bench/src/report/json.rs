@@ -26,6 +26,8 @@ pub struct Report {
     pub value_mismatches: Option<u64>,
     /// Refused writes that were sent again.
     pub retries: u64,
+    /// With a ledger: what became of the writes, warm-up included.
+    pub ledger: Option<Writes>,
     /// Seconds measured.
     pub measured_s: f64,
     /// Operations of the measured window: due, begun, ended well.
@@ -70,6 +72,15 @@ pub struct Operations {
     pub sent: u64,
     /// Ended well.
     pub completed: u64,
+}
+
+/// What became of a run's writes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct Writes {
+    /// Acknowledged.
+    pub acknowledged: u64,
+    /// Nobody knows.
+    pub unknown: u64,
 }
 
 /// How a schedule was kept.
@@ -190,6 +201,10 @@ impl Report {
             not_found: tally.not_found,
             value_mismatches: spec.verify.then_some(tally.mismatches),
             retries: tally.retries,
+            ledger: outcome.account.as_ref().map(|account| Writes {
+                acknowledged: account.acknowledged_total(),
+                unknown: account.unknown_total(),
+            }),
             measured_s: round(outcome.measured.as_secs_f64(), 6),
             operations: Operations {
                 offered: tally.offered(),

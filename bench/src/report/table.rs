@@ -84,6 +84,10 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
     if report.retries > 0 {
         facts.push(("retries", count(report.retries)));
     }
+    if let Some(writes) = &report.ledger {
+        let (acknowledged, unknown) = (count(writes.acknowledged), count(writes.unknown));
+        facts.push(("ledger", format!("{acknowledged} writes acknowledged, {unknown} unknown")));
+    }
     if let Some(cpu) = &report.server_cpu {
         let each = cpu.us_per_request.map_or(String::new(), |us| format!(", {us:.3} us a request"));
         facts.push(("server CPU", format!("{:.2} s{each}", cpu.cpu_s)));

@@ -40,6 +40,7 @@ fn spec() -> RunSpec {
         cores: vec![1],
         routed: true,
         verify: true,
+        ledger: None,
         seed: 7,
         server_pid: Some(1),
     }
@@ -60,6 +61,7 @@ fn outcome() -> Outcome {
     tally.not_found = 4;
     Outcome {
         tally,
+        account: None,
         measured: Duration::from_secs(2),
         open_loop: true,
         idle_percent: Some(40.0),

@@ -11,6 +11,7 @@ use super::spec::RunSpec;
 use super::worker::Left;
 use crate::generator::{Nanos, Snapshot, Tally, Window};
 use crate::latency::coarse_histogram;
+use crate::ledger::Account;
 use crate::process;
 
 /// What the threads tell the main thread.
@@ -50,6 +51,7 @@ pub(super) struct Conductor<'a> {
     start: Option<Start>,
     connections_per_shard: Vec<usize>,
     tally: Tally,
+    account: Option<Account>,
     ended: Nanos,
     least_idle: Nanos,
     done: usize,
@@ -72,6 +74,7 @@ impl<'a> Conductor<'a> {
             start: None,
             connections_per_shard: Vec::new(),
             tally: Tally::default(),
+            account: None,
             ended: 0,
             least_idle: Nanos::MAX,
             done: 0,
@@ -136,8 +139,12 @@ impl<'a> Conductor<'a> {
                     }
                 }
                 Ok(Message::Done(left)) => {
-                    let Left { tally, ended, idle } = *left?;
+                    let Left { tally, ended, idle, account } = *left?;
                     self.tally.add(&tally);
+                    match (&mut self.account, account) {
+                        (Some(all), Some(account)) => all.merge(account),
+                        (all, account) => *all = all.take().or(account),
+                    }
                     self.ended = self.ended.max(ended);
                     self.least_idle = self.least_idle.min(idle);
                     self.done += 1;
@@ -197,6 +204,7 @@ impl<'a> Conductor<'a> {
                 .zip(before.1)
                 .map(|(after, before)| after.saturating_sub(before)),
             tally: self.tally,
+            account: self.account,
             server,
             connections_per_shard: self.connections_per_shard,
             seconds: self.seconds,

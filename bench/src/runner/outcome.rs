@@ -5,6 +5,7 @@ use std::time::Duration;
 use kvclient::protocol::ServerInfo;
 
 use crate::generator::{Nanos, Tally};
+use crate::ledger::Account;
 use crate::limits::{IDLE_PERCENT_MIN, LATENESS_P99_MAX, SENT_PERCENT_MIN};
 
 /// What came of a run.
@@ -12,6 +13,8 @@ use crate::limits::{IDLE_PERCENT_MIN, LATENESS_P99_MAX, SENT_PERCENT_MIN};
 pub struct Outcome {
     /// All threads' counts.
     pub tally: Tally,
+    /// What became of the writes, where a ledger is kept.
+    pub account: Option<Account>,
     /// Time measured.
     pub measured: Duration,
     /// Whether operations were sent by a schedule.

@@ -1,11 +1,11 @@
 //! The threads of a run together: connect, start at once, watch, collect.
 
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 use kvclient::protocol::{ServerInfo, ShardId};
 use kvclient::routing;
 
@@ -29,16 +29,19 @@ struct Shared<'a> {
     stop: &'a AtomicBool,
 }
 
-/// Runs `spec`, calling `on_second` once a second, until it is over or `stop` is set.
+/// Runs `spec`, calling `on_second` once a second, until it is over or `stop` is set. Calls
+/// `before_start` when all is connected and nothing was sent.
 ///
 /// # Errors
-/// A sentence for a person: no server, not enough connections, a CPU that may not be used.
+/// A sentence for a person: no server, not enough connections, a CPU that may not be used; what
+/// `before_start` says.
 pub fn run(
     spec: &RunSpec,
     stop: &AtomicBool,
+    before_start: impl FnOnce() -> anyhow::Result<()>,
     mut on_second: impl FnMut(&Second),
 ) -> anyhow::Result<Outcome> {
-    let (address, mut stream, mut wire) = find(spec)?;
+    let (address, mut stream, mut wire) = Wire::find(&spec.seeds, &spec.namespace, spec.terms)?;
     let server = wire.server().clone();
     check(spec, &wire)?;
     let routed = spec.routed && spec.target == Target::Kv && server.shards > 1;
@@ -66,31 +69,11 @@ pub fn run(
         drop(messages);
         let mut conductor = Conductor::new(spec, &inbox);
         conductor.gather()?;
+        before_start()?;
         conductor.start(&starters);
         conductor.watch(&mut on_second)?;
         Ok(conductor.outcome(server.clone(), stop.load(Ordering::Relaxed)))
     })
-}
-
-/// The first seed that answers.
-fn find(spec: &RunSpec) -> anyhow::Result<(SocketAddr, std::net::TcpStream, Wire)> {
-    let mut last = anyhow!("no seed was given");
-    for seed in &spec.seeds {
-        let addresses = match seed.to_socket_addrs() {
-            Ok(addresses) => addresses,
-            Err(error) => {
-                last = anyhow!(error).context(format!("{seed} is no address"));
-                continue;
-            }
-        };
-        for address in addresses {
-            match Wire::connect(address, &spec.namespace, None, spec.terms) {
-                Ok((stream, wire)) => return Ok((address, stream, wire)),
-                Err(error) => last = error,
-            }
-        }
-    }
-    Err(last)
 }
 
 /// Whether the server takes what the run would send.
@@ -99,11 +82,7 @@ fn check(spec: &RunSpec, wire: &Wire) -> anyhow::Result<()> {
     if spec.value.max() > value_bytes_max {
         bail!("the server takes values of at most {value_bytes_max} bytes");
     }
-    let pipeline = spec.lanes.iter().map(|lane| lane.pipeline).max().unwrap_or(0);
-    if pipeline > wire.in_flight_max() {
-        bail!("the server takes at most {} requests in flight a connection", wire.in_flight_max());
-    }
-    Ok(())
+    wire.takes_in_flight(spec.lanes.iter().map(|lane| lane.pipeline).max().unwrap_or(0))
 }
 
 /// One thread: pins itself, connects, waits for the start, works.
@@ -145,6 +124,7 @@ fn work(
         window,
         values: shared.values.clone(),
         verify: spec.verify,
+        ledger: spec.ledger,
     });
     let worker = Worker {
         ring,

@@ -49,6 +49,8 @@ pub struct RunSpec {
     pub routed: bool,
     /// Whether values that are read are checked.
     pub verify: bool,
+    /// Where a ledger is kept: the highest sequence that it has given out.
+    pub ledger: Option<u64>,
     /// The seed of all that is drawn.
     pub seed: u64,
     /// The server's process, whose CPU time is then reported.

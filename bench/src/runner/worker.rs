@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::conductor::Message;
 use crate::generator::{Failure, Generator, Nanos, Tally};
+use crate::ledger::Account;
 use crate::ring::{Event, Ring};
 use crate::wire::{Heard, Wire};
 use crate::workload::Values;
@@ -31,6 +32,8 @@ pub(super) struct Left {
     pub(super) ended: Nanos,
     /// Time with nothing to do, of a run with a schedule.
     pub(super) idle: Nanos,
+    /// What became of the writes, where a ledger is kept.
+    pub(super) account: Option<Account>,
 }
 
 pub(super) struct Worker<'a> {
@@ -81,7 +84,8 @@ impl Worker<'_> {
                 let _ = self.messages.send(Message::Second(self.generator.snapshot()));
             }
         }
-        Ok(Left { tally: self.generator.finish(now), ended: now, idle })
+        let account = self.generator.close_account();
+        Ok(Left { tally: self.generator.finish(now), ended: now, idle, account })
     }
 
     #[inline]

@@ -8,4 +8,4 @@ pub mod mix;
 pub mod value;
 
 pub use self::mix::{Mix, Operation};
-pub use self::value::{ValueBytes, Values};
+pub use self::value::{HEADER_BYTES, ValueBytes, Values};

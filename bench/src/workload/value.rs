@@ -20,7 +20,9 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::limits::VALUE_BYTES_MAX;
 
-const HEADER_BYTES: usize = 12;
+/// Values of at least so many bytes carry the number of their write.
+pub const HEADER_BYTES: usize = 12;
+
 const PLACES: usize = 1 << 20;
 const POOL_SEED: u64 = 0x6b76_6265_6e63_6831;
 
@@ -36,6 +38,12 @@ impl ValueBytes {
     #[must_use]
     pub fn new(min: usize, max: usize) -> Option<Self> {
         (min <= max && max <= VALUE_BYTES_MAX).then_some(Self { min, max })
+    }
+
+    /// The shortest.
+    #[must_use]
+    pub fn min(self) -> usize {
+        self.min
     }
 
     /// The longest.
@@ -113,6 +121,13 @@ impl Values {
             && body == self.slice(key, u64::from_le_bytes(*sequence), body.len())
     }
 
+    /// The write that `value` says it is of; `None` if it is too short to say.
+    #[must_use]
+    pub fn claimed(value: &[u8]) -> Option<u64> {
+        let sequence = value.first_chunk().filter(|_| value.len() >= HEADER_BYTES)?;
+        Some(u64::from_le_bytes(*sequence))
+    }
+
     #[inline]
     fn len(&self, key: u64, sequence: u64) -> usize {
         let ValueBytes { min, max } = self.bytes;
@@ -160,6 +175,8 @@ mod tests {
         let good = value(&values, 1, 2);
         assert!(!values.recognises(2, &good), "another key's value");
         assert!(!values.recognises(1, &good[..99]), "cut");
+        assert_eq!(Values::claimed(&good), Some(2));
+        assert_eq!(Values::claimed(&good[..HEADER_BYTES - 1]), None);
         assert!(!values.recognises(1, &[good.as_slice(), b"x"].concat()), "too long");
         assert!(!values.recognises(1, b""), "a run of 100-byte values never wrote an empty one");
         for at in 0..good.len() {
