@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
 mod clients;
+mod kill;
 mod life;
 mod programs;
 mod quickstart;
