@@ -202,9 +202,8 @@ impl Store {
     }
 }
 
-/// A run against a server that applies each write at some moment before it answers, refuses some,
-/// forgets to answer others, and is killed in the middle.
-fn run(store: &mut Store, ledger: &Ledger, rng: &mut SmallRng, values: &Values) -> Account {
+/// One thread's writes of six keys over four connections.
+fn generator(ledger: &Ledger, share: Share, seed: u64, retry: bool, values: &Values) -> Generator {
     let spec = LaneSpec {
         connections: 4,
         pipeline: 3,
@@ -213,18 +212,52 @@ fn run(store: &mut Store, ledger: &Ledger, rng: &mut SmallRng, values: &Values) 
         keys: 6,
         rate: None,
         operations: None,
-        retry: rng.random_bool(0.5),
+        retry,
     };
-    let mut generator = Generator::new(Plan {
+    Generator::new(Plan {
         lanes: vec![(&spec, vec![0; 4])],
         route: None,
-        share: Share::WHOLE,
-        seed: rng.random(),
+        share,
+        seed,
         window: Window { start: 0, from: 0, until: 1_000_000_000 },
         values: values.clone(),
         verify: false,
         ledger: Some(ledger.highest()),
-    });
+    })
+}
+
+#[test]
+fn no_sequence_is_given_twice_and_a_refused_write_is_no_candidate() {
+    let values = Values::new(ValueBytes::new(100, 100).unwrap());
+    let mut ledger = Ledger::new("default", BASE);
+    let mut given = BTreeSet::new();
+    for run in 0..3 {
+        let mut all = Account::default();
+        for index in 0..3 {
+            let share = Share { index, count: 3 };
+            let mut generator = generator(&ledger, share, run, false, &values);
+            // The threads send different numbers of writes.
+            for _ in 0..=index {
+                for request in std::iter::from_fn(|| generator.next(0)).collect::<Vec<_>>() {
+                    assert!(request.sequence > BASE && given.insert(request.sequence));
+                    let failure = Failure::Refused(64);
+                    let refused = Answer::Refused { failure, retry_after: Some(0) };
+                    generator.reply(1, request.connection, request.id, refused).unwrap();
+                }
+            }
+            all.merge(generator.close_account().unwrap());
+        }
+        ledger.add(all);
+        assert!(ledger.is_empty(), "nothing was applied: {ledger:?}");
+        assert_eq!(Some(&ledger.highest()), given.last());
+    }
+}
+
+/// A run against a server that applies each write at some moment before it answers, refuses some,
+/// forgets to answer others, and is killed in the middle.
+fn run(store: &mut Store, ledger: &Ledger, rng: &mut SmallRng, values: &Values) -> Account {
+    let retry = rng.random_bool(0.5);
+    let mut generator = generator(ledger, Share::WHOLE, rng.random(), retry, values);
     let mut flying: Vec<(Request, bool)> = Vec::new();
     let mut now = 0;
     for _ in 0..rng.random_range(1..400) {
