@@ -53,6 +53,10 @@ pub const SENT_PERCENT_MIN: f64 = 99.0;
 /// limit.
 pub const IDLE_PERCENT_MIN: f64 = 5.0;
 
+/// Unknown outcomes that one thread's account of a run takes, 16 bytes each; with more it ends the
+/// run, as a server that leaves so many open answers nothing that could be checked.
+pub const UNKNOWN_MAX: u64 = 1 << 20;
+
 /// Keys of each kind that a verification lists; past it they are only counted.
 pub const EXAMPLES_MAX: usize = 10;
 

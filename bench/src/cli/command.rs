@@ -80,6 +80,9 @@ fn execute(mut spec: RunSpec, common: &CommonArgs) -> anyhow::Result<u8> {
     let mut outcome = outcome?;
     let report = Report::new(&spec, &outcome, Environment::here());
     if let (Some(file), Some(account)) = (&mut ledger, outcome.account.take()) {
+        if account.is_full() {
+            eprintln!("too many unknown outcomes for the ledger: the run ended early");
+        }
         file.end(account)?;
     }
     match common.server.output {

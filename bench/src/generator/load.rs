@@ -162,6 +162,9 @@ impl Generator {
             Answer::Refused { failure, retry_after } => {
                 if slot.writes() && !failure.was_not_applied() {
                     unknown(&mut self.account, slot);
+                    if self.account.as_ref().is_some_and(Account::is_full) {
+                        self.stop(now);
+                    }
                 }
                 if !self.try_again(now, index, retry_after) {
                     *self.tally.errors.entry(failure).or_insert(0) += 1;

@@ -3,7 +3,8 @@
 //! Of the acknowledged writes of a key one number decides what is still possible: the latest start
 //! among them, the key's **floor**. A write that ended before the floor was replaced. So a key
 //! needs its floor and the writes that ended at it or later, which were all in flight at one
-//! moment: memory is bounded by the keys, the writes in flight, and the outcomes that are unknown.
+//! moment: memory is bounded by the keys, the writes in flight, and the unknown outcomes, of which
+//! a run takes so many.
 //! Floors and candidates of threads merge by maximum and union, in any order.
 
 use std::collections::HashMap;
@@ -11,6 +12,7 @@ use std::collections::HashMap;
 use smallvec::SmallVec;
 
 use crate::generator::Nanos;
+use crate::limits::UNKNOWN_MAX;
 
 /// The end of a write whose outcome is unknown: it may be applied at any later moment of the run.
 const NEVER: Nanos = Nanos::MAX;
@@ -85,6 +87,12 @@ impl Account {
     #[must_use]
     pub fn unknown_total(&self) -> u64 {
         self.unknown
+    }
+
+    /// Whether it takes no more unknown outcomes: the run is to end.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.unknown >= UNKNOWN_MAX
     }
 
     /// The highest sequence given to a write; 0 for none.

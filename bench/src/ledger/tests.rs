@@ -9,6 +9,7 @@ use super::format::{FormatError, State, decode, encode};
 use super::*;
 use crate::distribution::{Shape, Share};
 use crate::generator::{Answer, Failure, Generator, LaneSpec, Nanos, Plan, Request, Window};
+use crate::limits::UNKNOWN_MAX;
 use crate::workload::{Mix, ValueBytes, Values};
 
 const BASE: u64 = 1_000;
@@ -253,6 +254,20 @@ fn no_sequence_is_given_twice_and_a_refused_write_is_no_candidate() {
     }
 }
 
+#[test]
+fn a_run_of_unknown_outcomes_ends_before_memory_does() {
+    let values = Values::new(ValueBytes::new(100, 100).unwrap());
+    let mut generator = generator(&after(&[]), Share::WHOLE, 1, false, &values);
+    let unknown = Answer::Refused { failure: Failure::Refused(96), retry_after: None };
+    let mut sent = 0;
+    while let Some(request) = generator.next(1) {
+        sent += 1;
+        generator.reply(1, request.connection, request.id, unknown).unwrap();
+    }
+    assert_eq!(sent, UNKNOWN_MAX);
+    assert!(generator.is_done(1));
+}
+
 /// A run against a server that applies each write at some moment before it answers, refuses some,
 /// forgets to answer others, and is killed in the middle.
 fn run(store: &mut Store, ledger: &Ledger, rng: &mut SmallRng, values: &Values) -> Account {
@@ -302,7 +317,7 @@ fn run(store: &mut Store, ledger: &Ledger, rng: &mut SmallRng, values: &Values) 
 fn a_server_that_loses_nothing_is_right_and_any_older_value_is_lost() {
     let values = Values::new(ValueBytes::new(100, 100).unwrap());
     let (mut planted, mut several) = (0, 0);
-    for seed in 0..300 {
+    for seed in 0..120 {
         let mut rng = SmallRng::seed_from_u64(seed);
         let mut store = Store::default();
         let mut ledger = Ledger::new("default", BASE);
@@ -331,7 +346,7 @@ fn a_server_that_loses_nothing_is_right_and_any_older_value_is_lost() {
             }
         }
     }
-    assert!(planted > 10_000 && several > 500, "{planted} losses, {several} open questions");
+    assert!(planted > 3_000 && several > 200, "{planted} losses, {several} open questions");
 }
 
 fn sample() -> Ledger {
