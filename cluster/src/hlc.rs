@@ -11,8 +11,9 @@
 //!   the ceiling found at start: so no stamp is given twice by two lives of a node;
 //! - a stamp exceeds what its writer saw, so what a client reads it can overwrite;
 //! - a client cannot push the clock more than [`SKEW_MS_MAX`] ahead of the node's own time, however
-//!   many stamps it sends: those are checked against the wall clock and the floor, never against
-//!   what earlier requests pushed the clock to.
+//!   many stamps it sends: one ahead of all that this clock has given is checked against the wall
+//!   clock and the floor, never against what earlier requests pushed the clock to;
+//! - a stamp that this clock has given is admitted for ever, wherever the wall clock jumps.
 
 use schemas::ids::Hlc;
 
@@ -50,11 +51,13 @@ impl HlcClock {
     }
 
     /// Whether a stamp that a client says it saw is one this cluster can have given: not more
-    /// than [`SKEW_MS_MAX`] ahead of the node's own time.
+    /// than [`SKEW_MS_MAX`] ahead of the node's own time, or not above [`HlcClock::last`], where
+    /// it moves the clock no further than any write.
     #[inline]
     #[must_use]
     pub fn admits(&self, wall_ms: u64, seen: Hlc) -> bool {
-        seen.millis() <= wall_ms.max(self.floor.millis()).saturating_add(SKEW_MS_MAX)
+        let skewed_ms = wall_ms.max(self.floor.millis()).saturating_add(SKEW_MS_MAX);
+        seen.millis() <= skewed_ms || seen <= self.last
     }
 
     /// The greatest stamp given, or the floor if none was.
@@ -137,6 +140,23 @@ mod tests {
             }
         }
         assert!(clock.last() <= Hlc::from_millis(1_000 + SKEW_MS_MAX + 1));
+    }
+
+    /// The wall clock was set back an hour, stamps went on from the last one, and every client
+    /// that had been given one was refused for that hour. What was given is admitted, however far
+    /// the counter carries it meanwhile, and nothing above it.
+    #[test]
+    fn a_wall_clock_that_jumps_back_refuses_no_stamp_that_was_given() {
+        let mut clock = HlcClock::new(Hlc(0));
+        let furthest = Hlc(Hlc::from_millis(10_000_000 + SKEW_MS_MAX + 1).0 - 1);
+        assert!(clock.admits(10_000_000, furthest));
+        let mut seen = clock.stamp(10_000_000, furthest, NO_CEILING).unwrap();
+        for back_ms in [10_000_000, 10_000_000 - 3_600_000, 0] {
+            assert!(clock.admits(back_ms, seen));
+            seen = clock.stamp(back_ms, seen, NO_CEILING).unwrap();
+            assert!(seen.millis() > 10_000_000 + SKEW_MS_MAX);
+            assert!(!clock.admits(back_ms, Hlc(seen.0 + 1)));
+        }
     }
 
     #[test]
