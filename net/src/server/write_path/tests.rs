@@ -156,3 +156,18 @@ fn a_wall_clock_that_jumps_back_refuses_no_stamp_of_any_core() {
         assert_eq!(core.answer(&sim), Err(Status::StampAhead), "no core has given it");
     }
 }
+
+/// A drain that ran out of time closed the store with puts under way. It made them durable, but the
+/// ceiling that was written at the end was that of the puts acknowledged before: the next start
+/// could have given their stamps again.
+#[test]
+fn a_shard_that_closes_with_puts_under_way_publishes_their_stamps() {
+    let sim = Sim::new(1);
+    let ceiling = Arc::new(Ceiling::new(Hlc(u64::MAX >> 1), usize::from(SHARDS)));
+    let mut core = Core::open(&sim, ShardId(1), &ceiling);
+    core.put(Hlc(0));
+    assert!(!core.shard.drained());
+    let given = core.shard.clock.last();
+    sim.block_on(core.shard.close()).unwrap();
+    assert_eq!(ceiling.used(), given);
+}
