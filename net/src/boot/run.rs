@@ -128,7 +128,10 @@ fn serve(config: &Config, machine: &Machine) -> Result<(), Refusal> {
     checks::check_pinned(cpus.len());
     readiness.set(Stage::Serving);
     drop(cores.set(server.control()));
-    server.wait()?;
+    if let Err(error) = server.wait() {
+        // At once, with the lock held and the ceiling where it is: the other cores still serve.
+        Refusal::from(error).end();
+    }
     keeper.stop()?;
     tracing::info!("drained");
     Ok(())

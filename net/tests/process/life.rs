@@ -1,11 +1,15 @@
 //! What a server says about itself while it runs, and how it ends.
 
+use std::fs;
 use std::io::Read;
 use std::net::TcpStream;
+use std::path::Path;
+use std::process::Command;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 
 use crate::kvcore::{Server, command, eventually, scratch};
+use crate::wire::Wire;
 
 #[test]
 fn a_start_prints_one_screen() {
@@ -85,4 +89,41 @@ fn a_killed_server_can_be_started_again() {
     let again = Server::start(&mut command(dir.path()));
     assert!(again.said("node").ends_with("(known), start 2"));
     again.stop();
+}
+
+/// The ceiling of stamps in CLOCK of `dir`: that of the slot written last.
+fn ceiling(dir: &Path) -> u64 {
+    let bytes = fs::read(dir.join("CLOCK")).unwrap();
+    let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+    [0, 4096].map(|slot| (word(slot + 8), word(slot + 16))).into_iter().max().unwrap().1
+}
+
+/// When a core failed, the keeper of the ceiling was stopped as if all had drained, while the other
+/// cores went on to acknowledge writes: it put the ceiling down to the stamps given so far, and let
+/// go of the data directory.
+#[test]
+fn a_core_that_fails_ends_the_process_with_the_ceiling_where_it_was() {
+    // How far the keeper got before the process was gone was a race.
+    for _ in 0..3 {
+        let dir = scratch();
+        let server = Server::start(&mut without_file_size_signal(&command(dir.path())));
+        let mut client = Wire::connect(server.clients()).unwrap();
+        let given = client.put(b"k", b"small").unwrap();
+        let limit = Rlimit { current: Some(64 << 10), maximum: None };
+        let pid = Pid::from_raw(server.pid().try_into().unwrap());
+        prlimit(pid, Resource::Fsize, limit).unwrap();
+        client.put(b"k", &[7; 1 << 20]).unwrap_err();
+        let (status, said) = server.wait();
+        assert_eq!(status.code(), Some(30), "{said}");
+        assert!(said.contains("nothing more is acknowledged"), "{said}");
+        assert!(ceiling(dir.path()) > given.0, "it was ahead of the last stamp, and stays there");
+    }
+}
+
+/// `start`, with an error instead of a signal for who writes a file beyond the limit of its size.
+fn without_file_size_signal(start: &Command) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]);
+    command.arg(start.get_program()).args(start.get_args());
+    command
 }

@@ -7,3 +7,4 @@ mod life;
 mod limits;
 mod refusals;
 mod settings;
+mod wire;
