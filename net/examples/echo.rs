@@ -168,6 +168,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let echo = Echo { value: value.clone(), version };
         async { Ok(echo) }
     })?;
+    server.serve();
     writeln!(io::stdout(), "echo listens on {}", server.address())?;
     Ok(server.wait()?)
 }

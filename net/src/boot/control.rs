@@ -75,12 +75,13 @@ impl Signals {
 }
 
 /// The first signal drains, and the process ends when the cores have; a second one ends it at
-/// once, and so does one that comes while there is nothing to drain yet.
+/// once, and so does one that comes while there is nothing to drain yet: `cores` is set before
+/// they serve.
 async fn drain_on_signal(mut signals: Signals, readiness: Arc<Readiness>, cores: Cores) {
     let name = signals.next().await;
-    readiness.set(Stage::Draining);
     match cores.get() {
         Some(control) => {
+            readiness.set(Stage::Draining);
             tracing::info!(signal = name, "draining; a second signal ends at once");
             control.drain();
         }

@@ -113,6 +113,9 @@ fn serve(config: &Config, machine: &Machine) -> Result<(), Refusal> {
         },
         ceiling: keeper.shared(),
     })?;
+    readiness.set(Stage::Serving);
+    drop(cores.set(server.control()));
+    server.serve();
     let banner = Banner {
         version: VERSION,
         config,
@@ -126,8 +129,6 @@ fn serve(config: &Config, machine: &Machine) -> Result<(), Refusal> {
     };
     drop(write!(std::io::stdout(), "{banner}").and_then(|()| std::io::stdout().flush()));
     checks::check_pinned(cpus.len());
-    readiness.set(Stage::Serving);
-    drop(cores.set(server.control()));
     if let Err(error) = server.wait() {
         // At once, with the lock held and the ceiling where it is: the other cores still serve.
         Refusal::from(error).end();

@@ -269,7 +269,7 @@ impl<S: Service> Driver<S> {
 
     fn command(&mut self, command: Command, tick: Tick) {
         match command {
-            Command::Serve => {
+            Command::Serve if self.stage == Stage::Waiting => {
                 let listener = self.listener.take().expect("a core is told to serve once");
                 self.listening = Some(self.ring.listen(listener.into_socket()));
                 self.stage = Stage::Serving;
@@ -283,7 +283,7 @@ impl<S: Service> Driver<S> {
                 self.stage = Stage::Draining { until_us: tick.now_us + grace_us };
                 self.connections.drain(grace_us as u32);
             }
-            Command::Drain => {}
+            Command::Serve | Command::Drain => {}
             Command::Scrape(reply) => reply(self.stats()),
         }
     }

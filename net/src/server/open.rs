@@ -17,7 +17,7 @@ use super::start::{FrontConfig, Seat, Server, StartError};
 type Opened = Result<Shard<DirectEnv>, Box<dyn std::error::Error + Send + Sync>>;
 
 impl Server {
-    /// Opens the store of every core and serves them.
+    /// Opens the store of every core. Nobody is answered before [`Server::serve`].
     ///
     /// # Errors
     /// Nothing was served; see [`StartError`].

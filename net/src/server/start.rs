@@ -1,10 +1,11 @@
 //! From a configuration to cores that serve.
 //!
 //! ```text
-//! bind every listener -> make every core (ring, store) -> all ready? -> tell all to serve
+//! bind every listener -> make every core (ring, store) -> all ready? -> serve: tell all to
 //! ```
 //!
-//! Nobody can connect before every core is ready, and a core that cannot be made ends the others.
+//! Nobody is answered before every core is ready and [`Server::serve`] was called, and a core that
+//! cannot be made ends the others.
 
 use std::io;
 use std::net::SocketAddr;
@@ -140,7 +141,7 @@ impl Control {
     }
 }
 
-/// A running server.
+/// A server: ready, and then running.
 pub struct Server {
     address: SocketAddr,
     control: Control,
@@ -149,7 +150,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server whose requests are answered by what `make` makes on each core.
+    /// Makes ready a server whose requests are answered by what `make` makes on each core. It
+    /// answers nobody before [`Server::serve`].
     ///
     /// # Errors
     /// Nothing was served; see [`StartError`].
@@ -196,11 +198,15 @@ impl Server {
         }
         drop(ready);
         let cores = await_cores(&readiness, &mut threads, &config.cpus, failed)?;
-        let control = Control { cores };
-        for core in &control.cores {
+        Ok(Self { address, control: Control { cores }, threads, ended })
+    }
+
+    /// Serves, unless it was told to drain already. By now whoever hears signals has the
+    /// [`Server::control`]: from here on an end that is no drain may lose what was acknowledged.
+    pub fn serve(&self) {
+        for core in &self.control.cores {
             core.tell(Command::Serve);
         }
-        Ok(Self { address, control, threads, ended })
     }
 
     /// Where clients connect.

@@ -67,6 +67,11 @@ impl Server {
         Self { child, banner }
     }
 
+    /// One whose banner is for somebody else.
+    pub(crate) fn silent(child: Child) -> Self {
+        Self { child, banner: String::new() }
+    }
+
     /// What the start printed.
     pub(crate) fn banner(&self) -> &str {
         &self.banner

@@ -1,14 +1,16 @@
 //! What a server says about itself while it runs, and how it ends.
 
 use std::fs;
-use std::io::Read;
-use std::net::TcpStream;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 
-use crate::kvcore::{Server, command, eventually, scratch};
+use crate::kvcore::{Server, command, eventually, plain, scratch};
 use crate::wire::Wire;
 
 #[test]
@@ -89,6 +91,39 @@ fn a_killed_server_can_be_started_again() {
     let again = Server::start(&mut command(dir.path()));
     assert!(again.said("node").ends_with("(known), start 2"));
     again.stop();
+}
+
+/// A server whose banner nobody read acknowledged writes and did not know its cores yet: a signal
+/// ended it with 0 at once, and what was not synced was lost. It serves once a signal can drain it.
+#[test]
+fn a_signal_before_the_banner_is_read_drains() {
+    let dir = scratch();
+    // An address of no other test, so the port stays free.
+    let address = TcpListener::bind("127.0.0.2:0").unwrap().local_addr().unwrap();
+    let (mut banner, stdout) = UnixStream::pair().unwrap();
+    stdout.set_nonblocking(true).unwrap();
+    while (&stdout).write(&[b' '; 4096]).is_ok() {}
+    stdout.set_nonblocking(false).unwrap();
+    let mut start = plain();
+    start.args(["--smp", "1", "--memory", "128MiB", "--admin-listen", "127.0.0.1:0"]);
+    start.args(["--durability", "none", "--listen", &address.to_string()]);
+    start.arg("--data-dir").arg(dir.path());
+    start.stdout(OwnedFd::from(stdout)).stderr(Stdio::piped());
+    let server = Server::silent(start.spawn().unwrap());
+    drop(start);
+    let mut client = None;
+    eventually("it serves", || {
+        client = Wire::connect(address).ok();
+        client.is_some()
+    });
+    let mut client = client.unwrap();
+    client.put(b"k", b"v").unwrap();
+    server.signal(Signal::TERM);
+    client.await_end();
+    banner.read_to_end(&mut Vec::new()).unwrap();
+    let (status, said) = server.wait();
+    assert_eq!(status.code(), Some(0), "{said}");
+    assert!(said.contains("drained"), "{said}");
 }
 
 /// The ceiling of stamps in CLOCK of `dir`: that of the slot written last.

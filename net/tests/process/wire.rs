@@ -56,6 +56,11 @@ impl Wire {
         Ok(WriteReply::decode(kind, &body).unwrap().version.hlc)
     }
 
+    /// Receives until the server closes.
+    pub(crate) fn await_end(&mut self) {
+        while self.receive().is_ok() {}
+    }
+
     /// The next frame.
     fn receive(&mut self) -> io::Result<(Kind, Vec<u8>)> {
         loop {

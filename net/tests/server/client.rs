@@ -38,7 +38,9 @@ impl TestServer {
         for shard in &config.shard_dirs {
             std::fs::create_dir_all(dir.path().join(shard)).unwrap();
         }
-        Self { server: Server::open(&config).unwrap(), _dir: dir }
+        let server = Server::open(&config).unwrap();
+        server.serve();
+        Self { server, _dir: dir }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

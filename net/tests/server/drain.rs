@@ -1,6 +1,8 @@
 //! The end of a server, and starts that cannot be.
 
 use std::net::TcpStream;
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use net::server::{Server, StartError};
 use schemas::kind::Kind;
@@ -46,6 +48,21 @@ fn clients_that_stay_are_closed_when_the_grace_is_over_at_the_latest() {
     server.stop();
     assert!(start.elapsed().as_secs() < 15);
     drop(client);
+}
+
+#[test]
+fn a_server_that_is_told_to_drain_before_it_serves_ends_all_the_same() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let config = config(dir.path(), 2);
+    for shard in &config.shard_dirs {
+        std::fs::create_dir_all(dir.path().join(shard)).unwrap();
+    }
+    let server = Server::open(&config).unwrap();
+    server.control().drain();
+    server.serve();
+    let (tell, ended) = channel();
+    std::thread::spawn(move || tell.send(server.wait()).unwrap());
+    ended.recv_timeout(Duration::from_secs(60)).unwrap().unwrap();
 }
 
 #[test]
