@@ -101,6 +101,9 @@ pub(super) enum Verb {
     ///
     /// JSON Lines: {"key":"a","value":"b"}; bytes that are no UTF-8 as "key_base64" and
     /// "value_base64"; optionally "expires_at_ms".
+    ///
+    /// Values are written over whatever is there, also over what others write meanwhile; of two
+    /// records with one key the later one stays.
     Import(ImportArgs),
     /// Read all records of the namespace into a tree or a file, the reverse of import.
     ///

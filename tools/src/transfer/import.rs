@@ -1,9 +1,11 @@
 //! From a source to the server.
 
+use std::collections::BTreeSet;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use kvclient::{Client, Error};
+use kvclient::{Bytes, Client, Error};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -26,12 +28,12 @@ pub(crate) struct ImportOptions {
 
 /// A write that ended.
 struct Written {
-    key: String,
+    key: Bytes,
     bytes: usize,
     result: Result<(), Error>,
 }
 
-/// Writes all that `source` has.
+/// Writes all that `source` has. An interrupt ends it when the writes under way have ended.
 ///
 /// # Errors
 /// The source's; what a server refuses is in the summary.
@@ -42,54 +44,128 @@ pub(crate) async fn import(
     progress: &Progress,
 ) -> anyhow::Result<Summary> {
     let started = Instant::now();
-    let mut items = read_ahead(source)?;
-    let mut summary = Summary::default();
-    let mut writes = JoinSet::new();
-    let mut in_flight_bytes = 0;
-    let interrupt = tokio::signal::ctrl_c();
-    tokio::pin!(interrupt);
-    let mut reading = true;
-    while reading || !writes.is_empty() {
-        let room = writes.len() < options.concurrency && in_flight_bytes < IN_FLIGHT_BYTES_MAX;
-        tokio::select! {
-            biased;
-            _ = &mut interrupt, if reading => {
-                summary.ended = Some("interrupted".to_owned());
-                reading = false;
-            }
-            Some(written) = writes.join_next() => {
-                let written: Written = written?;
-                in_flight_bytes -= written.bytes;
-                if let Some(why) = settle(written, &mut summary, progress) {
-                    summary.ended.get_or_insert(why);
-                    reading = false;
-                }
-                progress.moved(summary.records, summary.bytes);
-            }
-            item = items.recv(), if reading && room => match item {
-                None => reading = false,
-                Some(Ok(Item::Entry(entry))) => match time_to_live(&entry, options.ttl) {
-                    Some(ttl) => {
-                        in_flight_bytes += entry.value.len();
-                        writes.spawn(write(client.clone(), entry, ttl));
-                    }
-                    None => {
-                        let what = show(&entry.key);
-                        let problem = Problem::new(Outcome::Skipped, what, "it has expired");
-                        left_out(problem, &mut summary, progress);
-                    }
-                },
-                Some(Ok(Item::Problem(problem))) => left_out(problem, &mut summary, progress),
-                Some(Ok(Item::EmptyDirectory)) => summary.empty_directories += 1,
-                Some(Err(error)) => {
-                    summary.ended = Some(format!("{error:#}"));
-                    reading = false;
-                }
-            },
-        }
-    }
+    let mut interrupts = signal(SignalKind::interrupt())?;
+    let interrupted = async || interrupts.recv().await.unwrap_or_default();
+    let import = Import::new(|entry, ttl| write(client.clone(), entry, ttl), options, progress);
+    let mut summary = import.run(read_ahead(source)?, interrupted).await?;
     summary.took = started.elapsed();
     Ok(summary)
+}
+
+/// An import that goes on. Of two entries with one key the later one stays: it waits until the
+/// write of the earlier one has ended, however often that is tried.
+struct Import<'a, W> {
+    write: W,
+    options: ImportOptions,
+    progress: &'a Progress,
+    summary: Summary,
+    writes: JoinSet<Written>,
+    /// The keys of `writes`.
+    keys: BTreeSet<Bytes>,
+    in_flight_bytes: usize,
+    /// What comes next, while its key is in `keys`.
+    held: Option<Entry>,
+    reading: bool,
+}
+
+impl<'a, W, F> Import<'a, W>
+where
+    W: Fn(Entry, Duration) -> F,
+    F: Future<Output = Written> + Send + 'static,
+{
+    fn new(write: W, options: ImportOptions, progress: &'a Progress) -> Self {
+        Self {
+            write,
+            options,
+            progress,
+            summary: Summary::default(),
+            writes: JoinSet::new(),
+            keys: BTreeSet::new(),
+            in_flight_bytes: 0,
+            held: None,
+            reading: true,
+        }
+    }
+
+    async fn run(
+        mut self,
+        mut items: mpsc::Receiver<anyhow::Result<Item>>,
+        mut interrupted: impl AsyncFnMut(),
+    ) -> anyhow::Result<Summary> {
+        while self.reading || !self.writes.is_empty() {
+            let room = self.held.is_none()
+                && self.writes.len() < self.options.concurrency
+                && self.in_flight_bytes < IN_FLIGHT_BYTES_MAX;
+            tokio::select! {
+                biased;
+                () = interrupted(), if self.reading => self.interrupt(),
+                Some(written) = self.writes.join_next() => self.settle(written?),
+                item = items.recv(), if self.reading && room => match item {
+                    None => self.reading = false,
+                    Some(Ok(Item::Entry(entry))) => self.take(entry),
+                    Some(Ok(Item::Problem(problem))) => self.left_out(problem),
+                    Some(Ok(Item::EmptyDirectory)) => self.summary.empty_directories += 1,
+                    Some(Err(error)) => {
+                        self.summary.ended = Some(format!("{error:#}"));
+                        self.reading = false;
+                    }
+                },
+            }
+        }
+        Ok(self.summary)
+    }
+
+    /// Writes `entry`, now or as soon as no other write of its key is under way.
+    fn take(&mut self, entry: Entry) {
+        if self.keys.contains(&entry.key) {
+            self.held = Some(entry);
+            return;
+        }
+        let Some(ttl) = time_to_live(&entry, self.options.ttl) else {
+            let what = show(&entry.key);
+            return self.left_out(Problem::new(Outcome::Skipped, what, "it has expired"));
+        };
+        self.keys.insert(entry.key.clone());
+        self.in_flight_bytes += entry.value.len();
+        self.writes.spawn((self.write)(entry, ttl));
+    }
+
+    /// Counts a write that ended.
+    fn settle(&mut self, written: Written) {
+        let Written { key, bytes, result } = written;
+        self.keys.remove(&key);
+        self.in_flight_bytes -= bytes;
+        match result {
+            Ok(()) => self.summary.moved(bytes),
+            Err(error) => {
+                self.left_out(Problem::new(Outcome::Failed, show(&key), error.to_string()));
+                // After half a minute of patience the next record would fare no better.
+                if error.is_retryable() {
+                    self.stop(format!("the server does not take writes: {error}"));
+                }
+            }
+        }
+        self.progress.moved(self.summary.records, self.summary.bytes);
+        if let Some(next) = self.held.take() {
+            self.take(next);
+        }
+    }
+
+    fn interrupt(&mut self) {
+        self.stop("interrupted".to_owned());
+    }
+
+    /// Begins no further write.
+    fn stop(&mut self, why: String) {
+        self.summary.ended.get_or_insert(why);
+        self.reading = false;
+        self.held = None;
+    }
+
+    fn left_out(&mut self, problem: Problem) {
+        self.progress.problem(&problem);
+        self.summary.left_out(problem);
+    }
 }
 
 /// Reads `source` in a thread of its own, a bounded number of records ahead.
@@ -113,27 +189,7 @@ async fn write(client: Client, entry: Entry, ttl: Duration) -> Written {
     let Entry { key, value, .. } = entry;
     let put = || client.put(&key, value.clone()).ttl(ttl).send();
     let result = patiently(put).await.map(|_| ());
-    Written { key: show(&key), bytes: value.len(), result }
-}
-
-/// Counts a write that ended; says why no further one should be made, if so.
-fn settle(written: Written, summary: &mut Summary, progress: &Progress) -> Option<String> {
-    let Written { key, bytes, result } = written;
-    let error = match result {
-        Ok(()) => {
-            summary.moved(bytes);
-            return None;
-        }
-        Err(error) => error,
-    };
-    left_out(Problem::new(Outcome::Failed, key, error.to_string()), summary, progress);
-    // After half a minute of patience the next record would fare no better.
-    error.is_retryable().then(|| format!("the server does not take writes: {error}"))
-}
-
-fn left_out(problem: Problem, summary: &mut Summary, progress: &Progress) {
-    progress.problem(&problem);
-    summary.left_out(problem);
+    Written { key, bytes: value.len(), result }
 }
 
 /// How long a record has left to live, zero for ever; `None` if its time is over.
@@ -146,7 +202,65 @@ fn time_to_live(entry: &Entry, otherwise: Duration) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+    use std::future::pending;
+    use std::sync::{Arc, Mutex};
+
+    use tokio::sync::Notify;
+    use tokio::task::yield_now;
+
     use super::*;
+
+    const OPTIONS: ImportOptions = ImportOptions { concurrency: 8, ttl: Duration::ZERO };
+
+    /// Records, and word when all of them have been read.
+    struct Records(VecDeque<(&'static str, &'static str)>, Arc<Notify>);
+
+    impl Source for Records {
+        fn next(&mut self) -> anyhow::Result<Option<Item>> {
+            let Some((key, value)) = self.0.pop_front() else {
+                self.1.notify_one();
+                return Ok(None);
+            };
+            let entry = Entry { key: key.into(), value: value.into(), expires_at_ms: None };
+            Ok(Some(Item::Entry(entry)))
+        }
+    }
+
+    async fn never() {
+        pending().await
+    }
+
+    /// The first of two lines with one key was refused for now and tried again later, when the
+    /// second had long been written: the older value stayed.
+    #[tokio::test]
+    async fn of_two_records_with_one_key_the_later_one_is_written_last() {
+        let read = Arc::new(Notify::new());
+        let records = [("k", "1"), ("other", "x"), ("k", "2"), ("k", "3"), ("last", "y")];
+        let source = Records(records.into(), Arc::clone(&read));
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let write = |entry: Entry, _: Duration| {
+            let (log, read) = (Arc::clone(&log), Arc::clone(&read));
+            async move {
+                let Entry { key, value, .. } = entry;
+                if value == "1" {
+                    // By then every other record could have been begun.
+                    read.notified().await;
+                    for _ in 0..100 {
+                        yield_now().await;
+                    }
+                }
+                log.lock().unwrap().push(value.clone());
+                Written { key, bytes: value.len(), result: Ok(()) }
+            }
+        };
+        let progress = Progress::new(true);
+        let import = Import::new(write, OPTIONS, &progress);
+        let summary = import.run(read_ahead(source).unwrap(), never).await.unwrap();
+        assert!(summary.is_complete());
+        assert_eq!((summary.records, summary.bytes), (5, 5));
+        assert_eq!(log.lock().unwrap()[..], ["x", "1", "2", "3", "y"], "other keys do not wait");
+    }
 
     #[test]
     fn an_expiry_in_the_past_is_told_from_none_at_all() {

@@ -9,6 +9,9 @@
 //! bytes, a write is tried again while the server is busy or starts again, and whatever does not
 //! arrive is listed. A transfer that ended early says so, and can be done again: an import writes
 //! the same values, an export starts anew.
+//!
+//! An import is blind: it writes its values over whatever is there, and again where the outcome of
+//! a try is unknown. Of two entries with one key the later one stays.
 
 mod export;
 mod import;
