@@ -19,7 +19,7 @@ pub(crate) struct Target {
     pub(crate) shard: Option<ShardId>,
 }
 
-/// A connection whose handshake is done.
+/// A connection whose handshake is done; it may be closing already.
 pub(super) struct Connected {
     pub(super) stream: TcpStream,
     pub(super) connection: Connection,
@@ -44,7 +44,7 @@ async fn open(session: &Session, target: &Target) -> Result<Connected, Error> {
     let mut connection = Connection::new(session.hello(target.shard), &mut out);
     write_all(&stream, &out).await.map_err(failed)?;
     let mut input = vec![0; RECEIVE_BYTES];
-    loop {
+    while connection.server().is_none() {
         stream.readable().await.map_err(failed)?;
         let received = match stream.try_read(&mut input) {
             Ok(0) => return Err(failed(io::ErrorKind::UnexpectedEof.into())),
@@ -53,12 +53,15 @@ async fn open(session: &Session, target: &Target) -> Result<Connected, Error> {
             Err(error) => return Err(failed(error)),
         };
         let mut bytes = &input[..received];
-        match connection.next(&mut bytes).map_err(|error| broken(target, &error))? {
-            Some(Event::Ready) => break,
-            Some(Event::Refused(reply)) => return Err(Error::reply(&reply).not_applied()),
-            Some(_) | None => {}
+        // To its end: a server may push something right behind its reply.
+        while let Some(event) = connection.next(&mut bytes).map_err(|e| broken(target, &e))? {
+            match event {
+                Event::Refused(reply) => return Err(Error::reply(&reply).not_applied()),
+                Event::RingChanged { epoch } => session.saw_epoch(epoch),
+                Event::Draining { .. } => session.route_is_old.notify_one(),
+                Event::Ready | Event::Reply { .. } | Event::Ignored => {}
+            }
         }
-        // Nobody may speak before the handshake is answered, so nothing is left behind.
     }
     let server = connection.server().expect("the handshake is done").clone();
     if !session.join(server.cluster_id) {

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use kvclient::{Applied, Client, Error, ErrorKind, Status};
+use schemas::header::Header;
 use schemas::kind::Kind;
 
 use super::operations::client;
@@ -65,6 +66,20 @@ async fn a_read_is_repeated_on_a_new_connection() {
         server.fail([fault]);
         assert_eq!(client.get("k").send().await.unwrap().unwrap().value, "v", "{fault:?}");
     }
+}
+
+/// What came in one segment with the reply to the handshake was thrown away: a server that drains
+/// was taken for one that serves, and half a frame made all that followed unreadable.
+#[tokio::test]
+async fn a_server_that_drains_as_it_shakes_hands_is_sent_nothing() {
+    let server = server::shards(1);
+    let client = client(&server).await;
+    client.put("k", "v").send().await.unwrap();
+    assert_eq!(server.handshakes(), 1);
+    server.greet(&Header { deadline_us: 1_000_000, ..Header::reply(0, 1) }, Kind::Draining);
+    server.fail([Fault::Close]);
+    assert_eq!(client.get("k").send().await.unwrap().unwrap().value, "v");
+    assert!(server.handshakes() >= 3, "that of the one that drains, and another");
 }
 
 #[tokio::test]

@@ -70,6 +70,8 @@ struct State {
     seen: Vec<Seen>,
     connections: Vec<TcpStream>,
     handshakes: usize,
+    /// Sent right behind the reply to the next handshake.
+    greeting: Vec<u8>,
     /// Whether nothing is answered any more.
     hangs: bool,
 }
@@ -119,6 +121,7 @@ impl Server {
             seen: Vec::new(),
             connections: Vec::new(),
             handshakes: 0,
+            greeting: Vec::new(),
             hangs: false,
         }));
         let stopped = Arc::new(AtomicBool::new(false));
@@ -161,6 +164,11 @@ impl Server {
     /// Connections stay open, and nothing is answered any more.
     pub(crate) fn hang(&self) {
         self.state().hangs = true;
+    }
+
+    /// Sends a push in one segment with the reply to the next handshake.
+    pub(crate) fn greet(&self, header: &Header, kind: Kind) {
+        frame::append(header, &kind, &mut self.state().greeting);
     }
 
     /// Sends a push to every connection.
@@ -227,7 +235,10 @@ impl Session {
                 state.handshakes += 1;
                 let epoch = state.route.epoch;
                 match state.identity.answer(&handshake, self.shard, epoch, |_| None) {
-                    Ok(reply) => reply.encode(&header, out),
+                    Ok(reply) => {
+                        reply.encode(&header, out);
+                        out.append(&mut state.greeting);
+                    }
                     Err(status) => {
                         frame::append(&Header::error(0, epoch, status, 0), &Kind::Error, out);
                         return !status.closes();
