@@ -10,7 +10,7 @@ use rustix::process::{Resource, getrlimit};
 
 use super::exit::{Exit, Refusal};
 use super::machine::{kib_of, read};
-use crate::config::{CpuChoice, show_bytes};
+use crate::config::{CORES_MAX, CpuChoice, show_bytes};
 use crate::limits::IO_MEMORY_BYTES;
 use crate::server::CoreMemory;
 
@@ -33,7 +33,7 @@ pub(super) fn choose_cpus(choice: &CpuChoice, allowed: &[usize]) -> Result<Vec<u
     };
     match choice {
         CpuChoice::All if allowed.is_empty() => refuse("there is no CPU to run on".to_owned()),
-        CpuChoice::All => Ok(allowed.to_vec()),
+        CpuChoice::All => Ok(allowed[..allowed.len().min(CORES_MAX)].to_vec()),
         CpuChoice::Count(count) if *count > allowed.len() => {
             refuse(format!("--smp {count} is more CPUs than there are"))
         }
@@ -216,6 +216,13 @@ mod tests {
         assert_eq!(exit, Exit::Cpu);
         assert!(sentence.starts_with("--smp 5 is more CPUs than there are"), "{sentence}");
         assert_eq!(refused(choose_cpus(&CpuChoice::All, &[])).0, Exit::Cpu);
+    }
+
+    /// Without --smp a machine with more CPUs than a node has cores for made a mesh past its bound.
+    #[test]
+    fn of_more_cpus_than_a_node_has_cores_for_the_first_are_taken() {
+        let allowed: Vec<_> = (0..CORES_MAX + 44).collect();
+        assert_eq!(choose_cpus(&CpuChoice::All, &allowed).unwrap(), allowed[..CORES_MAX]);
     }
 
     #[test]

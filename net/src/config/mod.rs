@@ -24,3 +24,5 @@ pub use self::print::print_config;
 pub use self::resolve::{Config, CpuChoice, LogFormat, Machine, Sources, resolve};
 pub use self::settings::Origin;
 pub use self::units::show_bytes;
+
+pub(crate) use self::resolve::CORES_MAX;

@@ -21,8 +21,9 @@ const PERIODIC_MIN: Duration = Duration::from_millis(1);
 const PERIODIC_MAX: Duration = Duration::from_secs(60);
 /// A core that spins longer than this is just busy.
 const SPIN_MAX: Duration = Duration::from_millis(10);
-/// Cores of one node: the mesh has a queue for each pair.
-const CORES_MAX: usize = 256;
+/// Cores of one node: the mesh has a queue for each pair. Where nobody says which CPUs, the rest is
+/// left alone.
+pub(crate) const CORES_MAX: usize = 256;
 
 /// Memory to use when nobody says, if half of the machine's is more.
 const MEMORY_DEFAULT: u64 = 4 << 30;
@@ -55,7 +56,7 @@ pub struct Sources<'a> {
 /// Which CPUs to run on.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum CpuChoice {
-    /// All that are allowed.
+    /// All that are allowed, up to the most a node has.
     All,
     /// The first so many that are allowed.
     Count(usize),
