@@ -103,7 +103,8 @@ pub(super) enum Verb {
     /// "value_base64"; optionally "expires_at_ms".
     ///
     /// Values are written over whatever is there, also over what others write meanwhile; of two
-    /// records with one key the later one stays.
+    /// records with one key the later one stays. A first Ctrl-C waits for the writes under way, a
+    /// second one gives them up.
     Import(ImportArgs),
     /// Read all records of the namespace into a tree or a file, the reverse of import.
     ///

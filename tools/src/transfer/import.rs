@@ -33,7 +33,8 @@ struct Written {
     result: Result<(), Error>,
 }
 
-/// Writes all that `source` has. An interrupt ends it when the writes under way have ended.
+/// Writes all that `source` has. An interrupt ends it when the writes under way have ended, a
+/// second one at once.
 ///
 /// # Errors
 /// The source's; what a server refuses is in the summary.
@@ -66,6 +67,7 @@ struct Import<'a, W> {
     /// What comes next, while its key is in `keys`.
     held: Option<Entry>,
     reading: bool,
+    interrupted: bool,
 }
 
 impl<'a, W, F> Import<'a, W>
@@ -84,6 +86,7 @@ where
             in_flight_bytes: 0,
             held: None,
             reading: true,
+            interrupted: false,
         }
     }
 
@@ -98,8 +101,12 @@ where
                 && self.in_flight_bytes < IN_FLIGHT_BYTES_MAX;
             tokio::select! {
                 biased;
-                () = interrupted(), if self.reading => self.interrupt(),
-                Some(written) = self.writes.join_next() => self.settle(written?),
+                () = interrupted() => self.interrupt(),
+                Some(ended) = self.writes.join_next() => match ended {
+                    Ok(written) => self.settle(written),
+                    Err(given_up) if given_up.is_cancelled() => {}
+                    Err(panicked) => return Err(panicked.into()),
+                },
                 item = items.recv(), if self.reading && room => match item {
                     None => self.reading = false,
                     Some(Ok(Item::Entry(entry))) => self.take(entry),
@@ -111,6 +118,10 @@ where
                     }
                 },
             }
+        }
+        for key in std::mem::take(&mut self.keys) {
+            let why = "given up; whether it was written is unknown";
+            self.left_out(Problem::new(Outcome::Failed, show(&key), why));
         }
         Ok(self.summary)
     }
@@ -152,7 +163,11 @@ where
     }
 
     fn interrupt(&mut self) {
-        self.stop("interrupted".to_owned());
+        if std::mem::replace(&mut self.interrupted, true) {
+            self.writes.abort_all();
+        } else if self.reading || self.held.is_some() {
+            self.stop("interrupted".to_owned());
+        }
     }
 
     /// Begins no further write.
@@ -260,6 +275,47 @@ mod tests {
         assert!(summary.is_complete());
         assert_eq!((summary.records, summary.bytes), (5, 5));
         assert_eq!(log.lock().unwrap()[..], ["x", "1", "2", "3", "y"], "other keys do not wait");
+    }
+
+    /// After the first interrupt the import waited for its writes, and heard no second one: a
+    /// server that was gone held it for half a minute.
+    #[tokio::test]
+    async fn a_second_interrupt_gives_up_the_writes_under_way_and_lists_them() {
+        let hung = Arc::new(Notify::new());
+        let records = [("done", "1"), ("stuck", "2"), ("hung", "3"), ("stuck", "never begun")];
+        let source = Records(records.into(), Arc::default());
+        let write = |entry: Entry, _: Duration| {
+            let hung = Arc::clone(&hung);
+            async move {
+                let Entry { key, value, .. } = entry;
+                match &key[..] {
+                    b"done" => {}
+                    b"stuck" => pending().await,
+                    _ => {
+                        hung.notify_one();
+                        pending().await
+                    }
+                }
+                Written { key, bytes: value.len(), result: Ok(()) }
+            }
+        };
+        let mut interrupts = 0;
+        let interrupted = async || {
+            match interrupts {
+                0 => hung.notified().await,
+                1 => {}
+                _ => pending().await,
+            }
+            interrupts += 1;
+        };
+        let progress = Progress::new(true);
+        let import = Import::new(write, OPTIONS, &progress);
+        let summary = import.run(read_ahead(source).unwrap(), interrupted).await.unwrap();
+        let json: serde_json::Value = serde_json::from_str(&summary.json("import")).unwrap();
+        assert_eq!(json["ended_early"], "interrupted");
+        assert_eq!((&json["records"], &json["failed"]), (&1.into(), &2.into()));
+        assert_eq!(json["problems"][0]["what"], "hung");
+        assert_eq!(json["problems"][1]["what"], "stuck");
     }
 
     #[test]
