@@ -1,4 +1,4 @@
-//! WRITE 7: a frozen memtable becomes a table of the top level.
+//! A frozen memtable becomes a table of the top level.
 //!
 //! - A frozen memtable never changes, and is read until the manifest names its table.
 //! - Frozen memtables are flushed in the order in which they were frozen, one at a time, so what

@@ -1,12 +1,10 @@
-//! READ 6: memtable -> filter -> block cache -> SSTable block.
+//! READ 4: memtable -> filter -> block cache -> SSTable block.
 //!
 //! ```text
-//! READ 1 net/client/src/read_path.rs             pick the replica's core; stamp id, deadline
-//!      2 net/src/server/session.rs               frame in, admission
-//!      3 net/src/runtime/driver.rs               route: to the engine, or coordinate
-//!      4 cluster/src/coordinator/read_path.rs    data from one replica, digests from the others
-//!      5 cluster/src/replica/read_path.rs        check epoch; read
-//!   -> 6 engine/src/read_path.rs                 memtable -> filter -> cache -> block
+//! READ 1 net/client/src/read_path.rs   pick the core; stamp id and deadline
+//!      2 net/src/server/session.rs     frame in, admission
+//!      3 net/src/server/read_path.rs   the owner's core, straight to the engine
+//!      4 engine/src/read_path.rs       memtable -> filter -> block cache -> block      <- here
 //! ```
 //!
 //! - A read sees what was there when it was asked, or later: it holds the tables of that moment.

@@ -1,13 +1,10 @@
-//! WRITE 6: commit log (group commit) -> memtable -> acknowledgement.
+//! WRITE 4: commit log (group commit) -> memtable -> acknowledgement.
 //!
 //! ```text
-//! WRITE 1 net/client/src/write_path.rs             pick the replica's core; stamp id, deadline
-//!       2 net/src/server/session.rs                frame in, admission
-//!       3 net/src/runtime/driver.rs                route: to the engine, or coordinate
-//!       4 cluster/src/coordinator/write_path.rs    version, replicas, send, count acks
-//!       5 cluster/src/replica/write_path.rs        check epoch; store
-//!    -> 6 engine/src/write_path.rs                 commit log -> memtable -> ack
-//!       7 engine/src/{commit_log,memtable,flush,sstable,compaction}/
+//! WRITE 1 net/client/src/write_path.rs   pick the core; stamp id and deadline
+//!       2 net/src/server/session.rs      frame in, admission
+//!       3 net/src/server/write_path.rs   the owner's core, version, then the engine
+//!       4 engine/src/write_path.rs       commit log (group commit) -> memtable -> ack  <- here
 //! ```
 
 use crate::commit_log::AppendError;

@@ -1,12 +1,10 @@
 //! Reading.
 //!
 //! ```text
-//! READ 1 net/client/src/read_path.rs              pick the core; stamp id and deadline    <- here
-//!      2 net/src/server/session.rs                frame in, admission
-//!      3 net/src/runtime/driver.rs                route to the engine or the coordinator
-//!      4 cluster/src/coordinator/read_path.rs     data from one replica, digests from the others
-//!      5 cluster/src/replica/read_path.rs         check epoch; answer
-//!      6 engine/src/read_path.rs                  memtable -> filter -> block cache -> block
+//! READ 1 net/client/src/read_path.rs   pick the core; stamp id and deadline           <- here
+//!      2 net/src/server/session.rs     frame in, admission
+//!      3 net/src/server/read_path.rs   the owner's core, straight to the engine
+//!      4 engine/src/read_path.rs       memtable -> filter -> block cache -> block
 //! ```
 //!
 //! A read goes to the core that owns its key, and is tried again, elsewhere if it can be, whatever

@@ -1,13 +1,10 @@
 //! Writing.
 //!
 //! ```text
-//! WRITE 1 net/client/src/write_path.rs             pick the core; stamp id and deadline   <- here
-//!       2 net/src/server/session.rs                frame in, admission
-//!       3 net/src/runtime/driver.rs                route to the engine or the coordinator
-//!       4 cluster/src/coordinator/write_path.rs    version, replicas, send, count acks
-//!       5 cluster/src/replica/write_path.rs        check epoch; store; hand off
-//!       6 engine/src/write_path.rs                 commit log -> memtable -> ack
-//!       7 engine/src/{commit_log,memtable,flush,sstable,compaction}/
+//! WRITE 1 net/client/src/write_path.rs   pick the core; stamp id and deadline         <- here
+//!       2 net/src/server/session.rs      frame in, admission
+//!       3 net/src/server/write_path.rs   the owner's core, version, then the engine
+//!       4 engine/src/write_path.rs       commit log (group commit) -> memtable -> ack
 //! ```
 //!
 //! A write goes to the core that owns its key. It is tried again only where it was certainly not

@@ -1,10 +1,10 @@
 //! Reading one key on the core that owns it.
 //!
 //! ```text
-//! READ  1 net/client/src/read_path.rs     pick the replica's core; stamp deadline
-//!       2 net/src/server/session.rs       frame in, admission
-//!       3 net/src/server/read_path.rs     <- here: the owner's core, straight to the engine
-//!       4 engine/src/read_path.rs         memtable -> filter -> block cache -> SSTable block
+//! READ 1 net/client/src/read_path.rs   pick the core; stamp id and deadline
+//!      2 net/src/server/session.rs     frame in, admission
+//!      3 net/src/server/read_path.rs   the owner's core, straight to the engine         <- here
+//!      4 engine/src/read_path.rs       memtable -> filter -> block cache -> block
 //! ```
 //!
 //! What is in memory is answered at once, its value copied once, from the store into the

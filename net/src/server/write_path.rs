@@ -1,10 +1,10 @@
 //! Writing one key on the core that owns it.
 //!
 //! ```text
-//! WRITE 1 net/client/src/write_path.rs    pick the replica's core; stamp id and deadline
-//!       2 net/src/server/session.rs       frame in, admission
-//!       3 net/src/server/write_path.rs    <- here: the owner's core, version, then the engine
-//!       4 engine/src/write_path.rs        commit log (group commit) -> memtable -> ack
+//! WRITE 1 net/client/src/write_path.rs   pick the core; stamp id and deadline
+//!       2 net/src/server/session.rs      frame in, admission
+//!       3 net/src/server/write_path.rs   the owner's core, version, then the engine    <- here
+//!       4 engine/src/write_path.rs       commit log (group commit) -> memtable -> ack
 //! ```
 //!
 //! A write that was started is answered with what became of it, even after its deadline: the
