@@ -23,6 +23,10 @@ pub const OUTPUT_BYTES_MAX: usize = schemas::limits::FRAME_BYTES_MAX;
 /// less between two ticks.
 pub const BACKLOG_BYTES_MAX: usize = 16 << 20;
 
+/// Bytes of refused handshakes that a client has not read. The refusal that is past it is the last:
+/// strangers get little memory.
+pub const STRANGER_OUTPUT_BYTES_MAX: usize = 1 << 10;
+
 /// A connection that takes none of its replies for so long is closed.
 pub const WRITE_STALL: Duration = Duration::from_secs(30);
 

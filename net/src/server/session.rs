@@ -12,8 +12,8 @@
 //!
 //! What it keeps true:
 //!
-//! - Before the handshake is done a stranger holds at most one small frame and what came in with
-//!   it; nothing is served.
+//! - Before the handshake is done a stranger holds at most one small frame, what came in with it,
+//!   and few refusals that it did not read; nothing is served.
 //! - Every frame gets exactly one answer, a reply or a typed error. An error that says the stream
 //!   cannot be trusted is the last thing the session answers.
 //! - Input is taken frame after frame as long as replies and requests under way are within their
@@ -32,7 +32,7 @@ use schemas::message::{ErrorDetail, Handshake, RouteNode, RouteReply, RouteReque
 use schemas::status::Status;
 
 use super::service::{Context, EPOCH, Origin, Outcome, Request, Service, SocketId};
-use crate::limits::BACKLOG_BYTES_MAX;
+use crate::limits::{BACKLOG_BYTES_MAX, STRANGER_OUTPUT_BYTES_MAX};
 
 /// What the caller has to do after it gave a session bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -298,13 +298,7 @@ impl Session {
         }
         let own = input.context.own;
         let request_id = frame.header.request_id;
-        let handshake = match Handshake::decode(frame.body) {
-            Ok(handshake) => handshake,
-            Err(status) => {
-                error(request_id, status, 0, input.out);
-                return Ok(own);
-            }
-        };
+        let handshake = Handshake::decode(frame.body)?;
         let core = input.identity.place(&handshake, input.default_core);
         if !self.placed && core != own {
             return Ok(core);
@@ -316,8 +310,14 @@ impl Session {
                 self.placed = true;
                 self.decoder.handshake_done();
             }
-            Err(status) if status.closes() => return Err(status),
-            Err(status) => error(request_id, status, 0, input.out),
+            // Another handshake may follow, but not one after the other with the answers unread.
+            Err(status) => {
+                let unread = input.out.len() + input.unsent_bytes;
+                if status.closes() || unread > STRANGER_OUTPUT_BYTES_MAX {
+                    return Err(status);
+                }
+                error(request_id, status, 0, input.out);
+            }
         }
         Ok(own)
     }
