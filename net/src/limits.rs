@@ -56,6 +56,11 @@ pub const RECV_BUFFER_BYTES: u32 = 16 << 10;
 /// four cores fit in the 8 MiB which most systems let a process lock.
 pub const IO_MEMORY_BYTES: usize = 512 << 10;
 
+/// Bytes of a reply that goes to another core uncounted: requests under way bound how many there
+/// are. Of larger ones a core has as many bytes on their way as requests may be under way; past it
+/// values are answered `Overloaded`.
+pub const UNCOUNTED_REPLY_BYTES_MAX: usize = 512;
+
 /// Bytes of values that the multi-gets of one core hold while they wait for the rest of their keys.
 /// Past it keys are answered `Overloaded`.
 pub const GATHERED_BYTES_MAX: usize = 64 << 20;

@@ -246,10 +246,14 @@ impl<S: Service> Driver<S> {
                     };
                     self.service.message(from, message, tick, &mut replies);
                 }
-                Message::Reply { connection, bytes, frame } => {
-                    self.connections.reply(connection, bytes, |out, _| {
-                        out.extend_from_slice(&frame);
-                    });
+                Message::Reply { origin, frame, transit } => {
+                    let mut replies = Replies {
+                        own: self.own,
+                        connections: &mut self.connections,
+                        outbox: &mut self.outbox,
+                    };
+                    replies.reply_from(from, &origin, &frame);
+                    drop(transit);
                 }
                 // One that comes over while this core drains is closed.
                 Message::Connection(handover) if self.stage <= Stage::Serving => {

@@ -60,6 +60,21 @@ impl Admission {
         share.clamp(OUTPUT_SHARE_MIN, limits::OUTPUT_BYTES_MAX)
     }
 
+    /// For how many bytes of values there is room on a connection that has not read `unread` bytes
+    /// of replies: any number, until these are its share.
+    #[inline]
+    #[must_use]
+    pub fn value_room(&self, unread: usize) -> usize {
+        if unread < self.output_share() { usize::MAX } else { 0 }
+    }
+
+    /// Bytes that requests under way may have, and, apart from them, replies.
+    #[inline]
+    #[must_use]
+    pub fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+
     #[inline]
     pub(super) fn begin(&self, bytes: u32) {
         self.in_flight.set(self.in_flight.get() + 1);

@@ -402,17 +402,17 @@ impl Connections {
         }
     }
 
-    /// Answers a request that was under way: `write` appends the reply, and is told whether there
-    /// is room for a value.
+    /// Answers a request that was under way: `write` appends the reply, and is told for how many
+    /// bytes of values there is room.
     #[inline]
-    pub fn reply(&mut self, id: SocketId, bytes: u32, write: impl FnOnce(&mut Vec<u8>, bool)) {
+    pub fn reply(&mut self, id: SocketId, bytes: u32, write: impl FnOnce(&mut Vec<u8>, usize)) {
         self.admission.end(bytes);
         let Some(mut connection) = self.take(id) else { return };
         connection.session.ended();
         if connection.out.capacity() == 0 {
             connection.out = self.spare.pop().unwrap_or_default();
         }
-        let room = connection.out.len() + connection.sending < self.admission.output_share();
+        let room = self.admission.value_room(connection.out.len() + connection.sending);
         write(&mut connection.out, room);
         self.put_back(connection);
     }

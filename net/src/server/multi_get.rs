@@ -240,9 +240,10 @@ impl<E: Env> Shard<E> {
             return;
         }
         let own = self.identity.own;
-        match self.finish(id).to {
+        let Gather { to, bytes, .. } = self.finish(id);
+        match to {
             GatherTo::Client { origin, writer } => replies.reply(&origin, |out, room| {
-                if room {
+                if bytes <= room {
                     writer.encode(&origin.reply_header(own), out);
                 } else {
                     let Refusal { status, retry_after_us } = Refusal::overloaded();

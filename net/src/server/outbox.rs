@@ -2,10 +2,13 @@
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use schemas::ids::ShardId;
 
-use super::service::SocketId;
+use super::service::Origin;
+use crate::limits::UNCOUNTED_REPLY_BYTES_MAX;
 use crate::mesh::{Full, Port};
 
 /// A message from one core to another. `M` is what their services tell each other.
@@ -14,12 +17,12 @@ pub enum Message<M> {
     Connection(Box<Handover>),
     /// The reply to a request that was forwarded.
     Reply {
-        /// The connection that it belongs to.
-        connection: SocketId,
-        /// What the request counted for while it was under way.
-        bytes: u32,
+        /// Where the request came from.
+        origin: Origin,
         /// The reply's whole frame.
         frame: Vec<u8>,
+        /// What counts it at the core that sent it.
+        transit: Transit,
     },
     /// Between services.
     Service(M),
@@ -33,9 +36,23 @@ pub struct Handover {
     pub received: Vec<u8>,
 }
 
+/// Bytes that are on their way to another core: counted by the one that sent them until they are
+/// dropped. Few bytes are not: to count them would cost more than they weigh.
+pub struct Transit(Option<(Arc<AtomicUsize>, usize)>);
+
+impl Drop for Transit {
+    fn drop(&mut self) {
+        if let Some((total, bytes)) = self.0.take() {
+            total.fetch_sub(bytes, Ordering::Relaxed);
+        }
+    }
+}
+
 /// One core's way to the others.
 pub struct Outbox<M> {
     port: Port<Message<M>>,
+    /// Bytes of what was found here that others have not taken yet.
+    in_transit: Arc<AtomicUsize>,
     /// What has to arrive, and found its queue full. Bounded by the requests that other cores
     /// have forwarded here.
     waiting: VecDeque<(ShardId, Message<M>)>,
@@ -45,7 +62,24 @@ impl<M> Outbox<M> {
     /// The outbox of a core.
     #[must_use]
     pub fn new(port: Port<Message<M>>) -> Self {
-        Self { port, waiting: VecDeque::new() }
+        Self { port, in_transit: Arc::default(), waiting: VecDeque::new() }
+    }
+
+    /// Bytes of what was found here that are on their way to other cores.
+    #[inline]
+    #[must_use]
+    pub fn in_transit(&self) -> usize {
+        self.in_transit.load(Ordering::Relaxed)
+    }
+
+    /// Counts `bytes` that go to another core with what is returned.
+    #[must_use]
+    pub fn transit(&self, bytes: usize) -> Transit {
+        let counted = bytes > UNCOUNTED_REPLY_BYTES_MAX;
+        Transit(counted.then(|| {
+            self.in_transit.fetch_add(bytes, Ordering::Relaxed);
+            (Arc::clone(&self.in_transit), bytes)
+        }))
     }
 
     /// How many cores there are.
@@ -99,6 +133,7 @@ impl<M> Outbox<M> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::UNCOUNTED_REPLY_BYTES_MAX as SMALL;
     use crate::mesh;
 
     #[test]
@@ -122,5 +157,22 @@ mod tests {
         got.sort_unstable();
         assert_eq!(got, [0, 1, 2, 3, 4]);
         assert!(near.is_empty() && near.try_send(to, Message::Service(9)).is_ok());
+    }
+
+    #[test]
+    fn what_is_on_its_way_counts_until_the_other_core_has_taken_it() {
+        let mut ports = mesh::mesh::<Message<Transit>>(2, 2);
+        let (mut far, mut near) =
+            (Outbox::new(ports.pop().unwrap()), Outbox::new(ports.pop().unwrap()));
+        for bytes in [SMALL, SMALL + 1, 1 << 20] {
+            let transit = near.transit(bytes);
+            near.deliver(ShardId(1), Message::Service(transit));
+        }
+        assert_eq!(near.in_transit(), SMALL + 1 + (1 << 20));
+        while near.in_transit() > 0 {
+            near.publish();
+            drop(far.try_recv().expect("all of it arrives"));
+        }
+        assert_eq!(far.in_transit(), 0);
     }
 }

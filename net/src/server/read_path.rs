@@ -57,7 +57,13 @@ impl<E: Env> Shard<E> {
     ) -> Result<Outcome, Refusal> {
         let header = request.origin.reply_header(self.identity.own);
         match self.store.get_now(key, context.tick.wall_ms) {
-            Get::Hit(record) => frame::append(&header, &found(&record, key_only), out),
+            Get::Hit(record) => {
+                let reply = found(&record, key_only);
+                if reply.value.len() > context.value_room(&request.origin) {
+                    return Err(Refusal::overloaded());
+                }
+                frame::append(&header, &reply, out);
+            }
             Get::Absent => frame::append(&header, &GetReply::ABSENT, out),
             Get::Busy { retry_after_us } => {
                 return Err(Refusal { status: Status::Overloaded, retry_after_us });
@@ -96,14 +102,14 @@ impl<E: Env> Shard<E> {
                         origin.refuse(own, Status::DeadlineExceeded, out);
                     }
                     Err(_) => origin.refuse(own, Status::Corrupt, out),
-                    Ok(_) if !room => {
-                        let Refusal { status, retry_after_us } = Refusal::overloaded();
-                        origin.refuse_for(own, status, retry_after_us, out);
-                    }
                     Ok(got) => {
                         let record = got.record();
                         let reply =
                             record.map_or(GetReply::ABSENT, |record| found(&record, key_only));
+                        if reply.value.len() > room {
+                            let Refusal { status, retry_after_us } = Refusal::overloaded();
+                            return origin.refuse_for(own, status, retry_after_us, out);
+                        }
                         frame::append(&origin.reply_header(own), &reply, out);
                     }
                 });

@@ -16,6 +16,7 @@ use schemas::status::Status;
 use super::admission::Admission;
 use super::connections::Connections;
 use super::outbox::{Message, Outbox};
+use crate::limits::RETRY_AFTER_US;
 use crate::runtime::Tick;
 
 pub use engine::env::ring::SocketId;
@@ -98,6 +99,29 @@ pub struct Context<'a, M> {
     pub outbox: &'a mut Outbox<M>,
 }
 
+impl<M> Context<'_, M> {
+    /// For how many bytes of values there is room in the reply to a request of `origin`.
+    #[inline]
+    #[must_use]
+    pub fn value_room(&self, origin: &Origin) -> usize {
+        if origin.core == self.own { usize::MAX } else { transit_room(self.outbox, self.admission) }
+    }
+}
+
+/// For how many bytes of values there is room on the way to other cores: what these do not take is
+/// bounded by as much memory as the requests under way.
+#[inline]
+fn transit_room<M>(outbox: &Outbox<M>, admission: &Admission) -> usize {
+    if outbox.in_transit() < admission.bytes_max() { usize::MAX } else { 0 }
+}
+
+/// Whether `frame` is the reply to a request that only reads.
+#[cold]
+fn is_read(frame: &[u8]) -> bool {
+    let kind = frame::ahead(frame).next().map(|(kind, _)| kind);
+    kind == Some(Kind::GetReply as u8) || kind == Some(Kind::ScanReply as u8)
+}
+
 /// The way of replies that come later.
 pub struct Replies<'a, M> {
     pub(crate) own: ShardId,
@@ -117,22 +141,35 @@ impl<M> Replies<'_, M> {
     }
 
     /// Answers a request that is under way: `write` appends the reply's frame, if anybody still
-    /// waits for it. It is told whether there is room for a value; if not it appends a refusal.
+    /// waits for it. It is told for how many bytes of values there is room; for more it appends a
+    /// refusal.
     #[inline]
-    pub fn reply(&mut self, origin: &Origin, write: impl FnOnce(&mut Vec<u8>, bool)) {
+    pub fn reply(&mut self, origin: &Origin, write: impl FnOnce(&mut Vec<u8>, usize)) {
         if origin.core == self.own {
             self.connections.reply(origin.connection, origin.bytes, write);
         } else {
             let mut frame = Vec::new();
-            write(&mut frame, true);
+            write(&mut frame, transit_room(self.outbox, self.connections.admission()));
             self.reply_frame(origin, frame);
         }
     }
 
     /// Answers a request of another core with a whole frame.
     pub fn reply_frame(&mut self, origin: &Origin, frame: Vec<u8>) {
-        let (connection, bytes) = (origin.connection, origin.bytes);
-        self.outbox.deliver(origin.core, Message::Reply { connection, bytes, frame });
+        let transit = self.outbox.transit(frame.len());
+        self.outbox.deliver(origin.core, Message::Reply { origin: *origin, frame, transit });
+    }
+
+    /// Answers a request with the frame that core `owner` made of it. Whether there is room for a
+    /// value is known here alone: what was read can be refused, what was written can not.
+    pub(crate) fn reply_from(&mut self, owner: ShardId, origin: &Origin, frame: &[u8]) {
+        self.connections.reply(origin.connection, origin.bytes, |out, room| {
+            if frame.len() > room && is_read(frame) {
+                origin.refuse_for(owner, Status::Overloaded, RETRY_AFTER_US, out);
+            } else {
+                out.extend_from_slice(frame);
+            }
+        });
     }
 }
 

@@ -100,6 +100,12 @@ pub(crate) fn owner(key: &[u8], shards: usize) -> ShardId {
     Token::of(key, SEED).vnode(BITS).shard(BITS, shards as u16)
 }
 
+/// A key that `shard`, of `shards`, owns.
+pub(crate) fn key_of(shard: ShardId, shards: usize, name: &str) -> Vec<u8> {
+    let mut keys = (0..).map(|i: u32| format!("{name} {i}").into_bytes());
+    keys.find(|key| owner(key, shards) == shard).unwrap()
+}
+
 /// One connection.
 pub(crate) struct Client {
     pub(crate) stream: TcpStream,

@@ -5,10 +5,11 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use net::server::{CoreStats, FrontStats};
+use schemas::ids::ShardId;
 use schemas::kind::Kind;
 use schemas::status::Status;
 
-use crate::client::{Client, TestServer, get, put};
+use crate::client::{Client, TestServer, get, key_of, put};
 
 fn scrape(server: &TestServer) -> Vec<CoreStats> {
     let (tell, told) = mpsc::channel();
@@ -67,6 +68,43 @@ fn a_client_that_does_not_read_is_not_read_from_and_others_are_served() {
     }
     drop(slow);
     wait_until(&server, |front| front.connections == 1);
+    server.stop();
+}
+
+/// What another core found was put into the output however full it was: a client that asked for
+/// many large values of that core, and read none, had them all in the server's memory. Only a read
+/// may be refused so late: a write that was applied is acknowledged.
+#[test]
+fn values_of_another_core_do_not_pile_up_for_a_client_that_does_not_read() {
+    // All of them may be on their way between the cores.
+    let server = TestServer::start_with(2, |config| config.memory.in_flight_bytes = 16 << 20);
+    let far = key_of(ShardId(1), 2, "far");
+    let value = vec![3; 64 << 10];
+    assert_eq!(server.connect_to(Some(ShardId(1))).put(&far, &value).status(), Status::Ok);
+
+    let mut slow = server.connect_to(Some(ShardId(0)));
+    let other = key_of(ShardId(1), 2, "other");
+    let (count, mut requests) = (500, Vec::new());
+    for id in 0..count {
+        let request = if id % 2 == 0 { get(id, &far) } else { put(id, &other, b"small") };
+        requests.extend(request);
+    }
+    slow.send(&requests);
+    wait_until(&server, |front| front.bytes_in >= requests.len() as u64 && front.in_flight == 0);
+    assert_eq!(server.connect_to(Some(ShardId(0))).get(&far).value().unwrap(), value);
+
+    let replies: Vec<_> = (0..count).map(|_| slow.receive()).collect();
+    let (reads, writes): (Vec<_>, Vec<_>) =
+        replies.iter().partition(|reply| reply.header.request_id % 2 == 0);
+    assert!(writes.len() == 250 && writes.iter().all(|reply| reply.kind == Kind::PutReply));
+    let values = reads.iter().filter(|reply| reply.kind == Kind::GetReply).count();
+    // What the server keeps for it, and the kernel on both sides.
+    assert!((1..=96).contains(&values), "{values} values of 64 KiB were kept");
+    for refused in reads.iter().filter(|reply| reply.kind != Kind::GetReply) {
+        assert_eq!(refused.status(), Status::Overloaded);
+        assert!(refused.header.is_retryable() && refused.header.deadline_us > 0);
+        assert_eq!(refused.header.route_hint(), Some(ShardId(1)));
+    }
     server.stop();
 }
 
