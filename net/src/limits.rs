@@ -61,10 +61,6 @@ pub const IO_MEMORY_BYTES: usize = 512 << 10;
 /// values are answered `Overloaded`.
 pub const UNCOUNTED_REPLY_BYTES_MAX: usize = 512;
 
-/// Bytes of values that the multi-gets of one core hold while they wait for the rest of their keys.
-/// Past it keys are answered `Overloaded`.
-pub const GATHERED_BYTES_MAX: usize = 64 << 20;
-
 /// A core that works gives way to background tasks so often, in microseconds: a flush that can run
 /// does not wait longer for its share, and asking costs less than a percent.
 pub const SLICE_US: u64 = 50;

@@ -121,7 +121,7 @@ impl<E: Env> Shard<E> {
                     (None, Ok(_)) => KeyResult::ABSENT,
                     (None, Err(_)) => KeyResult::failed(Status::Corrupt),
                 };
-                self.gathered(gather, index, answer, replies);
+                self.gathered(gather, index, answer, tick, replies);
             }
         }
     }

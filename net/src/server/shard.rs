@@ -23,11 +23,10 @@ use schemas::ids::{Actor, Hlc, NamespaceId, ShardId, Token, Version, Vnode, Vnod
 use schemas::kind::Kind;
 use schemas::message::{Delete, Get, MultiGet, Put, Scan};
 use schemas::status::Status;
-use slab::Slab;
 use smallvec::SmallVec;
 
 use super::config::Ceiling;
-use super::multi_get::{FoundKeys, Gather, WantedKeys};
+use super::multi_get::{FoundKeys, Gathers, WantedKeys};
 use super::outbox::Message;
 use super::scan_path::PendingScan;
 use super::service::{Context, Origin, Outcome, Replies, Request, Service};
@@ -106,9 +105,7 @@ pub struct Shard<E: Env> {
     pub(super) puts: VecDeque<PendingPut>,
     pub(super) gets: HashMap<GetTicket, PendingGet, ahash::RandomState>,
     pub(super) scans: HashMap<ScanTicket, PendingScan, ahash::RandomState>,
-    pub(super) gathers: Slab<Gather>,
-    /// Bytes of values that multi-gets hold while they wait for the rest.
-    pub(super) gathered_bytes: usize,
+    pub(super) gathers: Gathers,
     /// Kept to keep its memory.
     done: Vec<Done>,
 }
@@ -146,8 +143,7 @@ impl<E: Env> Shard<E> {
             puts: VecDeque::new(),
             gets: HashMap::default(),
             scans: HashMap::default(),
-            gathers: Slab::new(),
-            gathered_bytes: 0,
+            gathers: Gathers::default(),
             done: Vec::new(),
         }
     }
@@ -297,7 +293,7 @@ impl<E: Env> Service for Shard<E> {
                 }
             }
             ShardMessage::Keys(wanted) => self.look_up(from, &wanted, tick, replies),
-            ShardMessage::Found(found) => self.found(&found, replies),
+            ShardMessage::Found(found) => self.found(&found, tick, replies),
         }
     }
 

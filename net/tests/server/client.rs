@@ -14,7 +14,7 @@ use schemas::header::Header;
 use schemas::ids::{Actor, ClusterId, Hlc, NamespaceId, NodeId, ShardId, Token, VnodeBits};
 use schemas::kind::Kind;
 use schemas::limits::FRAME_BYTES_MAX;
-use schemas::message::{Delete, Get, GetReply, Handshake, HandshakeReply, Put};
+use schemas::message::{Delete, Get, GetReply, Handshake, HandshakeReply, MultiGet, Put};
 use schemas::status::Status;
 
 pub(crate) const SEED: u64 = 7;
@@ -226,6 +226,21 @@ pub(crate) fn get(id: u64, key: &[u8]) -> Vec<u8> {
         key_only: false,
     };
     frame::append(&Header::request(id), &get, &mut bytes);
+    bytes
+}
+
+pub(crate) fn multi_get(header: &Header, keys: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    MultiGet::encode(
+        header,
+        NamespaceId::DEFAULT,
+        Consistency::Default,
+        Hlc(0),
+        false,
+        keys.iter().map(Vec::as_slice),
+        &mut bytes,
+    )
+    .unwrap();
     bytes
 }
 

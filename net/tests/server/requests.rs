@@ -7,10 +7,11 @@ use schemas::frame;
 use schemas::header::Header;
 use schemas::ids::{Hlc, NamespaceId, ShardId};
 use schemas::kind::Kind;
-use schemas::message::{GetReply, MultiGet, MultiGetReply, Put, WriteReply};
+use schemas::limits::{MULTI_GET_VALUES_BYTES_MAX, VALUE_BYTES_MAX};
+use schemas::message::{GetReply, MultiGetReply, Put, WriteReply};
 use schemas::status::Status;
 
-use crate::client::{TestServer, delete, get, owner, put, put_message};
+use crate::client::{TestServer, delete, get, key_of, multi_get, owner, put, put_message};
 
 #[test]
 fn what_is_written_is_read_until_it_is_deleted() {
@@ -103,18 +104,7 @@ fn a_multi_get_joins_what_several_cores_know() {
     for key in keys.iter().step_by(2) {
         assert_eq!(client.put(key, key).status(), Status::Ok);
     }
-    let mut bytes = Vec::new();
-    MultiGet::encode(
-        &Header::request(9),
-        NamespaceId::DEFAULT,
-        Consistency::Default,
-        Hlc(0),
-        false,
-        keys.iter().map(Vec::as_slice),
-        &mut bytes,
-    )
-    .unwrap();
-    let reply = client.call(&bytes);
+    let reply = client.call(&multi_get(&Header::request(9), &keys));
     assert_eq!((reply.kind, reply.header.request_id), (Kind::MultiGetReply, 9));
     let results = MultiGetReply::decode(&reply.body).unwrap();
     for (i, result) in results.results().enumerate() {
@@ -123,6 +113,45 @@ fn a_multi_get_joins_what_several_cores_know() {
         let value = if i % 2 == 0 { &keys[i][..] } else { &[] };
         assert_eq!(result.value, value);
     }
+    server.stop();
+}
+
+/// Values that did not fit in the reply counted as held, so from the 65th key of a MiB on the
+/// others were answered `Overloaded`, and no client asks for those again; and the core that owned
+/// the keys collected all of them, however many did not fit.
+#[test]
+fn keys_whose_values_do_not_fit_in_one_reply_are_to_be_asked_for_again() {
+    let server = TestServer::start(2);
+    let value = vec![7; VALUE_BYTES_MAX];
+    for shard in [ShardId(0), ShardId(1)] {
+        let key = key_of(shard, 2, "large");
+        assert_eq!(server.connect_to(Some(shard)).put(&key, &value).status(), Status::Ok);
+        let keys = vec![key; 200];
+        for asked in [ShardId(0), ShardId(1)] {
+            let reply = server.connect_to(Some(asked)).call(&multi_get(&Header::request(1), &keys));
+            let reply = MultiGetReply::decode(&reply.body).unwrap();
+            let results: Vec<_> = reply.results().collect();
+            assert!(results[0].found && results[0].value == value, "one is always answered");
+            assert!(results[0].value.len() * 2 > MULTI_GET_VALUES_BYTES_MAX);
+            for result in &results[1..] {
+                assert_eq!((result.status, result.found), (Status::ReplyFull as u8, false));
+            }
+        }
+    }
+    server.stop();
+}
+
+#[test]
+fn a_multi_get_that_took_too_long_says_so() {
+    let server = TestServer::start(2);
+    let mut client = server.connect_to(Some(ShardId(0)));
+    let far = key_of(ShardId(1), 2, "far");
+    // Sooner than another core can answer.
+    let hurried = Header { deadline_us: 1, ..Header::request(1) };
+    let reply = client.call(&multi_get(&hurried, std::slice::from_ref(&far)));
+    assert_eq!((reply.kind, reply.status()), (Kind::Error, Status::DeadlineExceeded));
+    let patient = Header { deadline_us: 60_000_000, ..Header::request(2) };
+    assert_eq!(client.call(&multi_get(&patient, &[far])).kind, Kind::MultiGetReply);
     server.stop();
 }
 
