@@ -148,7 +148,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         cpus: options.cores,
         listen: options.listen,
         limits: CoreLimits::default(),
-        in_flight_bytes: CoreMemory::BYTES_MIN / 8,
+        in_flight_bytes: CoreMemory::BYTES_MIN / 16,
         spin: Duration::from_micros(options.spin),
         identity: ServerIdentity {
             node_id,

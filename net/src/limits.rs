@@ -5,13 +5,27 @@
 use std::time::Duration;
 
 /// Connections of one core, unless configured. The next one is answered `TooManyConnections` and
-/// closed. An idle connection costs some 300 bytes.
+/// closed. An idle connection costs less than a kilobyte.
 pub const CONNECTIONS_MAX: usize = 16_384;
 
 /// Requests of one core under way (waiting for the disk, the log or another core), unless
 /// configured. Past it requests are answered `Overloaded`: ten milliseconds of work of a fast
 /// disk, more would only wait longer.
 pub const IN_FLIGHT_MAX: usize = 16_384;
+
+/// Bytes that a core keeps for each of these, a sixteenth of its memory up to this:
+///
+/// - requests under way: past it they are answered `Overloaded`;
+/// - requests that are not whole, or wait because their connection is not read from: past it a
+///   connection that holds more than its share is answered `Overloaded` and closed;
+/// - replies that were not sent: past it values for a connection with more than its share of them
+///   are answered `Overloaded`;
+/// - values that wait for the rest of a multi-get or are on their way to another core: past it
+///   values are answered `Overloaded`.
+///
+/// A share is the bytes divided by the connections. What was written before a bound is seen passes
+/// it by one reply or one receive.
+pub const IN_FLIGHT_BYTES_MAX: usize = 64 << 20;
 
 /// Bytes of replies that one connection has not read. Past it the connection is not read from
 /// until half of it has gone out, and values that come from the disk meanwhile are answered
@@ -29,6 +43,10 @@ pub const STRANGER_OUTPUT_BYTES_MAX: usize = 1 << 10;
 
 /// A connection that takes none of its replies for so long is closed.
 pub const WRITE_STALL: Duration = Duration::from_secs(30);
+
+/// A frame has to be whole so soon after its first byte was read; a connection whose frame is not
+/// is closed. Time for the largest on a slow line.
+pub const FRAME_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A handshake has to be whole so soon after the connection was made.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);

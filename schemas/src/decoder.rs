@@ -10,7 +10,7 @@ use crate::limits::{FRAME_BYTES_MAX, HANDSHAKE_FRAME_BYTES_MAX};
 
 /// Bytes of memory kept between frames: enough for small pairs, so that ten thousand connections
 /// that once sent a large value hold little.
-const KEPT_BYTES_MAX: usize = HANDSHAKE_FRAME_BYTES_MAX;
+const KEPT_BYTES_MAX: usize = 512;
 
 /// The receiving half of one connection.
 ///
@@ -57,6 +57,12 @@ impl Decoder {
         if self.returned { 0 } else { self.partial.len() }
     }
 
+    /// Bytes of memory that are held, but for the few that every connection may keep.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        Some(self.partial.capacity()).filter(|bytes| *bytes > KEPT_BYTES_MAX).unwrap_or(0)
+    }
+
     /// The bytes of an unfinished frame, taken out: a connection that moves to another core takes
     /// them along, as the first bytes of its input there.
     #[must_use]
@@ -96,7 +102,9 @@ impl Decoder {
     fn release(&mut self) {
         self.returned = false;
         self.partial.clear();
-        self.partial.shrink_to(KEPT_BYTES_MAX);
+        if self.partial.capacity() > KEPT_BYTES_MAX {
+            self.partial = Vec::new();
+        }
     }
 
     /// Tops up the held frame: first its header, whose length is checked, then as much as it says.

@@ -56,7 +56,11 @@ const CORE_COUNTERS: &[OfCore] = &[
     ("connections_accepted", "Connections accepted", |core| core.front.accepted),
     ("connections_refused", "Connections turned away: too many", |core| core.front.refused),
     ("connections_closed", "Connections closed or handed over", |core| core.front.closed),
-    ("connections_stalled", "Connections closed: replies were not read", |core| core.front.stalled),
+    (
+        "connections_stalled",
+        "Connections closed: replies not read, or a frame not finished",
+        |core| core.front.stalled,
+    ),
     ("connections_moved_in", "Connections that came from another core", |core| core.front.moved_in),
     ("connections_moved_out", "Connections handed to another core", |core| core.front.moved_out),
     ("received_bytes", "Bytes received from clients", |core| core.front.bytes_in),

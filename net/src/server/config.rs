@@ -44,6 +44,9 @@ pub struct ServerConfig {
     pub ceiling: Arc<Ceiling>,
 }
 
+/// How many parts of a core's memory have [`CoreMemory::in_flight_bytes`] each.
+const IN_FLIGHT_PARTS: usize = 4;
+
 /// How the memory of one core is used, in bytes. Each part is bounded by itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CoreMemory {
@@ -53,7 +56,8 @@ pub struct CoreMemory {
     pub receive_bytes: usize,
     /// Pinned for direct I/O.
     pub io_bytes: usize,
-    /// Requests under way, and replies that were not sent yet.
+    /// Requests under way, and as many again for each of the others that
+    /// [`limits::IN_FLIGHT_BYTES_MAX`] names.
     pub in_flight_bytes: usize,
 }
 
@@ -65,8 +69,8 @@ impl CoreMemory {
         let each = bytes.checked_div(cores).filter(|each| *each >= Self::BYTES_MIN)?;
         let receive_bytes = usize::from(limits::RECV_BUFFERS) * limits::RECV_BUFFER_BYTES as usize;
         let io_bytes = 3 * limits::IO_MEMORY_BYTES;
-        let in_flight_bytes = each / 8;
-        let store_bytes = each - receive_bytes - io_bytes - in_flight_bytes;
+        let in_flight_bytes = (each / 16).min(limits::IN_FLIGHT_BYTES_MAX);
+        let store_bytes = each - receive_bytes - io_bytes - IN_FLIGHT_PARTS * in_flight_bytes;
         Some(Self { store_bytes, receive_bytes, io_bytes, in_flight_bytes })
     }
 
@@ -157,7 +161,9 @@ mod tests {
         for (bytes, cores) in [(64 << 20, 1), (4 << 30, 2), (100 << 30, 64)] {
             let CoreMemory { store_bytes, receive_bytes, io_bytes, in_flight_bytes } =
                 CoreMemory::split(bytes, cores).unwrap();
+            let in_flight_bytes = IN_FLIGHT_PARTS * in_flight_bytes;
             assert_eq!(store_bytes + receive_bytes + io_bytes + in_flight_bytes, bytes / cores);
+            assert!(store_bytes > bytes / cores / 2, "most is the store's");
         }
         assert_eq!(CoreMemory::split(64 << 20, 2), None);
         assert_eq!(CoreMemory::split(1 << 40, 0), None);

@@ -5,7 +5,8 @@
 //! - A connection has one buffer that replies are written to, and at most one that is being sent:
 //!   all replies of a tick go out in one send.
 //! - A connection whose session waits is not received from; one that takes nothing of what it is
-//!   sent is closed after a while. So nobody's memory grows with what others do not read.
+//!   sent, or does not finish what it began to say, is closed after a while.
+//! - What all of them hold, input and output, is counted, and bounded by [`Admission`].
 //! - A connection is closed only after its last answer was sent and, if the server ended it, the
 //!   client was given time to read it.
 //! - A reply for a connection that is gone is dropped; it never reaches another.
@@ -23,7 +24,7 @@ use schemas::ids::ShardId;
 use schemas::kind::Kind;
 use schemas::status::Status;
 
-use super::admission::Admission;
+use super::admission::{Admission, Held};
 use super::outbox::{Handover, Message, Outbox};
 use super::service::{Context, EPOCH, Service, SocketId};
 use super::session::{Input, Next, Session};
@@ -90,6 +91,8 @@ struct Connection {
     dirty: bool,
     /// Whether it is counted as one the core has admitted.
     admitted: bool,
+    /// What it is counted to hold.
+    held: Held,
 }
 
 /// The connections of one core.
@@ -227,6 +230,7 @@ impl Connections {
             ended: false,
             dirty: false,
             admitted,
+            held: Held::default(),
         })
     }
 
@@ -242,11 +246,20 @@ impl Connections {
 
     /// Back into the table, to be settled at the end of the tick.
     fn put_back(&mut self, mut connection: Box<Connection>) {
+        self.count(&mut connection);
         if !mem::replace(&mut connection.dirty, true) {
             self.dirty.push(connection.id);
         }
         let index = connection.id.index();
         self.table[index] = Some(connection);
+    }
+
+    /// Counts what a connection holds.
+    #[inline]
+    fn count(&self, connection: &mut Connection) {
+        let Connection { session, out, sending, held, .. } = connection;
+        let now = Held { input: session.memory(), output: out.len() + *sending };
+        self.admission.holds(mem::replace(held, now), now);
     }
 
     fn receive(&self, connection: &mut Connection, how: Receive) {
@@ -302,7 +315,14 @@ impl Connections {
             unsent_bytes: connection.sending,
             out: &mut connection.out,
         };
-        give(&mut connection.session, &mut input)
+        let next = give(&mut connection.session, &mut input);
+        self.count(connection);
+        self.timed |= connection.session.unfinished_since_us().is_some();
+        if matches!(next, Next::More | Next::Wait) && !self.admission.keeps(connection.held.input) {
+            let Connection { session, out, .. } = connection;
+            return session.refuse(0, Status::Overloaded, out);
+        }
+        next
     }
 
     /// Does what a session said has to be done.
@@ -524,7 +544,9 @@ impl Connections {
             let past = |since_us: u64, limit: Duration| {
                 tick.now_us.saturating_sub(since_us) >= limit.as_micros() as u64
             };
-            let stalled = *sending > 0 && past(connection.sending_since_us, limits::WRITE_STALL);
+            let unfinished_us = session.unfinished_since_us().filter(|_| !connection.waiting);
+            let stalled = (*sending > 0 && past(connection.sending_since_us, limits::WRITE_STALL))
+                || unfinished_us.is_some_and(|since_us| past(since_us, limits::FRAME_TIMEOUT));
             let late = session.is_greeting() && past(connection.made_us, limits::HANDSHAKE_TIMEOUT);
             match *fate {
                 Fate::Lingering { until_us } if tick.now_us >= until_us => {
@@ -545,7 +567,10 @@ impl Connections {
                     continue;
                 }
                 Fate::Lingering { .. } => self.timed = true,
-                _ => self.timed |= *sending > 0 || session.is_greeting(),
+                _ => {
+                    let unfinished = session.unfinished_since_us().is_some();
+                    self.timed |= *sending > 0 || session.is_greeting() || unfinished;
+                }
             }
             self.table[index] = Some(connection);
         }
@@ -558,6 +583,7 @@ impl Connections {
 
     fn forget(&mut self, connection: &Connection) {
         self.stats.closed += 1;
+        self.admission.holds(connection.held, Held::default());
         if connection.admitted {
             self.admission.disconnect();
         } else {
@@ -565,3 +591,6 @@ impl Connections {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

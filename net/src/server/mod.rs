@@ -29,7 +29,7 @@ mod start;
 mod stats;
 mod write_path;
 
-pub use self::admission::Admission;
+pub use self::admission::{Admission, Held};
 pub use self::config::{Ceiling, CoreLimits, CoreMemory, Identity, ServerConfig};
 pub use self::connections::{Connections, Parts};
 pub use self::listener::Listener;

@@ -179,7 +179,11 @@ impl<E: Env> Shard<E> {
         if self.gathers.slab[id].left > 0 {
             return Ok(Outcome::UnderWay);
         }
-        if let GatherTo::Client { writer, .. } = self.gathers.finish(id).to {
+        let Gather { to, bytes, .. } = self.gathers.finish(id);
+        if bytes > context.value_room(&origin, out) {
+            return Err(Refusal::overloaded());
+        }
+        if let GatherTo::Client { writer, .. } = to {
             writer.encode(&origin.reply_header(own), out);
         }
         Ok(Outcome::Answered)

@@ -59,7 +59,7 @@ impl<E: Env> Shard<E> {
         match self.store.get_now(key, context.tick.wall_ms) {
             Get::Hit(record) => {
                 let reply = found(&record, key_only);
-                if reply.value.len() > context.value_room(&request.origin) {
+                if reply.value.len() > context.value_room(&request.origin, out) {
                     return Err(Refusal::overloaded());
                 }
                 frame::append(&header, &reply, out);

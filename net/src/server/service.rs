@@ -100,11 +100,19 @@ pub struct Context<'a, M> {
 }
 
 impl<M> Context<'_, M> {
-    /// For how many bytes of values there is room in the reply to a request of `origin`.
+    /// For how many bytes of values there is room in the reply to a request of `origin`, whose
+    /// other replies are in `out`.
     #[inline]
     #[must_use]
-    pub fn value_room(&self, origin: &Origin) -> usize {
-        if origin.core == self.own { usize::MAX } else { transit_room(self.outbox, self.admission) }
+    pub fn value_room(&self, origin: &Origin, out: &[u8]) -> usize {
+        if origin.core != self.own {
+            transit_room(self.outbox, self.admission)
+        } else if self.admission.has_output_room() {
+            // The session takes no request while the connection is past its share.
+            usize::MAX
+        } else {
+            self.admission.value_room(out.len())
+        }
     }
 }
 

@@ -67,6 +67,8 @@ pub struct Session {
     /// Whether the connection stays on this core, whatever it wants.
     placed: bool,
     decoder: Decoder,
+    /// Since when the decoder holds the frame that is not whole.
+    unfinished_since_us: Option<u64>,
     in_flight: usize,
 }
 
@@ -99,6 +101,7 @@ impl Session {
             kept_since_us: 0,
             placed,
             decoder: Decoder::before_handshake(),
+            unfinished_since_us: None,
             in_flight: 0,
         }
     }
@@ -113,6 +116,20 @@ impl Session {
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.in_flight
+    }
+
+    /// Bytes of memory that it holds of what came in.
+    #[inline]
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.kept.capacity() + self.decoder.memory()
+    }
+
+    /// Since when a frame that is not whole is waited for, on the clock of `Tick::now_us`.
+    #[inline]
+    #[must_use]
+    pub fn unfinished_since_us(&self) -> Option<u64> {
+        self.unfinished_since_us
     }
 
     /// Whether input waits for [`Session::resume`].
@@ -140,6 +157,7 @@ impl Session {
     pub fn refuse(&mut self, request_id: u64, status: Status, out: &mut Vec<u8>) -> Next {
         self.state = State::Refused;
         (self.kept, self.kept_from) = (Vec::new(), 0);
+        (self.decoder, self.unfinished_since_us) = (Decoder::after_handshake(), None);
         let header = Header::error(request_id, EPOCH, status, 0);
         ErrorDetail::text(status.text()).encode(&header, out);
         Next::Refused
@@ -186,6 +204,8 @@ impl Session {
     /// Goes on with what was kept, if there is room for replies again.
     pub fn resume<S: Service>(&mut self, input: &mut Input<'_, '_, S>) -> Next {
         let kept = mem::take(&mut self.kept);
+        // The rest of a frame may not have been read for as long.
+        self.unfinished_since_us = None;
         let mut rest = &kept[self.kept_from..];
         let next = self.take_requests(&mut rest, self.kept_since_us, input);
         self.kept_from = 0;
@@ -220,6 +240,7 @@ impl Session {
     ) -> Next {
         let output_max = input.context.admission.output_share();
         let mut shown = 0;
+        let mut taken = false;
         loop {
             if shown == 0 && self.decoder.held() == 0 {
                 shown = input.service.look_ahead(frame::ahead(bytes));
@@ -231,13 +252,21 @@ impl Session {
             }
             match self.decoder.next(bytes) {
                 Ok(Some(frame)) => {
+                    taken = true;
                     let draining = self.state == State::Draining;
                     if answer(&frame, arrived_us, draining, input) == Outcome::UnderWay {
                         self.in_flight += 1;
                         input.context.admission.begin(frame.body.len() as u32);
                     }
                 }
-                Ok(None) => return Next::More,
+                Ok(None) => {
+                    self.unfinished_since_us = match self.unfinished_since_us {
+                        _ if self.decoder.held() == 0 => None,
+                        Some(since_us) if !taken => Some(since_us),
+                        _ => Some(input.context.tick.now_us),
+                    };
+                    return Next::More;
+                }
                 Err(FrameError { status, request_id }) => {
                     return self.refuse(request_id, status, input.out);
                 }

@@ -40,7 +40,8 @@ pub struct FrontConfig {
     pub listen: SocketAddr,
     /// What each core admits.
     pub limits: CoreLimits,
-    /// Requests under way, and replies that were not sent yet: bytes of each core.
+    /// Requests under way, replies that were not sent yet, and others: bytes of each core for each
+    /// that [`limits::IN_FLIGHT_BYTES_MAX`] names.
     pub in_flight_bytes: usize,
     /// How long a core without work looks for more before it sleeps.
     pub spin: Duration,

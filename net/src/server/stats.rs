@@ -16,7 +16,7 @@ pub struct FrontStats {
     pub refused: u64,
     /// Connections closed or handed over.
     pub closed: u64,
-    /// Connections closed because they did not read their replies.
+    /// Connections closed because they did not read their replies, or finish a frame.
     pub stalled: u64,
     /// Connections that came from another core.
     pub moved_in: u64,
