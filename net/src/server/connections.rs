@@ -170,34 +170,39 @@ impl Connections {
     /// A client connected.
     pub fn accept(&mut self, socket: OwnedFd, tick: Tick) {
         self.stats.accepted += 1;
+        let Some(mut connection) = self.admit(socket, Session::new(false), tick) else { return };
+        connection.default_core = self.next_default_core();
+        self.receive(&mut connection, Receive::Once);
+        self.put_back(connection);
+    }
+
+    /// Makes a connection of a socket. One too many is told so, unless too many are told already.
+    fn admit(&mut self, socket: OwnedFd, session: Session, tick: Tick) -> Option<Box<Connection>> {
         let admitted = self.admission.connect();
         if !admitted {
             self.stats.refused += 1;
-            if self.refusals == REFUSALS_MAX {
-                return;
+            if self.refusals >= REFUSALS_MAX {
+                return None;
             }
             self.refusals += 1;
         }
-        let mut connection = self.add(socket, Session::new(false), tick, admitted);
-        connection.default_core = self.next_default_core();
+        let mut connection = self.add(socket, session, tick, admitted);
         if admitted {
-            self.receive(&mut connection, Receive::Once);
-        } else {
-            let Connection { session, out, .. } = &mut *connection;
-            session.refuse(0, Status::TooManyConnections, out);
-            connection.fate = Fate::Ending;
+            return Some(connection);
         }
+        let Connection { session, out, .. } = &mut *connection;
+        session.refuse(0, Status::TooManyConnections, out);
+        connection.fate = Fate::Ending;
         self.put_back(connection);
+        None
     }
 
     /// A connection came over from another core.
     pub fn arrive<S: Service>(&mut self, handover: Handover, parts: &mut Parts<'_, S>) {
-        // It was admitted where it was accepted; one core too many is no reason to turn it away.
-        let admitted = self.admission.connect();
-        self.refusals += usize::from(!admitted);
         self.stats.moved_in += 1;
-        let session = Session::new(true);
-        let mut connection = self.add(handover.socket, session, parts.tick, admitted);
+        // It was admitted where it was accepted; that it wants to be here makes no room here.
+        let admitted = self.admit(handover.socket, Session::new(true), parts.tick);
+        let Some(mut connection) = admitted else { return };
         let next = self.feed(&mut connection, parts, |session, input| {
             session.receive(&handover.received, input)
         });

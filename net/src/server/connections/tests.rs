@@ -375,3 +375,34 @@ fn values_wait_for_another_core_within_a_bound() {
     replies.reply(&origin, |_, room| assert_eq!(room, usize::MAX));
     assert_eq!(replies.context(tick).value_room(&origin, &[]), usize::MAX);
 }
+
+/// A connection that another core had accepted was served however many there were already: those
+/// that all wished for one core were never too many.
+#[test]
+fn a_connection_that_comes_over_is_one_too_many_like_any_other() {
+    let limits = CoreLimits { connections_max: 3, ..CoreLimits::default() };
+    let mut bench = Bench::new(limits, 1 << 20);
+    let arrive = |bench: &mut Bench| {
+        let (stream, socket) = UnixStream::pair().unwrap();
+        stream.set_nonblocking(true).unwrap();
+        let handover = Handover { socket: socket.into(), received: handshake() };
+        bench.with(|connections, parts| connections.arrive(handover, parts));
+        Client { stream, received: Vec::new(), ended: false }
+    };
+    let mut served: Vec<Client> = (0..3).map(|_| arrive(&mut bench)).collect();
+    for client in &mut served {
+        assert_eq!(bench.receive(client), Status::Ok);
+    }
+    let mut refused: Vec<Client> = (0..REFUSALS_MAX).map(|_| arrive(&mut bench)).collect();
+    let mut closed: Vec<Client> = (0..10).map(|_| arrive(&mut bench)).collect();
+    for client in &mut refused {
+        assert_eq!(bench.receive(client), Status::TooManyConnections);
+    }
+    assert!(closed.iter_mut().all(|client| client.next().is_none() && client.ended));
+    assert!(closed.iter_mut().all(|client| client.received.is_empty()), "without a word");
+    assert_eq!(bench.connections.admission.connections(), 3);
+    drop((served, refused));
+    bench.until(|bench| bench.connections.is_empty());
+    let mut last = arrive(&mut bench);
+    assert_eq!(bench.receive(&mut last), Status::Ok);
+}
