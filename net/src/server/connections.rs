@@ -82,7 +82,8 @@ struct Connection {
     made_us: u64,
     /// Where it goes if it asks for no core.
     default_core: ShardId,
-    receiving: bool,
+    /// How it is received from at the moment.
+    receiving: Option<Receive>,
     /// The session takes no input.
     waiting: bool,
     /// Nothing more will come in.
@@ -230,7 +231,7 @@ impl Connections {
             sending_since_us: 0,
             made_us: tick.now_us,
             default_core: self.own,
-            receiving: false,
+            receiving: None,
             waiting: false,
             ended: false,
             dirty: false,
@@ -268,8 +269,8 @@ impl Connections {
     }
 
     fn receive(&self, connection: &mut Connection, how: Receive) {
-        if !connection.receiving && !connection.ended {
-            connection.receiving = true;
+        if connection.receiving.is_none() && !connection.ended {
+            connection.receiving = Some(how);
             self.ring.receive(connection.id, how);
         }
     }
@@ -284,11 +285,10 @@ impl Connections {
     ) {
         let Some(mut connection) = self.take(id) else { return };
         self.stats.bytes_in += data.len() as u64;
-        if connection.session.is_greeting() {
-            connection.receiving = false;
-        }
+        connection.receiving = connection.receiving.filter(|how| *how == Receive::Stream);
         let unheard = matches!(connection.fate, Fate::Lingering { .. });
         if unheard || !connection.session.is_serving() {
+            self.receive(&mut connection, Receive::Stream);
             return self.put_back(connection);
         }
         let next = self.feed(&mut connection, parts, |session, input| session.receive(data, input));
@@ -347,7 +347,7 @@ impl Connections {
             }
             Next::Wait => {
                 connection.waiting = true;
-                if mem::take(&mut connection.receiving) {
+                if connection.receiving.take().is_some() {
                     self.ring.stop_receiving(connection.id);
                 }
             }
@@ -402,7 +402,7 @@ impl Connections {
     pub fn ended(&mut self, id: SocketId, result: io::Result<()>) {
         let Some(mut connection) = self.take(id) else { return };
         connection.ended = true;
-        connection.receiving = false;
+        connection.receiving = None;
         match result {
             Ok(()) => self.put_back(connection),
             Err(_) => self.close(&connection),

@@ -83,6 +83,8 @@ struct Client {
     stream: UnixStream,
     received: Vec<u8>,
     ended: bool,
+    /// Whether it ended with bytes unread on the server's side.
+    reset: bool,
 }
 
 impl Bench {
@@ -165,7 +167,7 @@ impl Bench {
         stream.set_nonblocking(true).unwrap();
         let tick = Tick { now_us: self.now_us, wall_ms: 0 };
         self.connections.accept(socket.into(), tick);
-        Client { stream, received: Vec::new(), ended: false }
+        Client { stream, received: Vec::new(), ended: false, reset: false }
     }
 
     /// A client whose handshake is done.
@@ -221,6 +223,7 @@ impl Client {
                 }
                 Ok(count) => self.received.extend_from_slice(&chunk[..count]),
                 Err(error) => {
+                    self.reset |= error.kind() == ErrorKind::ConnectionReset;
                     self.ended |= error.kind() != ErrorKind::WouldBlock;
                     return None;
                 }
@@ -387,7 +390,7 @@ fn a_connection_that_comes_over_is_one_too_many_like_any_other() {
         stream.set_nonblocking(true).unwrap();
         let handover = Handover { socket: socket.into(), received: handshake() };
         bench.with(|connections, parts| connections.arrive(handover, parts));
-        Client { stream, received: Vec::new(), ended: false }
+        Client { stream, received: Vec::new(), ended: false, reset: false }
     };
     let mut served: Vec<Client> = (0..3).map(|_| arrive(&mut bench)).collect();
     for client in &mut served {
@@ -405,4 +408,22 @@ fn a_connection_that_comes_over_is_one_too_many_like_any_other() {
     bench.until(|bench| bench.connections.is_empty());
     let mut last = arrive(&mut bench);
     assert_eq!(bench.receive(&mut last), Status::Ok);
+}
+
+/// The receive that waited for the handshake was the last: what was sent after its timeout was
+/// there unread when the connection was closed, which resets it, and the refusal may be lost.
+#[test]
+fn what_is_sent_after_a_handshake_timed_out_is_heard() {
+    let mut bench = Bench::new(CoreLimits::default(), 1 << 20);
+    let mut late = bench.accept();
+    bench.pass(limits::HANDSHAKE_TIMEOUT);
+    for _ in 0..3 {
+        late.send(&handshake());
+        bench.round();
+        bench.round();
+    }
+    bench.pass(limits::LINGER);
+    assert!(bench.connections.is_empty());
+    assert_eq!(late.next(), Some(Status::HandshakeTimeout));
+    assert!(late.is_closed() && !late.reset);
 }
