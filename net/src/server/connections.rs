@@ -76,7 +76,9 @@ struct Connection {
     out: Vec<u8>,
     /// Bytes that are being sent; 0 for none.
     sending: usize,
-    /// When that began.
+    /// How many of them the client was seen to have taken.
+    sent: usize,
+    /// When that began, or more was taken.
     sending_since_us: u64,
     /// When the connection was made.
     made_us: u64,
@@ -228,6 +230,7 @@ impl Connections {
             fate: Fate::Serving,
             out: Vec::new(),
             sending: 0,
+            sent: 0,
             sending_since_us: 0,
             made_us: tick.now_us,
             default_core: self.own,
@@ -505,7 +508,7 @@ impl Connections {
 
     fn send(&mut self, connection: &mut Connection, tick: Tick) {
         let out = mem::take(&mut connection.out);
-        connection.sending = out.len();
+        (connection.sending, connection.sent) = (out.len(), 0);
         connection.sending_since_us = tick.now_us;
         self.timed = true;
         self.stats.bytes_out += out.len() as u64;
@@ -545,6 +548,10 @@ impl Connections {
         self.timed = false;
         for index in 0..self.table.len() {
             let Some(mut connection) = self.table[index].take() else { continue };
+            let sent = self.ring.sent(connection.id);
+            if mem::replace(&mut connection.sent, sent) < sent {
+                connection.sending_since_us = tick.now_us;
+            }
             let Connection { fate, sending, session, .. } = &*connection;
             let past = |since_us: u64, limit: Duration| {
                 tick.now_us.saturating_sub(since_us) >= limit.as_micros() as u64

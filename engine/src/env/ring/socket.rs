@@ -447,6 +447,14 @@ impl Ring {
         unsafe { core.push(&[entry]) }
     }
 
+    /// How many bytes of the buffer that is being sent the kernel has taken so far; 0 for none.
+    #[must_use]
+    pub fn sent(&self, id: SocketId) -> usize {
+        let sockets = &mut self.0.borrow_mut().sockets;
+        let sending = sockets.get(id).and_then(|socket| socket.sending.as_ref());
+        sending.map_or(0, |sending| sending.sent)
+    }
+
     /// Ends the sending half: the other side sees the end after what was sent.
     pub fn shut_down_sending(&self, id: SocketId) {
         let sockets = &mut self.0.borrow_mut().sockets;

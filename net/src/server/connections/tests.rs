@@ -427,3 +427,23 @@ fn what_is_sent_after_a_handshake_timed_out_is_heard() {
     assert_eq!(late.next(), Some(Status::HandshakeTimeout));
     assert!(late.is_closed() && !late.reset);
 }
+
+/// A reply that took long to send was taken for one that nobody reads, however much of it went out
+/// meanwhile.
+#[test]
+fn a_slow_reader_is_served_and_one_that_reads_nothing_is_closed() {
+    let mut bench = Bench::new(CoreLimits::default(), 4 << 20);
+    let [mut slow, mut stuck] = std::array::from_fn(|_| bench.connect());
+    for client in [&mut slow, &mut stuck] {
+        client.send(&get(1 << 20));
+    }
+    bench.until(|bench| bench.held().output > 2 << 20);
+    for _ in 0..4 {
+        bench.pass(limits::WRITE_STALL * 2 / 3);
+        assert_eq!(slow.next(), None, "it read what was there, and it was not all");
+    }
+    assert_eq!(bench.connections.stats.stalled, 1);
+    assert!(stuck.is_closed());
+    assert_eq!(bench.receive(&mut slow), Status::Ok);
+    assert!(!slow.is_closed());
+}
