@@ -31,7 +31,19 @@ impl<E: Env> Store<E> {
     /// Reads `key`, as of `now_ms` in Unix milliseconds: a record past its time is absent.
     ///
     /// Only [`Get::Miss`] allocates.
+    #[inline]
     pub fn get_now(&mut self, key: &Key<'_>, now_ms: u64) -> Get<'_> {
+        self.look_up(key, now_ms, true)
+    }
+
+    /// Reads `key` as [`Store::get_now`] does, but from memory alone: where the disk would have to
+    /// be read it is [`Get::Busy`], and nothing was begun.
+    #[inline]
+    pub fn get_in_memory(&mut self, key: &Key<'_>, now_ms: u64) -> Get<'_> {
+        self.look_up(key, now_ms, false)
+    }
+
+    fn look_up(&mut self, key: &Key<'_>, now_ms: u64, may_read: bool) -> Get<'_> {
         let mut best = self.active.get(key).map(|record| Best { record, block: None });
         for frozen in self.frozen.iter().rev() {
             if let Some(record) = frozen.memtable.get(key) {
@@ -41,7 +53,8 @@ impl<E: Env> Store<E> {
         let search = Search { tables: &self.tables, cache: &self.cache, merge: self.merge };
         let (best, wanted) = search.go_on(key, 0, best, &mut self.stats);
         if let Some(wanted) = wanted {
-            if !self.reads.has_room(wanted.at, self.config.reads_in_flight_max) {
+            let reads_max = self.config.reads_in_flight_max;
+            if !may_read || !self.reads.has_room(wanted.at, reads_max) {
                 self.stats.gets_busy += 1;
                 return Get::Busy { retry_after_us: limits::RETRY_AFTER_READS_US };
             }

@@ -56,7 +56,13 @@ impl<E: Env> Shard<E> {
         out: &mut Vec<u8>,
     ) -> Result<Outcome, Refusal> {
         let header = request.origin.reply_header(self.identity.own);
-        match self.store.get_now(key, context.tick.wall_ms) {
+        let now_ms = context.tick.wall_ms;
+        // What is in memory is answered whatever is under way.
+        let got = match admit(request, context) {
+            Ok(()) => self.store.get_now(key, now_ms),
+            Err(_) => self.store.get_in_memory(key, now_ms),
+        };
+        match got {
             Get::Hit(record) => {
                 let reply = found(&record, key_only);
                 if reply.value.len() > context.value_room(&request.origin, out) {
@@ -70,13 +76,9 @@ impl<E: Env> Shard<E> {
             }
             Get::Miss(ticket) => {
                 let &Request { origin, deadline_us, .. } = request;
-                let refused = admit(request, context).err();
-                // The read has begun; refused, its result is for nobody.
-                if refused.is_none() {
-                    let pending = PendingGet::Request { origin, key_only, deadline_us };
-                    self.gets.insert(ticket, pending);
-                }
-                return refused.map_or(Ok(Outcome::UnderWay), Err);
+                let pending = PendingGet::Request { origin, key_only, deadline_us };
+                self.gets.insert(ticket, pending);
+                return Ok(Outcome::UnderWay);
             }
         }
         Ok(Outcome::Answered)

@@ -176,6 +176,28 @@ fn more_requests_than_the_core_takes_on_are_told_when_to_come_again() {
     server.stop();
 }
 
+/// A read that was refused was begun all the same: the disk worked for nobody, the more so the more
+/// was refused.
+#[test]
+fn a_read_that_is_refused_does_not_go_to_the_disk() {
+    let server = TestServer::start_with(1, |config| config.limits.in_flight_max = 1);
+    let mut client = server.connect();
+    // More than memory holds: the first two can be read from the disk alone.
+    let value = vec![5; 1 << 20];
+    for key in 0..64u8 {
+        while client.put(&[key], &value).status() != Status::Ok {}
+    }
+    let before = scrape(&server)[0].store.clone().unwrap();
+    client.send(&[get(1, &[0]), get(2, &[1])].concat());
+    let mut statuses = [client.receive(), client.receive()].map(|reply| reply.status());
+    statuses.sort_by_key(|status| *status as u8);
+    assert_eq!(statuses, [Status::Ok, Status::Overloaded]);
+    let after = scrape(&server)[0].store.clone().unwrap();
+    assert_eq!(after.gets_disk - before.gets_disk, 1);
+    assert_eq!(after.gets_busy - before.gets_busy, 1, "and the other was not begun");
+    server.stop();
+}
+
 #[test]
 fn a_handshake_that_does_not_come_is_not_waited_for() {
     let server = TestServer::start(1);
