@@ -6,7 +6,7 @@
 
 use crate::frame::{self, Frame, FrameError};
 use crate::header::HEADER_BYTES;
-use crate::limits::{FRAME_BYTES_MAX, HANDSHAKE_FRAME_BYTES_MAX};
+use crate::limits::FRAME_BYTES_MAX;
 
 /// Bytes of memory kept between frames: enough for small pairs, so that ten thousand connections
 /// that once sent a large value hold little.
@@ -30,25 +30,13 @@ pub struct Decoder {
     /// A frame's beginning, or the whole frame returned last.
     partial: Vec<u8>,
     returned: bool,
-    frame_bytes_max: usize,
 }
 
 impl Decoder {
-    /// A decoder for a connection that has not done its handshake: small frames only.
-    #[must_use]
-    pub const fn before_handshake() -> Self {
-        Self { partial: Vec::new(), returned: false, frame_bytes_max: HANDSHAKE_FRAME_BYTES_MAX }
-    }
-
-    /// A decoder for a connection that has.
+    /// A decoder for a connection whose handshake is done: frames of the full size are allowed.
     #[must_use]
     pub const fn after_handshake() -> Self {
-        Self { partial: Vec::new(), returned: false, frame_bytes_max: FRAME_BYTES_MAX }
-    }
-
-    /// Frames of the full size are allowed from now on.
-    pub fn handshake_done(&mut self) {
-        self.frame_bytes_max = FRAME_BYTES_MAX;
+        Self { partial: Vec::new(), returned: false }
     }
 
     /// Bytes of an unfinished frame that are held.
@@ -61,16 +49,6 @@ impl Decoder {
     #[must_use]
     pub fn memory(&self) -> usize {
         Some(self.partial.capacity()).filter(|bytes| *bytes > KEPT_BYTES_MAX).unwrap_or(0)
-    }
-
-    /// The bytes of an unfinished frame, taken out: a connection that moves to another core takes
-    /// them along, as the first bytes of its input there.
-    #[must_use]
-    pub fn take_held(&mut self) -> Vec<u8> {
-        if std::mem::take(&mut self.returned) {
-            self.partial.clear();
-        }
-        std::mem::take(&mut self.partial)
     }
 
     /// The next frame of the stream; `input` moves past what was taken. `None` once `input` is
@@ -89,7 +67,7 @@ impl Decoder {
         if !self.partial.is_empty() {
             return self.next_partial(input);
         }
-        if let Some((frame, len)) = frame::read(input, self.frame_bytes_max)? {
+        if let Some((frame, len)) = frame::read(input, FRAME_BYTES_MAX)? {
             *input = &input[len..];
             return Ok(Some(frame));
         }
@@ -110,11 +88,11 @@ impl Decoder {
     /// Tops up the held frame: first its header, whose length is checked, then as much as it says.
     fn next_partial(&mut self, input: &mut &[u8]) -> Result<Option<Frame<'_>>, FrameError> {
         self.top_up(HEADER_BYTES, input);
-        let Some(len) = frame::peek_len(&self.partial, self.frame_bytes_max)? else {
+        let Some(len) = frame::peek_len(&self.partial, FRAME_BYTES_MAX)? else {
             return Ok(None);
         };
         self.top_up(len, input);
-        let whole = frame::read(&self.partial, self.frame_bytes_max)?;
+        let whole = frame::read(&self.partial, FRAME_BYTES_MAX)?;
         self.returned = whole.is_some();
         Ok(whole.map(|(frame, _)| frame))
     }

@@ -148,15 +148,6 @@ impl<T> Port<T> {
         None
     }
 
-    /// Hands up to `max` messages to `take`, one from each core in turn; how many there were.
-    pub fn drain(&mut self, max: usize, mut take: impl FnMut(ShardId, T)) -> usize {
-        for taken in 0..max {
-            let Some((from, message)) = self.try_recv() else { return taken };
-            take(from, message);
-        }
-        max
-    }
-
     /// Announces that this core is about to block. On `true` it may: whoever sends from now on
     /// calls its [`Wake`]. On `false` there are messages, and it is not parked.
     ///

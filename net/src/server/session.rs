@@ -100,7 +100,7 @@ impl Session {
             kept_from: 0,
             kept_since_us: 0,
             placed,
-            decoder: Decoder::before_handshake(),
+            decoder: Decoder::after_handshake(),
             unfinished_since_us: None,
             in_flight: 0,
         }
@@ -337,7 +337,6 @@ impl Session {
                 reply.encode(&Header::reply(request_id, EPOCH), input.out);
                 self.state = State::Open;
                 self.placed = true;
-                self.decoder.handshake_done();
             }
             // Another handshake may follow, but not one after the other with the answers unread.
             Err(status) => {

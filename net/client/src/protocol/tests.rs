@@ -19,7 +19,7 @@ struct Script {
 
 fn script() -> Script {
     Script {
-        decoder: Decoder::before_handshake(),
+        decoder: Decoder::after_handshake(),
         identity: ServerIdentity {
             node_id: NodeId(NonZeroU64::MIN),
             cluster_id: ClusterId(7),
