@@ -147,7 +147,12 @@ impl<E: Env> Store<E> {
     /// operation of the environment ends or [`Env::wake`] is called: the core may park.
     #[must_use]
     pub fn idle(&self) -> bool {
-        !self.office.has_news() && !self.writes.has_ready() && !self.log.has_work()
+        // A tick may find that the log has failed, and nothing ends any more then: `poll` has
+        // to tell.
+        self.log.failure().is_none()
+            && !self.office.has_news()
+            && !self.writes.has_ready()
+            && !self.log.has_work()
     }
 
     /// What it has done so far and holds now.
