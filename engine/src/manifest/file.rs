@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use super::edit::VersionEdit;
 use super::error::ManifestError;
-use super::frame::{Header, frame_len};
+use super::frame::{Header, frame_len, shard_hash};
 use super::version::Version;
 use crate::env::buf::AlignedBuf;
 use crate::env::{ALIGN, Env, File, Open};
@@ -150,6 +150,7 @@ impl<F: File> Opened<F> {
             incarnation: env.random(),
             base_frames: u32::try_from(edits.len()).expect("far fewer tables"),
             file_len: offset + limits::MANIFEST_ROOM_BYTES,
+            shard: shard_hash(dir),
         };
         let file = env.open(&temporary, Open::Create).await?;
         let mut sink = Sink::new(file.clone());

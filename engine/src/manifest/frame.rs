@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! file:   | header 4096 | frame, frame, .. | zeros up to file_len |
-//! header: | magic 8 | version 4 | base_frames 4 | incarnation 8 | file_len 8 | zeros | crc32c 4 |
+//! header: | magic 8 | version 4 | base_frames 4 | incarnation 8 | file_len 8 | shard 8 | zeros |
+//!         | crc32c 4 |
 //! frame:  | crc32c 4 | body_len 4 | sequence 8 | body | zeros up to a page |
 //! ```
 //! Magic, version and sum are where they are in every version. The first frame has number 1. A
@@ -12,6 +13,7 @@
 
 use std::ops::Range;
 
+use xxhash_rust::xxh3::xxh3_64;
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -35,6 +37,14 @@ pub(super) struct Header {
     pub(super) base_frames: u32,
     /// The file's length, for ever.
     pub(super) file_len: u64,
+    /// [`shard_hash`] of its directory: another shard's manifest, which may name no table, must
+    /// not pass for this one's.
+    pub(super) shard: u64,
+}
+
+/// Stands for the shard whose manifest is in directory `dir`, by generation and number.
+pub(super) fn shard_hash(dir: &str) -> u64 {
+    xxh3_64(dir.as_bytes())
 }
 
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
@@ -45,6 +55,7 @@ struct StoredHeader {
     base_frames: U32,
     incarnation: U64,
     file_len: U64,
+    shard: U64,
 }
 
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
@@ -72,6 +83,7 @@ impl Header {
             base_frames: self.base_frames.into(),
             incarnation: self.incarnation.into(),
             file_len: self.file_len.into(),
+            shard: self.shard.into(),
         };
         let mut page = stored.as_bytes().to_vec();
         page.resize(ALIGN, 0);
@@ -102,7 +114,12 @@ impl Header {
         if stored.file_len.get() != bytes.len() as u64 {
             return Err(corrupt("manifest is not as long as its header says"));
         }
+        let shard = shard_hash(path.rsplit_once('/').map_or("", |(dir, _)| dir));
+        if stored.shard.get() != shard {
+            return Err(corrupt("manifest of another shard"));
+        }
         Ok(Self {
+            shard,
             incarnation: stored.incarnation.get(),
             base_frames: stored.base_frames.get(),
             file_len: stored.file_len.get(),

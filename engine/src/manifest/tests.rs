@@ -418,3 +418,19 @@ fn hostile_edits_do_no_harm() {
     }
     assert!(refused > 500 && applied > 10, "{refused} refused, {applied} applied");
 }
+
+/// A manifest of no tables in the place of one that names some was believed: its tables counted as
+/// strays and were removed, and what they held was gone in silence.
+#[test]
+fn the_manifest_of_another_shard_is_refused() {
+    let disk = new_disk(20);
+    with_env(&disk, async |env| {
+        env.create_dir("other").await.unwrap();
+        Manifest::open(&env, DIR).await.unwrap();
+        Manifest::open(&env, "other").await.unwrap();
+    });
+    let other = disk.bytes("other/MANIFEST").unwrap();
+    disk.put(PATH, &other);
+    let error = with_env(&disk, async |env| Manifest::open(&env, DIR).await.err().unwrap());
+    assert!(error.to_string().contains("manifest of another shard"), "{error}");
+}
