@@ -3,11 +3,17 @@
 //! how the long forms are run.
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
+mod abuse;
 mod clients;
+mod damage;
+mod disk_full;
 mod kill;
 mod life;
 mod programs;
 mod quickstart;
+mod repair;
 mod sample_tree;
 mod server;
+mod small_disk;
+mod stocked;
 mod trees;
