@@ -26,7 +26,7 @@ pub(crate) fn make(root: &Path, seed: u64) {
     for index in 0..280usize {
         let path = format!("pages/{:x}/{}/page {index}.html", index % 16, index % 3);
         // All lengths from 0 on, and around that of a block of a table and of the disk.
-        let bytes = [index, 4000 + index, 16 * index * index][index % 3];
+        let bytes = [index, 4000 + index, 2 * index * index][index % 3];
         write(path.as_bytes(), bytes.min(VALUE_BYTES_MAX));
     }
     let names: [&[u8]; 10] = [
