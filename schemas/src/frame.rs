@@ -101,6 +101,16 @@ pub fn ahead(mut input: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     })
 }
 
+/// The status in the header of a frame that was written by this side.
+///
+/// # Panics
+/// If `frame` is shorter than a header.
+#[inline]
+#[must_use]
+pub fn status_byte(frame: &[u8]) -> u8 {
+    RawHeader(frame.first_chunk().expect("a frame holds a header")).status()
+}
+
 /// Something that is the body of a frame.
 pub trait Message {
     /// What its frame is.

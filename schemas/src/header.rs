@@ -164,6 +164,11 @@ impl RawHeader<'_> {
     }
 
     #[inline]
+    pub(crate) fn status(self) -> u8 {
+        self.0[11]
+    }
+
+    #[inline]
     pub(crate) fn request_id(self) -> u64 {
         u64::from_le_bytes(self.field(16))
     }
@@ -172,7 +177,7 @@ impl RawHeader<'_> {
     pub(crate) fn header(self) -> Header {
         Header {
             flags: self.0[10],
-            status: self.0[11],
+            status: self.status(),
             shard: ShardId(u16::from_le_bytes(self.field(12))),
             request_id: self.request_id(),
             epoch: u32::from_le_bytes(self.field(24)),

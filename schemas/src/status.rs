@@ -137,6 +137,19 @@ impl Status {
         Self::ALL.into_iter().find(|status| *status as u8 == byte)
     }
 
+    /// Its name in metrics and reports: `deadline_exceeded`.
+    #[must_use]
+    pub fn name(self) -> String {
+        let mut name = String::new();
+        for letter in format!("{self:?}").chars() {
+            if letter.is_ascii_uppercase() && !name.is_empty() {
+                name.push('_');
+            }
+            name.push(letter.to_ascii_lowercase());
+        }
+        name
+    }
+
     /// Whether the same request, sent again later or to another node, may succeed.
     #[must_use]
     pub const fn is_retryable(self) -> bool {
@@ -241,6 +254,12 @@ mod tests {
             assert_eq!(Status::from_byte(status as u8), Some(status));
         }
         assert_eq!(Status::from_byte(255), None);
+    }
+
+    #[test]
+    fn names_are_the_codes_in_snake_case() {
+        assert_eq!(Status::Ok.name(), "ok");
+        assert_eq!(Status::DeadlineExceeded.name(), "deadline_exceeded");
     }
 
     #[test]

@@ -36,7 +36,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Refused(code) => match Status::from_byte(code) {
-                Some(status) => snake_case(&format!("{status:?}"), f),
+                Some(status) => f.write_str(&status.name()),
                 None => write!(f, "status_{code}"),
             },
             Self::ConnectionLost => f.write_str("connection_lost"),
@@ -45,17 +45,6 @@ impl fmt::Display for Failure {
             Self::NoReply => f.write_str("no_reply"),
         }
     }
-}
-
-/// The code's name as the rest of a report spells names.
-fn snake_case(name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    for (index, letter) in name.char_indices() {
-        if index > 0 && letter.is_ascii_uppercase() {
-            f.write_str("_")?;
-        }
-        write!(f, "{}", letter.to_ascii_lowercase())?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -32,6 +32,13 @@ pub struct Get<'a> {
 }
 
 impl<'a> Get<'a> {
+    /// Whether the body of a get, which was not decoded yet, asks without the value.
+    #[inline]
+    #[must_use]
+    pub fn is_key_only(body: &[u8]) -> bool {
+        body.first_chunk().is_some_and(|head| GetHead(*head).flags() & KEY_ONLY != 0)
+    }
+
     /// Reads a get from the body of its frame.
     ///
     /// # Errors
