@@ -10,6 +10,7 @@ pub mod data_dir;
 pub mod env;
 mod flush;
 pub mod integrity;
+pub mod latency;
 pub mod limits;
 pub mod manifest;
 pub mod memtable;

@@ -235,8 +235,18 @@ impl<E: Env> Store<E> {
         self.start_removal();
     }
 
-    /// A write of the log ended: its records go to the memtable.
+    /// A write of the log ended.
     fn append_ended(&mut self, ended: env::Done) {
+        self.apply(ended);
+        if let Some(us) = self.log.take_latency_us() {
+            let log = self.log.stats();
+            (self.stats.log_batches, self.stats.log_bytes) = (log.batches, log.bytes);
+            self.stats.log_latency.record(us, 1);
+        }
+    }
+
+    /// The records of the batch that is durable with it go to the memtable.
+    fn apply(&mut self, ended: env::Done) {
         // A failure is seen by `poll`, however it came about.
         let Ok(Some(batch)) = self.log.complete(ended) else { return };
         let mut rows = batch.entries();
@@ -282,8 +292,6 @@ impl<E: Env> Store<E> {
         self.stats.memtables_bytes = self.memtables_bytes() as u64;
         self.stats.cache_bytes = self.cache.bytes();
         self.stats.log_bytes_kept = self.log.kept_bytes();
-        let log = self.log.stats();
-        (self.stats.log_batches, self.stats.log_bytes) = (log.batches, log.bytes);
         self.stats.reads_in_flight = self.reads.len() as u64;
         self.stats.space = self.space.level();
     }

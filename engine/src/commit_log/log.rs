@@ -37,6 +37,7 @@ struct InFlight<F> {
     label: Label,
     offset: u64,
     sync: bool,
+    started_us: u64,
     /// Bytes that earlier short writes of this batch got to the disk.
     written: usize,
     /// The whole batch, while the rest of it is written from a buffer of its own.
@@ -83,6 +84,8 @@ pub struct CommitLog<E: Env> {
     writes: u64,
     failure: Option<LogFailure>,
     stats: LogStats,
+    /// What the last batch that ended took, until somebody asks.
+    took_us: Option<u64>,
 }
 
 /// A batch that is durable: its entries are to be applied, in order, and acknowledged.
@@ -147,6 +150,7 @@ impl<E: Env> CommitLog<E> {
             writes: 0,
             failure: None,
             stats: LogStats::default(),
+            took_us: None,
         }
     }
 
@@ -271,6 +275,12 @@ impl<E: Env> CommitLog<E> {
         self.stats
     }
 
+    /// What the write of the last batch took, in microseconds, with its sync if it was synced;
+    /// `None` if no batch has ended since the last call.
+    pub fn take_latency_us(&mut self) -> Option<u64> {
+        self.took_us.take()
+    }
+
     fn write_next(&mut self) {
         let Some(first) = self.pending.first() else { return self.rest() };
         let goes_on = self.writing.as_ref().is_some_and(|last| last.id != first.segment.id);
@@ -308,6 +318,7 @@ impl<E: Env> CommitLog<E> {
             label,
             offset,
             sync,
+            started_us: self.env.monotonic_us(),
             written: 0,
             whole: None,
             short_writes: 0,
@@ -346,9 +357,10 @@ impl<E: Env> CommitLog<E> {
 
     /// A batch is written, and durable if it was to be synced.
     fn land(&mut self, in_flight: InFlight<E::File>, buf: AlignedBuf) -> Option<DurableBatch<'_>> {
-        let InFlight { label, sync, whole, .. } = in_flight;
+        let InFlight { label, sync, started_us, whole, .. } = in_flight;
         self.written = label.last();
         self.written_at_us = self.env.monotonic_us();
+        self.took_us = Some(self.written_at_us.saturating_sub(started_us));
         if sync {
             // Those before it in other segments were durable before it was written.
             self.durable = label.last();

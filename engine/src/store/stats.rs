@@ -2,6 +2,7 @@
 
 use super::SpaceLevel;
 use super::background::Job;
+use crate::latency::Latency;
 use crate::manifest::{LEVELS, Version};
 
 /// What a store has done since it was opened, and what it holds now.
@@ -39,6 +40,8 @@ pub struct Stats {
     pub log_batches: u64,
     /// Bytes the log wrote.
     pub log_bytes: u64,
+    /// What the write of each batch took, its sync included if it was synced.
+    pub log_latency: Latency,
     /// Memtables flushed.
     pub flushes: u64,
     /// Bytes of tables that flushes wrote.

@@ -5,6 +5,7 @@ mod compaction;
 mod crash;
 mod damage;
 mod faults;
+mod figures;
 mod harness;
 mod model;
 mod pressure;

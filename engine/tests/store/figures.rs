@@ -1,0 +1,25 @@
+//! What a store says of itself agrees with what happened to it.
+
+use std::rc::Rc;
+
+use engine::env::sim::{Sim, SimDisk};
+
+use crate::harness::{Client, Write, small_config};
+
+#[test]
+fn every_batch_of_the_log_is_timed() {
+    let disk = SimDisk::new(3);
+    let sim = Sim::new(3);
+    let env = sim.env(&disk);
+    sim.block_on(async {
+        let (mut client, _) = Client::open(&env, small_config(), &Rc::default()).await.unwrap();
+        for key in 0..20 {
+            client.write(Write::put(key, client.taken(), 100)).unwrap();
+            client.settle().await.unwrap();
+        }
+        let stats = client.store.stats();
+        assert!(stats.log_batches >= 20, "{stats:?}");
+        assert_eq!(stats.log_latency.count(), stats.log_batches);
+        assert!(stats.log_latency.sum_us() >= stats.log_batches, "the disk takes its time");
+    });
+}
