@@ -103,10 +103,13 @@ impl Service for Echo {
         context: &mut Context<'_, Infallible>,
         out: &mut Vec<u8>,
     ) -> Outcome {
-        if let Err(status) = self.answer(request, context.own, out) {
-            request.origin.refuse(context.own, status, out);
+        match self.answer(request, context.own, out) {
+            Ok(()) => Outcome::Answered,
+            Err(status) => {
+                request.origin.refuse(context.own, status, out);
+                Outcome::Refused(status)
+            }
         }
-        Outcome::Answered
     }
 
     fn message(

@@ -83,6 +83,11 @@ pub const UNCOUNTED_REPLY_BYTES_MAX: usize = 512;
 /// does not wait longer for its share, and asking costs less than a percent.
 pub const SLICE_US: u64 = 50;
 
+/// A round of a core that takes longer than this, in microseconds, with the background work after
+/// it, is counted as a stall: whoever asked meanwhile waited for it. Fifty times what background
+/// work takes before it gives way, and short enough to be felt.
+pub const STALL_US: u64 = 5_000;
+
 /// Bytes the kernel keeps of what a connection has not read yet. Unset it grows to megabytes, for
 /// each of ten thousand connections.
 pub const SEND_BUFFER_BYTES: usize = 512 << 10;

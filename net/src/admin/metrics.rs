@@ -5,17 +5,19 @@
 
 use std::fmt;
 
+use engine::latency::Latency;
 use engine::manifest::LEVELS;
 use engine::store::Stats;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
+use schemas::status::Status;
 use tracing_appender::non_blocking::ErrorCounter;
 
 use super::http::Stage;
 use super::process::{Usage, unix_seconds, usage};
-use crate::server::CoreStats;
+use crate::server::{CoreStats, Operation};
 
 /// What does not change while the server runs.
 #[derive(Clone, Debug)]
@@ -53,6 +55,15 @@ type OfStore = (&'static str, &'static str, fn(&Stats) -> u64);
 const CORE_COUNTERS: &[OfCore] = &[
     ("core_rounds", "Rounds of the core's loop that found work", |core| core.ticks),
     ("core_parks", "Times the core slept", |core| core.parks),
+    ("core_stalls", "Rounds of more than 5 ms, background work after them included", |core| {
+        core.stalls
+    }),
+    ("requests_forwarded", "Requests that another core answered, which owns their key", |core| {
+        core.answers.forwarded
+    }),
+    ("requests_unheard", "Requests whose connection was gone before they were answered", |core| {
+        core.answers.unheard
+    }),
     ("connections_accepted", "Connections accepted", |core| core.front.accepted),
     ("connections_refused", "Connections turned away: too many", |core| core.front.refused),
     ("connections_closed", "Connections closed or handed over", |core| core.front.closed),
@@ -113,9 +124,21 @@ const STORE_GAUGES: &[OfStore] = &[
     ("disk_reads_in_flight", "Reads that wait for the disk", |store| store.reads_in_flight),
     ("cache_bytes", "Bytes of cached blocks", |store| store.cache_bytes),
     ("log_kept_bytes", "Bytes of the commit log kept", |store| store.log_bytes_kept),
+    (
+        "table_records",
+        "Records in tables, about, those that newer ones stand against included",
+        |store| store.table_records,
+    ),
+    ("table_tombstones", "Tombstones in tables, about", |store| store.table_tombstones),
     ("disk_level", "How full the disk is: 0 well, 1 warn, 2 no growth, 3 puts refused", |store| {
         store.space as u64
     }),
+];
+
+/// Where the buckets of latencies end, in microseconds; the last has no end.
+const LATENCY_BOUNDS_US: &[u64] = &[
+    50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
+    1_000_000, 2_500_000, 5_000_000, 10_000_000,
 ];
 
 /// The text of `/metrics`.
@@ -144,6 +167,7 @@ impl Collector for CollectedScrape {
             (vec![("core", shard.to_string())], Value::Whole(u64::from(core.is_some())))
         });
         figures.family(GAUGE, "core_up", "Whether the core answered this scrape", up)?;
+        self.answers(&mut figures)?;
         for (kind, cores) in [(COUNTER, CORE_COUNTERS), (GAUGE, CORE_GAUGES)] {
             for (name, help, figure) in cores {
                 figures.family(kind, name, help, self.of_cores(|core| Some(figure(core))))?;
@@ -155,6 +179,10 @@ impl Collector for CollectedScrape {
                 figures.family(kind, name, help, of_stores)?;
             }
         }
+        let stores = self.cores().filter_map(|core| Some((core, core.store.as_ref()?)));
+        let commits = stores.map(|(core, store)| (of_core(core), &store.log_latency));
+        let help = "Writes of commit log batches, with their sync where durability asks for it";
+        figures.latencies("log_commit_seconds", help, commits)?;
         let tables = self.of_levels(|store, level| store.tables[level]);
         figures.family(GAUGE, "tables", "Tables by level", tables)?;
         let bytes = self.of_levels(|store, level| store.table_bytes[level]);
@@ -191,19 +219,56 @@ impl CollectedScrape {
         Ok(())
     }
 
+    /// What clients were answered, and after how long.
+    fn answers(&self, figures: &mut Figures<'_>) -> fmt::Result {
+        let operations =
+            || self.cores().flat_map(|core| Operation::ALL.map(|operation| (core, operation)));
+        let requests = operations().flat_map(|(core, operation)| {
+            let answered = core.answers.of(operation).answered.iter();
+            let counted = answered.filter(|(status, count)| *count > 0 || *status == Status::Ok);
+            counted.map(move |(status, count)| {
+                let status = ("status", status.name());
+                let labels = of_operation(core, operation).into_iter().chain([status]);
+                (labels.collect(), Value::Whole(count))
+            })
+        });
+        figures.family(COUNTER, "requests", "Requests answered, by status", requests)?;
+        let latencies = operations().map(|(core, operation)| {
+            (of_operation(core, operation), &core.answers.of(operation).latency)
+        });
+        let help = "From taking a request up to having sent its answer, errors included";
+        figures.latencies("request_duration_seconds", help, latencies)?;
+        let refusals = self.cores().flat_map(|core| {
+            let counted = core.answers.refusals.iter().filter(|(_, count)| *count > 0);
+            counted.map(move |(status, count)| {
+                (vec![core_label(core), ("status", status.name())], Value::Whole(count))
+            })
+        });
+        let help = "Connections, handshakes and frames that were answered with an error, by status";
+        figures.family(COUNTER, "refusals", help, refusals)?;
+        let busy = self
+            .cores()
+            .map(|core| (of_core(core), Value::Part(core.busy_us as f64 / US_PER_SECOND)));
+        let help = "Time of rounds that found work, background work after them included";
+        figures.family(COUNTER, "core_busy_seconds", help, busy)
+    }
+
+    /// The cores that answered.
+    fn cores(&self) -> impl Iterator<Item = &CoreStats> {
+        self.cores.iter().flatten()
+    }
+
     /// The figure of each core that has it.
     fn of_cores(
         &self,
         figure: impl Fn(&CoreStats) -> Option<u64>,
     ) -> impl Iterator<Item = (Labels, Value)> {
-        self.cores.iter().flatten().filter_map(move |core| {
-            Some((vec![("core", core.shard.0.to_string())], Value::Whole(figure(core)?)))
-        })
+        self.cores().filter_map(move |core| Some((of_core(core), Value::Whole(figure(core)?))))
     }
 
     /// The figure of each level, summed over the cores.
     fn of_levels(&self, figure: fn(&Stats, usize) -> u64) -> impl Iterator<Item = (Labels, Value)> {
-        let stores = || self.cores.iter().flatten().filter_map(|core| core.store.as_ref());
+        let stores = || self.cores().filter_map(|core| core.store.as_ref());
         (0..LEVELS).map(move |level| {
             let sum = stores().map(|store| figure(store, level)).sum();
             (vec![("level", level.to_string())], Value::Whole(sum))
@@ -212,6 +277,18 @@ impl CollectedScrape {
 }
 
 type Labels = Vec<(&'static str, String)>;
+
+fn core_label(core: &CoreStats) -> (&'static str, String) {
+    ("core", core.shard.0.to_string())
+}
+
+fn of_core(core: &CoreStats) -> Labels {
+    vec![core_label(core)]
+}
+
+fn of_operation(core: &CoreStats, operation: Operation) -> Labels {
+    vec![core_label(core), ("operation", operation.name().to_owned())]
+}
 
 #[derive(Clone, Copy)]
 enum Value {
@@ -237,6 +314,8 @@ impl Value {
 const COUNTER: MetricType = MetricType::Counter;
 const GAUGE: MetricType = MetricType::Gauge;
 
+const US_PER_SECOND: f64 = 1e6;
+
 struct Figures<'a>(DescriptorEncoder<'a>);
 
 impl Figures<'_> {
@@ -256,6 +335,26 @@ impl Figures<'_> {
             } else {
                 value.write(kind, &mut family.encode_family(&labels)?)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Writes a histogram, once for each set of labels.
+    fn latencies<'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl Iterator<Item = (Labels, &'a Latency)>,
+    ) -> fmt::Result {
+        let name = prefixed(name);
+        let mut family = self.0.encode_descriptor(&name, help, None, MetricType::Histogram)?;
+        for (labels, latency) in values {
+            let bounds = LATENCY_BOUNDS_US.iter().map(|us| *us as f64 / US_PER_SECOND);
+            let counts = latency.buckets(LATENCY_BOUNDS_US);
+            let buckets: Vec<_> = bounds.chain([f64::INFINITY]).zip(counts).collect();
+            let seconds = latency.sum_us() as f64 / US_PER_SECOND;
+            let mut metric = family.encode_family(&labels)?;
+            metric.encode_histogram::<NoLabelSet>(seconds, latency.count(), &buckets, None)?;
         }
         Ok(())
     }

@@ -118,8 +118,12 @@ pub struct Driver<S: Service> {
     service: S,
     connections: Connections,
     stage: Stage,
+    /// The time of the last round, if it found work.
+    worked_us: Option<u64>,
     ticks: u64,
     parks: u64,
+    busy_us: u64,
+    stalls: u64,
 }
 
 impl<S: Service> Driver<S> {
@@ -144,8 +148,11 @@ impl<S: Service> Driver<S> {
             service: config.service,
             connections,
             stage: Stage::Waiting,
+            worked_us: None,
             ticks: 0,
             parks: 0,
+            busy_us: 0,
+            stalls: 0,
         }
     }
 
@@ -156,6 +163,7 @@ impl<S: Service> Driver<S> {
     pub fn round(&mut self) -> Result<(Tick, bool), CoreError> {
         self.ring.enter().map_err(|source| self.ring_error(source))?;
         let tick = self.clock.tick();
+        self.last_round_ended(tick);
         let mut worked = false;
         let mut events = 0u32;
         while let Some(event) = self.ring.next_event() {
@@ -180,7 +188,7 @@ impl<S: Service> Driver<S> {
         self.with_parts(tick, |connections, parts| connections.settle(parts));
         self.outbox.publish();
         self.progress(tick);
-        self.ticks += u64::from(worked);
+        self.worked_us = worked.then_some(tick.now_us);
         Ok((tick, worked))
     }
 
@@ -195,6 +203,18 @@ impl<S: Service> Driver<S> {
             thread::yield_now();
         }
         Ok(())
+    }
+
+    /// What the last round has answered is on its way now, and what it took is known.
+    #[inline]
+    fn last_round_ended(&mut self, tick: Tick) {
+        self.connections.tick(tick);
+        if let Some(worked_us) = self.worked_us {
+            let took_us = tick.now_us - worked_us;
+            self.ticks += 1;
+            self.busy_us += took_us;
+            self.stalls += u64::from(took_us > limits::STALL_US);
+        }
     }
 
     /// The error of a ring that failed.
@@ -297,7 +317,10 @@ impl<S: Service> Driver<S> {
             shard: self.own,
             ticks: self.ticks,
             parks: self.parks,
+            busy_us: self.busy_us,
+            stalls: self.stalls,
             front: self.connections.stats(),
+            answers: self.connections.answer_stats(),
             store: self.service.stats().cloned(),
         }
     }

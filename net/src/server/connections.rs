@@ -25,8 +25,9 @@ use schemas::kind::Kind;
 use schemas::status::Status;
 
 use super::admission::{Admission, Held};
+use super::answers::{AnswerStats, Answers};
 use super::outbox::{Handover, Message, Outbox};
-use super::service::{Context, EPOCH, Service, SocketId};
+use super::service::{Context, EPOCH, Origin, Service, SocketId};
 use super::session::{Input, Next, Session};
 use super::stats::FrontStats;
 use crate::limits;
@@ -114,6 +115,7 @@ pub struct Connections {
     timed: bool,
     next_sweep_us: u64,
     stats: FrontStats,
+    answers: Answers,
 }
 
 impl Connections {
@@ -133,7 +135,14 @@ impl Connections {
             timed: false,
             next_sweep_us: 0,
             stats: FrontStats::default(),
+            answers: Answers::default(),
         }
+    }
+
+    /// A tick begins: what was answered in the one before has gone out.
+    #[inline]
+    pub fn tick(&mut self, tick: Tick) {
+        self.answers.tick(tick.now_us);
     }
 
     /// What the core has taken on.
@@ -150,6 +159,12 @@ impl Connections {
             in_flight: self.admission.in_flight() as u64,
             ..self.stats
         }
+    }
+
+    /// What was answered on them before this tick.
+    #[must_use]
+    pub fn answer_stats(&self) -> AnswerStats {
+        self.answers.stats()
     }
 
     /// Whether there are none.
@@ -194,7 +209,7 @@ impl Connections {
             return Some(connection);
         }
         let Connection { session, out, .. } = &mut *connection;
-        session.refuse(0, Status::TooManyConnections, out);
+        session.refuse(0, Status::TooManyConnections, &mut self.answers, out);
         connection.fate = Fate::Ending;
         self.put_back(connection);
         None
@@ -321,6 +336,7 @@ impl Connections {
                 outbox: parts.outbox,
             },
             unsent_bytes: connection.sending,
+            answers: &mut self.answers,
             out: &mut connection.out,
         };
         let next = give(&mut connection.session, &mut input);
@@ -328,7 +344,7 @@ impl Connections {
         self.timed |= connection.session.unfinished_since_us().is_some();
         if matches!(next, Next::More | Next::Wait) && !self.admission.keeps(connection.held.input) {
             let Connection { session, out, .. } = connection;
-            return session.refuse(0, Status::Overloaded, out);
+            return session.refuse(0, Status::Overloaded, &mut self.answers, out);
         }
         next
     }
@@ -433,16 +449,25 @@ impl Connections {
     /// Answers a request that was under way: `write` appends the reply, and is told for how many
     /// bytes of values there is room.
     #[inline]
-    pub fn reply(&mut self, id: SocketId, bytes: u32, write: impl FnOnce(&mut Vec<u8>, usize)) {
-        self.admission.end(bytes);
-        let Some(mut connection) = self.take(id) else { return };
+    pub fn reply(&mut self, origin: &Origin, write: impl FnOnce(&mut Vec<u8>, usize)) {
+        self.admission.end(origin.bytes);
+        let Some(mut connection) = self.take(origin.connection) else {
+            return self.answers.unheard();
+        };
         connection.session.ended();
         if connection.out.capacity() == 0 {
             connection.out = self.spare.pop().unwrap_or_default();
         }
         let room = self.admission.value_room(connection.out.len() + connection.sending);
+        let reply_at = connection.out.len();
         write(&mut connection.out, room);
+        self.answers.replied(origin, &connection.out[reply_at..]);
         self.put_back(connection);
+    }
+
+    /// A request was answered by another core.
+    pub(crate) fn forwarded(&mut self) {
+        self.answers.forwarded();
     }
 
     /// At the end of a tick: resumes sessions that have room again, sends what there is to send,
@@ -572,7 +597,7 @@ impl Connections {
                 }
                 Fate::Serving if late => {
                     let Connection { session, out, .. } = &mut *connection;
-                    session.refuse(0, Status::HandshakeTimeout, out);
+                    session.refuse(0, Status::HandshakeTimeout, &mut self.answers, out);
                     connection.fate = Fate::Ending;
                     self.timed = true;
                     self.put_back(connection);

@@ -15,6 +15,7 @@ use schemas::status::Status;
 
 use super::admission::Admission;
 use super::connections::Connections;
+use super::operation::Operation;
 use super::outbox::{Message, Outbox};
 use crate::limits::RETRY_AFTER_US;
 use crate::runtime::Tick;
@@ -35,6 +36,10 @@ pub struct Origin {
     pub request_id: u64,
     /// What it counts for while it is under way, in bytes.
     pub bytes: u32,
+    /// What it asks for.
+    pub operation: Operation,
+    /// When its core took it up, on the clock of [`Tick::now_us`].
+    pub arrived_us: u64,
 }
 
 impl Origin {
@@ -83,6 +88,8 @@ pub struct Request<'a> {
 pub enum Outcome {
     /// Its reply is in the output.
     Answered,
+    /// A refusal with this status is in the output.
+    Refused(Status),
     /// Its reply will go through [`Replies`].
     UnderWay,
 }
@@ -154,7 +161,7 @@ impl<M> Replies<'_, M> {
     #[inline]
     pub fn reply(&mut self, origin: &Origin, write: impl FnOnce(&mut Vec<u8>, usize)) {
         if origin.core == self.own {
-            self.connections.reply(origin.connection, origin.bytes, write);
+            self.connections.reply(origin, write);
         } else {
             let mut frame = Vec::new();
             write(&mut frame, transit_room(self.outbox, self.connections.admission()));
@@ -171,7 +178,8 @@ impl<M> Replies<'_, M> {
     /// Answers a request with the frame that core `owner` made of it. Whether there is room for a
     /// value is known here alone: what was read can be refused, what was written can not.
     pub(crate) fn reply_from(&mut self, owner: ShardId, origin: &Origin, frame: &[u8]) {
-        self.connections.reply(origin.connection, origin.bytes, |out, room| {
+        self.connections.forwarded();
+        self.connections.reply(origin, |out, room| {
             if frame.len() > room && is_read(frame) {
                 origin.refuse_for(owner, Status::Overloaded, RETRY_AFTER_US, out);
             } else {

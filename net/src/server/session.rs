@@ -31,6 +31,8 @@ use schemas::limits::{HANDSHAKE_FRAME_BYTES_MAX, IN_FLIGHT_MAX};
 use schemas::message::{ErrorDetail, Handshake, RouteNode, RouteReply, RouteRequest};
 use schemas::status::Status;
 
+use super::answers::Answers;
+use super::operation::Operation;
 use super::service::{Context, EPOCH, Origin, Outcome, Request, Service, SocketId};
 use crate::limits::{BACKLOG_BYTES_MAX, STRANGER_OUTPUT_BYTES_MAX};
 
@@ -86,6 +88,8 @@ pub struct Input<'a, 'c, S: Service> {
     pub context: Context<'c, S::Message>,
     /// Replies, this connection's, that are being sent: they count with the output.
     pub unsent_bytes: usize,
+    /// Counts them.
+    pub answers: &'a mut Answers,
     /// Where replies go.
     pub out: &'a mut Vec<u8>,
 }
@@ -154,7 +158,14 @@ impl Session {
     }
 
     /// Ends the session: `status` is its last answer.
-    pub fn refuse(&mut self, request_id: u64, status: Status, out: &mut Vec<u8>) -> Next {
+    pub fn refuse(
+        &mut self,
+        request_id: u64,
+        status: Status,
+        answers: &mut Answers,
+        out: &mut Vec<u8>,
+    ) -> Next {
+        answers.refused(status);
         self.state = State::Refused;
         (self.kept, self.kept_from) = (Vec::new(), 0);
         (self.decoder, self.unfinished_since_us) = (Decoder::after_handshake(), None);
@@ -268,7 +279,7 @@ impl Session {
                     return Next::More;
                 }
                 Err(FrameError { status, request_id }) => {
-                    return self.refuse(request_id, status, input.out);
+                    return self.refuse(request_id, status, input.answers, input.out);
                 }
             }
         }
@@ -283,7 +294,7 @@ impl Session {
         input: &mut Input<'_, '_, S>,
     ) -> Next {
         if self.kept.len() - self.kept_from + bytes.len() > BACKLOG_BYTES_MAX {
-            return self.refuse(0, Status::Overloaded, input.out);
+            return self.refuse(0, Status::Overloaded, input.answers, input.out);
         }
         self.kept_since_us = arrived_us;
         self.kept.extend_from_slice(bytes);
@@ -302,7 +313,9 @@ impl Session {
                     self.kept = rest.to_vec();
                     return Next::More;
                 }
-                Err(error) => return self.refuse(error.request_id, error.status, input.out),
+                Err(FrameError { status, request_id }) => {
+                    return self.refuse(request_id, status, input.answers, input.out);
+                }
             };
             match self.handshake(&frame, input) {
                 Ok(core) if core == input.context.own => rest = &rest[len..],
@@ -310,7 +323,10 @@ impl Session {
                     self.kept = rest.to_vec();
                     return Next::Move(core);
                 }
-                Err(status) => return self.refuse(frame.header.request_id, status, input.out),
+                Err(status) => {
+                    let request_id = frame.header.request_id;
+                    return self.refuse(request_id, status, input.answers, input.out);
+                }
             }
         }
         self.requests(rest, input.context.tick.now_us, input)
@@ -344,7 +360,7 @@ impl Session {
                 if status.closes() || unread > STRANGER_OUTPUT_BYTES_MAX {
                     return Err(status);
                 }
-                error(request_id, status, 0, input.out);
+                error(request_id, status, input);
             }
         }
         Ok(own)
@@ -361,32 +377,21 @@ fn answer<S: Service>(
 ) -> Outcome {
     let header = &frame.header;
     let refusal = match frame.kind() {
-        Ok(kind @ (Kind::Get | Kind::Put | Kind::Delete)) => {
-            return request(kind, frame, arrived_us, draining, input);
-        }
-        Ok(kind @ (Kind::MultiGet | Kind::Scan)) => {
-            return request(kind, frame, arrived_us, draining, input);
-        }
-        Ok(Kind::Route) => match RouteRequest::decode(frame.body) {
-            Ok(_) => {
-                route(header.request_id, input);
-                return Outcome::Answered;
-            }
-            Err(status) => status,
+        Ok(kind) => match Operation::of(kind, frame.body) {
+            Some(operation) => return request(operation, kind, frame, arrived_us, draining, input),
+            None => other(kind, frame, input),
         },
-        Ok(Kind::Ping) => {
-            frame::append(&Header::reply(header.request_id, EPOCH), &Kind::Pong, input.out);
-            return Outcome::Answered;
-        }
-        Ok(_) => Status::OutOfOrder,
-        Err(status) => status,
+        Err(status) => Some(status),
     };
-    error(header.request_id, refusal, 0, input.out);
+    if let Some(status) = refusal {
+        error(header.request_id, status, input);
+    }
     Outcome::Answered
 }
 
 #[inline]
 fn request<S: Service>(
+    operation: Operation,
     kind: Kind,
     frame: &Frame<'_>,
     arrived_us: u64,
@@ -398,23 +403,52 @@ fn request<S: Service>(
         0 => u64::MAX,
         patience_us => arrived_us + u64::from(patience_us),
     };
-    if draining || deadline_us <= input.context.tick.now_us {
-        let status = if draining { Status::Draining } else { Status::DeadlineExceeded };
-        error(header.request_id, status, 0, input.out);
-        return Outcome::Answered;
-    }
     let origin = Origin {
         core: input.context.own,
         connection: input.connection,
         request_id: header.request_id,
         bytes: frame.body.len() as u32,
+        operation,
+        arrived_us,
     };
     let request = Request { kind, body: frame.body, origin, deadline_us };
-    input.service.request(&request, &mut input.context, input.out)
+    let outcome = if draining || deadline_us <= input.context.tick.now_us {
+        let status = if draining { Status::Draining } else { Status::DeadlineExceeded };
+        request.origin.refuse(input.context.own, status, input.out);
+        Outcome::Refused(status)
+    } else {
+        input.service.request(&request, &mut input.context, input.out)
+    };
+    match outcome {
+        Outcome::Answered => input.answers.answered(operation, arrived_us),
+        Outcome::Refused(status) => input.answers.answered_with(operation, status, arrived_us),
+        Outcome::UnderWay => {}
+    }
+    outcome
+}
+
+/// Answers what is no operation, or says why not.
+#[cold]
+fn other<S: Service>(
+    kind: Kind,
+    frame: &Frame<'_>,
+    input: &mut Input<'_, '_, S>,
+) -> Option<Status> {
+    let request_id = frame.header.request_id;
+    match kind {
+        Kind::Route => match RouteRequest::decode(frame.body) {
+            Ok(_) => route(request_id, input),
+            Err(status) => return Some(status),
+        },
+        Kind::Ping => {
+            frame::append(&Header::reply(request_id, EPOCH), &Kind::Pong, input.out);
+        }
+        _ => return Some(Status::OutOfOrder),
+    }
+    None
 }
 
 /// Answers who holds what: a node on its own holds everything.
-#[cold]
 fn route<S: Service>(request_id: u64, input: &mut Input<'_, '_, S>) {
     let ServerIdentity { node_id: id, shards, vnode_bits, .. } = *input.identity;
     let node = RouteNode { id, address: String::new(), shards };
@@ -422,11 +456,12 @@ fn route<S: Service>(request_id: u64, input: &mut Input<'_, '_, S>) {
     route.encode(&Header::reply(request_id, EPOCH), input.out);
 }
 
-/// Appends a refusal to `out`.
+/// Refuses something that is no operation.
 #[cold]
-fn error(request_id: u64, status: Status, retry_after_us: u32, out: &mut Vec<u8>) {
-    let header = Header::error(request_id, EPOCH, status, retry_after_us);
-    frame::append(&header, &Kind::Error, out);
+fn error<S: Service>(request_id: u64, status: Status, input: &mut Input<'_, '_, S>) {
+    input.answers.refused(status);
+    let header = Header::error(request_id, EPOCH, status, 0);
+    frame::append(&header, &Kind::Error, input.out);
 }
 
 #[cfg(test)]

@@ -245,7 +245,7 @@ impl<E: Env> Service for Shard<E> {
             Ok(outcome) => outcome,
             Err(Refusal { status, retry_after_us }) => {
                 request.origin.refuse_for(context.own, status, retry_after_us, out);
-                Outcome::Answered
+                Outcome::Refused(status)
             }
         }
     }
@@ -283,12 +283,12 @@ impl<E: Env> Service for Shard<E> {
                 let own = self.identity.own;
                 let outcome = if deadline_us <= tick.now_us {
                     origin.refuse(own, Status::DeadlineExceeded, &mut frame);
-                    Outcome::Answered
+                    Outcome::Refused(Status::DeadlineExceeded)
                 } else {
                     let request = Request { kind, body: &body, origin, deadline_us };
                     self.request(&request, &mut replies.context(tick), &mut frame)
                 };
-                if outcome == Outcome::Answered {
+                if outcome != Outcome::UnderWay {
                     replies.reply_frame(&origin, frame);
                 }
             }

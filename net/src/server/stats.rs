@@ -3,6 +3,8 @@
 use engine::store::Stats;
 use schemas::ids::ShardId;
 
+use super::answers::AnswerStats;
+
 /// What happened on the connections of one core. Counters grow; the first two are what is now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct FrontStats {
@@ -39,8 +41,15 @@ pub struct CoreStats {
     pub ticks: u64,
     /// Times it slept.
     pub parks: u64,
+    /// What those rounds took, with the background work that was given way to after them, in
+    /// microseconds.
+    pub busy_us: u64,
+    /// How many of them took longer than [`STALL_US`](crate::limits::STALL_US).
+    pub stalls: u64,
     /// Its connections.
     pub front: FrontStats,
+    /// What they were answered.
+    pub answers: AnswerStats,
     /// Its store; `None` for a server without one.
     pub store: Option<Stats>,
 }

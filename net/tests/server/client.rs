@@ -3,13 +3,13 @@
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::num::NonZeroU64;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use engine::store::Durability;
-use net::server::{Ceiling, CoreLimits, CoreMemory, Identity, Server, ServerConfig};
+use net::server::{Ceiling, CoreLimits, CoreMemory, CoreStats, Identity, Server, ServerConfig};
 use schemas::consistency::Consistency;
-use schemas::frame::{self, Frame};
+use schemas::frame::{self, Frame, Message};
 use schemas::header::Header;
 use schemas::ids::{Actor, ClusterId, Hlc, NamespaceId, NodeId, ShardId, Token, VnodeBits};
 use schemas::kind::Kind;
@@ -57,6 +57,16 @@ impl TestServer {
         let mut client = Client::raw(self.address());
         client.shake_hands(shard);
         client
+    }
+
+    /// What each core has done, in order. All that a client was answered before is in it.
+    pub(crate) fn scrape(&self) -> Vec<CoreStats> {
+        let (tell, told) = mpsc::channel();
+        let asked = self.server.control().scrape(move |stats| tell.send(stats).unwrap());
+        let mut cores: Vec<CoreStats> =
+            (0..asked).map(|_| told.recv_timeout(Duration::from_secs(10)).unwrap()).collect();
+        cores.sort_by_key(|core| core.shard);
+        cores
     }
 
     /// Ends the server in order.
@@ -216,17 +226,25 @@ pub(crate) fn handshake(wanted_shard: Option<ShardId>) -> Vec<u8> {
     bytes
 }
 
-pub(crate) fn get(id: u64, key: &[u8]) -> Vec<u8> {
+/// The frame of request `id`.
+pub(crate) fn framed(id: u64, message: &impl Message) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let get = Get {
+    frame::append(&Header::request(id), message, &mut bytes);
+    bytes
+}
+
+pub(crate) fn get_message(key: &[u8]) -> Get<'_> {
+    Get {
         namespace: NamespaceId::DEFAULT,
         key,
         consistency: Consistency::Default,
         hlc_seen: Hlc(0),
         key_only: false,
-    };
-    frame::append(&Header::request(id), &get, &mut bytes);
-    bytes
+    }
+}
+
+pub(crate) fn get(id: u64, key: &[u8]) -> Vec<u8> {
+    framed(id, &get_message(key))
 }
 
 pub(crate) fn multi_get(header: &Header, keys: &[Vec<u8>]) -> Vec<u8> {
@@ -257,13 +275,10 @@ pub(crate) fn put_message<'a>(key: &'a [u8], value: &'a [u8]) -> Put<'a> {
 }
 
 pub(crate) fn put(id: u64, key: &[u8], value: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    frame::append(&Header::request(id), &put_message(key, value), &mut bytes);
-    bytes
+    framed(id, &put_message(key, value))
 }
 
 pub(crate) fn delete(id: u64, key: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::new();
     let delete = Delete {
         namespace: NamespaceId::DEFAULT,
         key,
@@ -271,6 +286,5 @@ pub(crate) fn delete(id: u64, key: &[u8]) -> Vec<u8> {
         consistency: Consistency::Default,
         hlc_seen: Hlc(0),
     };
-    frame::append(&Header::request(id), &delete, &mut bytes);
-    bytes
+    framed(id, &delete)
 }

@@ -1,27 +1,17 @@
 //! Slow readers, many connections, too many requests: bounded, and each told so.
 
 use std::io::{ErrorKind, Write};
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use net::server::{CoreStats, FrontStats};
+use net::server::FrontStats;
 use schemas::ids::ShardId;
 use schemas::kind::Kind;
 use schemas::status::Status;
 
 use crate::client::{Client, TestServer, get, key_of, put};
 
-fn scrape(server: &TestServer) -> Vec<CoreStats> {
-    let (tell, told) = mpsc::channel();
-    let asked = server.server.control().scrape(move |stats| tell.send(stats).unwrap());
-    let mut cores: Vec<CoreStats> =
-        (0..asked).map(|_| told.recv_timeout(Duration::from_secs(10)).unwrap()).collect();
-    cores.sort_by_key(|core| core.shard);
-    cores
-}
-
 fn front(server: &TestServer) -> FrontStats {
-    scrape(server)[0].front
+    server.scrape()[0].front
 }
 
 /// Waits until `holds` of the server's figures.
@@ -118,11 +108,11 @@ fn a_thousand_connections_are_served_and_forgotten() {
     for client in &mut clients {
         assert_eq!(client.receive().kind, Kind::PutReply);
     }
-    let open: u64 = scrape(&server).iter().map(|core| core.front.connections).sum();
+    let open: u64 = server.scrape().iter().map(|core| core.front.connections).sum();
     assert_eq!(open, 1000);
     drop(clients);
     let start = Instant::now();
-    while scrape(&server).iter().any(|core| core.front.connections > 0) {
+    while server.scrape().iter().any(|core| core.front.connections > 0) {
         assert!(start.elapsed() < Duration::from_secs(20), "connections are left");
     }
     server.stop();
@@ -132,7 +122,7 @@ fn a_thousand_connections_are_served_and_forgotten() {
 fn connections_that_ask_for_no_core_are_spread_over_all() {
     let server = TestServer::start(2);
     let clients: Vec<Client> = (0..60).map(|_| server.connect()).collect();
-    for core in scrape(&server) {
+    for core in server.scrape() {
         let here = core.front.connections;
         assert!((29..=31).contains(&here), "{here} of 60 on core {}", core.shard.0);
     }
@@ -187,12 +177,12 @@ fn a_read_that_is_refused_does_not_go_to_the_disk() {
     for key in 0..64u8 {
         while client.put(&[key], &value).status() != Status::Ok {}
     }
-    let before = scrape(&server)[0].store.clone().unwrap();
+    let before = server.scrape()[0].store.clone().unwrap();
     client.send(&[get(1, &[0]), get(2, &[1])].concat());
     let mut statuses = [client.receive(), client.receive()].map(|reply| reply.status());
     statuses.sort_by_key(|status| *status as u8);
     assert_eq!(statuses, [Status::Ok, Status::Overloaded]);
-    let after = scrape(&server)[0].store.clone().unwrap();
+    let after = server.scrape()[0].store.clone().unwrap();
     assert_eq!(after.gets_disk - before.gets_disk, 1);
     assert_eq!(after.gets_busy - before.gets_busy, 1, "and the other was not begun");
     server.stop();
@@ -215,9 +205,9 @@ fn an_idle_server_sleeps() {
     let clients: Vec<Client> = (0..20).map(|_| server.connect()).collect();
     // Time limits of new connections are looked at for a while.
     std::thread::sleep(Duration::from_secs(1));
-    let before = scrape(&server);
+    let before = server.scrape();
     std::thread::sleep(Duration::from_secs(1));
-    for (before, after) in before.iter().zip(scrape(&server)) {
+    for (before, after) in before.iter().zip(server.scrape()) {
         let ticks = after.ticks - before.ticks;
         assert!(ticks < 20, "{ticks} rounds in a second without a request");
     }

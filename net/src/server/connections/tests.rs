@@ -16,7 +16,7 @@ use schemas::message::{ConnectionLimits, Get, GetReply, Handshake};
 
 use super::*;
 use crate::mesh;
-use crate::server::{CoreLimits, Origin, Outcome, Replies, Request};
+use crate::server::{CoreLimits, Operation, Origin, Outcome, Replies, Request};
 
 /// Answers each key, a number, with a value of so many bytes.
 struct Sizes;
@@ -35,7 +35,7 @@ impl Service for Sizes {
         let Origin { core, .. } = request.origin;
         if len > context.value_room(&request.origin, out) {
             request.origin.refuse(core, Status::Overloaded, out);
-            return Outcome::Answered;
+            return Outcome::Refused(Status::Overloaded);
         }
         let value = vec![1; len];
         let reply = GetReply { found: true, value: &value, ..GetReply::ABSENT };
@@ -367,7 +367,9 @@ fn values_wait_for_another_core_within_a_bound() {
     let bytes_max = 1 << 20;
     let mut bench = Bench::new(CoreLimits::default(), bytes_max);
     let connection = bench.ring.adopt(UnixStream::pair().unwrap().1.into());
-    let origin = Origin { core: ShardId(1), connection, request_id: 1, bytes: 0 };
+    let (operation, arrived_us) = (Operation::Get, 0);
+    let origin =
+        Origin { core: ShardId(1), connection, request_id: 1, bytes: 0, operation, arrived_us };
     let Bench { connections, outbox, .. } = &mut bench;
     let on_its_way = outbox.transit(bytes_max);
     let mut replies = Replies { own: OWN, connections, outbox };

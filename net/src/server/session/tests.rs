@@ -35,7 +35,7 @@ impl Service for Parrot {
             Ok(get) => get.key,
             Err(status) => {
                 request.origin.refuse(context.own, status, out);
-                return Outcome::Answered;
+                return Outcome::Refused(status);
             }
         };
         if key.starts_with(b"late") {
@@ -77,6 +77,7 @@ struct Bench {
     identity: ServerIdentity,
     service: Parrot,
     admission: Admission,
+    answers: Answers,
     outbox: Outbox<()>,
     tick: Tick,
     unsent_bytes: usize,
@@ -106,6 +107,7 @@ impl Bench {
             identity,
             service: Parrot { late: Vec::new() },
             admission: Admission::new(CoreLimits::default(), 64 << 20),
+            answers: Answers::default(),
             outbox: Outbox::new(mesh::mesh(2, 2).pop().unwrap()),
             tick: Tick { now_us: 1_000_000, wall_ms: 0 },
             unsent_bytes: 0,
@@ -135,6 +137,7 @@ impl Bench {
                 outbox: &mut self.outbox,
             },
             unsent_bytes: self.unsent_bytes,
+            answers: &mut self.answers,
             out: &mut self.out,
         };
         act(&mut self.session, &mut input)

@@ -17,7 +17,8 @@ use super::*;
 use crate::mesh::mesh;
 use crate::server::connections::Connections;
 use crate::server::{
-    Admission, Ceiling, CoreLimits, Message, Origin, Outbox, Service, ShardIdentity, SocketId,
+    Admission, Ceiling, CoreLimits, Message, Operation, Origin, Outbox, Service, ShardIdentity,
+    SocketId,
 };
 
 const SHARDS: u16 = 2;
@@ -93,13 +94,21 @@ impl Core {
         frame::append(&Header::request(1), &put, &mut body);
         let body = frame::read(&body, FRAME_BYTES_MAX).unwrap().unwrap().0.body.to_vec();
         let (core, tick) = (ShardId(1 - self.shard.identity.own.0), self.tick());
-        let origin = Origin { core, connection: self.client, request_id: 1, bytes: 0 };
+        let (connection, operation) = (self.client, Operation::Put);
+        let origin = Origin {
+            core,
+            connection,
+            request_id: 1,
+            bytes: 0,
+            operation,
+            arrived_us: tick.now_us,
+        };
         let kind = schemas::kind::Kind::Put;
         let request = Request { kind, origin, deadline_us: u64::MAX, body: &body };
         let mut refusal = Vec::new();
         self.with_replies(|shard, replies| {
             let outcome = shard.request(&request, &mut replies.context(tick), &mut refusal);
-            if outcome == Outcome::Answered {
+            if outcome != Outcome::UnderWay {
                 replies.reply_frame(&origin, refusal);
             }
         });
