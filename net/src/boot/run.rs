@@ -20,12 +20,16 @@ use super::machine::machine;
 use super::storage::{self, Storage};
 use crate::admin::{Facts, Readiness, Stage};
 use crate::config::{
-    Config, ConfigError, Invocation, Machine, Sources, parse_arguments, print_config, resolve,
+    Config, ConfigError, Invocation, Machine, Origin, Sources, parse_arguments, print_config,
+    resolve, utf8,
 };
 use crate::server::{CoreLimits, Identity, Server, ServerConfig};
 
 /// kvcore's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Names the configuration file where no flag does.
+const CONFIG_VARIABLE: &str = "KVCORE_CONFIG";
 
 /// Runs kvcore with these arguments, the program's name first, until it has drained; what the
 /// process is to exit with.
@@ -52,10 +56,15 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
 
 fn configure(invocation: &Invocation) -> Result<(Config, Machine), Refusal> {
     let machine = machine();
-    let variable = |name: &str| std::env::var(name).ok();
+    let variable = |name: &str| std::env::var_os(name);
     let usage = |error: ConfigError| Refusal::new(Exit::Usage, error.to_string());
-    let named = invocation.config.as_ref().map(|(path, _)| path.clone());
-    let path = named.or_else(|| variable("KVCORE_CONFIG"));
+    let path = match &invocation.config {
+        Some((path, _)) => Some(path.clone()),
+        None => variable(CONFIG_VARIABLE)
+            .map(|path| utf8(path, &Origin::Environment(CONFIG_VARIABLE.to_owned())))
+            .transpose()
+            .map_err(usage)?,
+    };
     let read = |path: &String| {
         fs::read_to_string(path).map_err(|error| ConfigError::Unreadable {
             path: path.clone(),

@@ -48,8 +48,10 @@ fn command(version: &'static str) -> Command {
         .version(version)
         .about("A key-value store: one node of it")
         .after_help(
-            "Each flag has an environment variable, KVCORE_SOME_FLAG for --some-flag, and a key in \
-             the file, some-flag. Flags go before variables, variables before the file.",
+            "Each setting has a flag, --some-flag, an environment variable, KVCORE_SOME_FLAG, and \
+             a key in the file, some-flag = \"..\". Flags go before variables, variables before \
+             the file.\n\nExit statuses: 2 usage, 10 to 13 the machine, 20 to 25 the data \
+             directory, 30 a write failed, 3 stopped by a second signal, 1 anything else.",
         )
         .args(SETTINGS.iter().map(argument))
         .arg(config)

@@ -21,7 +21,7 @@ mod units;
 pub use self::command::{Invocation, parse_arguments};
 pub use self::error::ConfigError;
 pub use self::print::print_config;
-pub use self::resolve::{Config, CpuChoice, LogFormat, Machine, Sources, resolve};
+pub use self::resolve::{Config, CpuChoice, LogFormat, Machine, Sources, resolve, utf8};
 pub use self::settings::Origin;
 pub use self::units::show_bytes;
 

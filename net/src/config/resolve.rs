@@ -1,6 +1,7 @@
 //! From the layers to one checked [`Config`].
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -46,7 +47,7 @@ pub struct Sources<'a> {
     /// The command line.
     pub invocation: &'a Invocation,
     /// Looks an environment variable up.
-    pub environment: &'a dyn Fn(&str) -> Option<String>,
+    pub environment: &'a dyn Fn(&str) -> Option<OsString>,
     /// Path and content of the configuration file, if there is one.
     pub file: Option<(&'a str, &'a str)>,
     /// What the machine has.
@@ -122,7 +123,8 @@ pub fn resolve(sources: &Sources<'_>) -> Result<Config, ConfigError> {
     for setting in SETTINGS {
         let variable = setting.variable();
         if let Some(text) = (sources.environment)(&variable) {
-            values.insert(setting.name, (text, Origin::Environment(variable)));
+            let origin = Origin::Environment(variable);
+            values.insert(setting.name, (utf8(text, &origin)?, origin));
         }
     }
     values.extend(sources.invocation.flags.iter().map(|(name, value)| (*name, value.clone())));
@@ -151,6 +153,18 @@ pub fn resolve(sources: &Sources<'_>) -> Result<Config, ConfigError> {
         layers.loopback("admin-listen", config.admin_listen)?;
     }
     Ok(config)
+}
+
+/// What an environment variable says: never passed over because it cannot be read.
+///
+/// # Errors
+/// It is not UTF-8.
+pub fn utf8(text: OsString, origin: &Origin) -> Result<String, ConfigError> {
+    text.into_string().map_err(|bytes| ConfigError::Value {
+        origin: origin.clone(),
+        text: bytes.to_string_lossy().into_owned(),
+        what: "is not UTF-8".to_owned(),
+    })
 }
 
 fn defaults(machine: &Machine) -> BTreeMap<&'static str, (String, Origin)> {

@@ -1,4 +1,6 @@
 use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
 use engine::store::Durability;
@@ -15,7 +17,7 @@ fn resolved(flags: &[&str], vars: &[(&str, &str)], file: &str) -> Result<Config,
     let vars: BTreeMap<_, _> = vars.iter().copied().collect();
     resolve(&Sources {
         invocation: &invocation,
-        environment: &|name| vars.get(name).map(|text| (*text).to_owned()),
+        environment: &|name| vars.get(name).map(|text| (*text).into()),
         file: Some(("kvcore.toml", file)),
         machine: &machine(),
     })
@@ -123,6 +125,19 @@ fn refusals_begin_with_the_place_to_look_at() {
     }
 }
 
+/// Found in review: such a variable was passed over, so a data directory was made in the default
+/// place and not where it was said to be.
+#[test]
+fn a_variable_that_is_not_utf_8_is_refused_and_not_passed_over() {
+    let bytes = OsString::from_vec(b"data-\xff".to_vec());
+    let invocation = parse_arguments(["kvcore"], "0").unwrap();
+    let (environment, file) =
+        (&|name: &str| (name == "KVCORE_DATA_DIR").then(|| bytes.clone()), None);
+    let sources = Sources { invocation: &invocation, environment, file, machine: &machine() };
+    let refusal = resolve(&sources).unwrap_err().to_string();
+    assert!(refusal.starts_with("KVCORE_DATA_DIR: ") && refusal.ends_with("is not UTF-8"));
+}
+
 #[test]
 fn an_unknown_key_is_refused_with_the_one_that_was_meant() {
     let refusal = refusal(&[], &[], "dc = \"a\"\ndata_dir = \"x\"\n");
@@ -143,7 +158,7 @@ fn default_memory_follows_the_machine() {
     let memory = |memory_bytes, cpus: usize| {
         let invocation = parse_arguments(["kvcore"], "0").unwrap();
         let machine = Machine { cpus: (0..cpus).collect(), memory_bytes, host: "h".to_owned() };
-        let (environment, file) = (&|_: &str| None, None);
+        let (environment, file) = (&|_: &str| None::<OsString>, None);
         let sources = Sources { invocation: &invocation, environment, file, machine: &machine };
         resolve(&sources).unwrap().memory_bytes
     };
