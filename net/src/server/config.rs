@@ -40,7 +40,7 @@ pub struct ServerConfig {
     pub spin: Duration,
     /// Who the server is.
     pub identity: Identity,
-    /// What stamps may be given; kept by the control thread.
+    /// What stamps may be given; raised by whoever keeps it ahead of them on disk.
     pub ceiling: Arc<Ceiling>,
 }
 
@@ -112,8 +112,9 @@ pub struct Identity {
 
 /// The greatest stamp that may be given, known to be on disk, and the greatest that was given.
 ///
-/// The control thread raises the ceiling, after it has synced it, with
-/// `cluster::hlc::next_ceiling`; cores read it, and publish what they used, once a tick.
+/// A thread of its own raises the ceiling, after it has synced it, to what
+/// `cluster::hlc::next_ceiling` says; cores read it, and publish what they used, as they
+/// acknowledge writes.
 #[derive(Debug)]
 pub struct Ceiling {
     ceiling: AtomicU64,
