@@ -9,9 +9,11 @@
 //! | `layering` | who may depend on whom; the workspace's lints reach every package |
 //! | `shape` | length of files, functions, lines; ASCII; what a `mod.rs` may hold |
 //! | `safety` | `unsafe` and glommio in named files only, a note at each site, no `allow` |
+//! | `documents` | each crate has its DESIGN.md; every exit status is explained |
 //! | `generated` | generated code belongs to the schemas it lies beside |
 //! | `words` | names that say nothing, unfinished work, paths of one machine |
 
+mod documents;
 mod generated;
 mod layering;
 mod rust;
