@@ -114,7 +114,7 @@ pub struct Identity {
 ///
 /// A thread of its own raises the ceiling, after it has synced it, to what
 /// `cluster::hlc::next_ceiling` says; cores read it, and publish what they used, as they
-/// acknowledge writes.
+/// acknowledge writes and before they close.
 #[derive(Debug)]
 pub struct Ceiling {
     ceiling: AtomicU64,
