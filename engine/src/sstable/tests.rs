@@ -219,7 +219,7 @@ fn blocks_kept_while_writing_are_those_of_the_file() {
         writer.finish().await.unwrap();
         let table = Table::open(&env, DIR, ID, TokenRange::ALL).await.unwrap();
         let offsets: Vec<u64> = table.block_offsets().collect();
-        let kept = kept.borrow();
+        let kept = kept.take();
         assert!(kept.iter().all(|(file, ..)| *file == ID));
         assert!(kept.iter().map(|(_, offset, _)| *offset).eq(offsets));
         for (_, _, block) in kept.iter() {

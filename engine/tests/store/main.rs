@@ -1,5 +1,6 @@
 //! The store on a disk that lies: against a model, through power cuts, and with failing I/O.
 
+#[cfg(test)]
 mod cache;
 mod compaction;
 mod crash;
