@@ -133,9 +133,7 @@ impl<E: Env> Store<E> {
     pub fn tick(&mut self) {
         self.log.commit();
         self.space.poll(&self.env, &self.config.space, self.env.monotonic_us());
-        if self.active.bytes() >= self.config.memtable_bytes
-            || self.log.kept_bytes() >= self.config.log_bytes_max
-        {
+        if self.active.bytes() >= self.config.memtable_bytes || self.is_log_long() {
             self.freeze();
         }
         self.start_background();
@@ -212,6 +210,13 @@ impl<E: Env> Store<E> {
     /// Bytes of memtables and of what is on its way to them.
     pub(crate) fn memtables_bytes(&self) -> usize {
         self.active.bytes() + self.frozen_bytes + self.writes.unapplied_bytes()
+    }
+
+    /// Whether the log is a reason to freeze. What is frozen already gives back its part of it once
+    /// it is flushed; until then the log may have grown by as much again.
+    fn is_log_long(&self) -> bool {
+        let memtables = 1 + self.frozen.len() as u64;
+        self.log.kept_bytes() >= memtables * self.config.log_bytes_max
     }
 
     fn take_news(&mut self, news: News<E>) {

@@ -51,7 +51,8 @@ pub struct StoreConfig {
     pub memtables_bytes_max: usize,
     /// Blocks kept in memory, in bytes.
     pub cache_bytes: usize,
-    /// Log kept for what is not flushed, in bytes; past it the memtable is flushed.
+    /// Log kept for what is not flushed, in bytes, more than a segment; past it the memtable is
+    /// flushed.
     pub log_bytes_max: u64,
     /// When to compact what.
     pub compaction: CompactionOptions,
@@ -73,15 +74,16 @@ impl StoreConfig {
     ) -> Self {
         let memtables_bytes_max = (memory_bytes / 2).max(3 * limits::MEMTABLE_BYTES_MIN);
         let memtable_bytes = (memtables_bytes_max / 3).min(64 << 20);
+        let log = LogConfig::default();
         Self {
             generation,
             shard,
             tokens,
-            log: LogConfig::default(),
+            log_bytes_max: (4 * memtable_bytes as u64).max(2 * log.segment_bytes),
+            log,
             memtable_bytes,
             memtables_bytes_max,
             cache_bytes: memory_bytes / 2,
-            log_bytes_max: 4 * memtable_bytes as u64,
             compaction: CompactionOptions::default(),
             reads_in_flight_max: limits::READS_IN_FLIGHT_MAX,
             space: SpaceLimits::default(),
@@ -93,9 +95,27 @@ impl StoreConfig {
         let memtable = self.memtable_bytes;
         assert!(memtable > 0, "a memtable holds something");
         assert!(memtable < self.memtables_bytes_max, "one memtable is filled, one flushed");
+        assert!(self.log_bytes_max > self.log.segment_bytes, "the segment in use is kept anyway");
         assert!(self.reads_in_flight_max <= limits::READS_IN_FLIGHT_MAX, "slots are bounded");
         let SpaceLimits { warn_percent, background_percent, refuse_percent, .. } = self.space;
         assert!(warn_percent <= background_percent, "who is stopped was warned");
         assert!(background_percent <= refuse_percent, "the background stops before the writers");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The log's bound was four memtables. With little memory that was less than one segment, and
+    /// a flush gives back whole segments only: every tick froze a memtable.
+    #[test]
+    fn every_memory_makes_a_config_that_fits() {
+        for memory_bytes in [0, 1 << 20, 64 << 20, 1 << 30, 64 << 30] {
+            let all = (Token(0), Token(u64::MAX));
+            let config = StoreConfig::new(1, ShardId(0), all, memory_bytes);
+            config.check();
+            assert!(config.log_bytes_max >= 2 * config.log.segment_bytes, "{memory_bytes}");
+        }
     }
 }
