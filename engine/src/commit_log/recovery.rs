@@ -100,6 +100,7 @@ impl<E: Env> CommitLog<E> {
             next.0 += 1;
             start.prepare(&segments).await?;
         }
+        segments.start();
         report.last = Sequence(next.0 - 1);
         let mut pending = Pending::new(&config, next);
         for (segment, last) in held.into_iter().chain(pending_first) {

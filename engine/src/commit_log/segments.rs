@@ -90,7 +90,7 @@ impl<E: Env> Segments<E> {
     /// Has a segment made, unless one is ready.
     pub(super) fn want(&self) {
         let mut state = self.0.state.borrow_mut();
-        if state.spares.is_empty() && !state.wanted {
+        if state.spares.is_empty() {
             state.wanted = true;
             drop(state);
             self.start();
@@ -103,7 +103,8 @@ impl<E: Env> Segments<E> {
         self.start();
     }
 
-    /// Takes back segments at start; nothing is done about them before the next call that does.
+    /// Takes back segments at start; nothing is done about them before
+    /// [`prepare`](Self::prepare) or [`start`](Self::start).
     pub(super) fn release_all(&self, segments: Vec<Segment<E::File>>) {
         self.0.state.borrow_mut().released.extend(segments);
     }
@@ -124,14 +125,14 @@ impl<E: Env> Segments<E> {
     }
 
     /// Does what there is to do until a spare is ready or the disk is full, where the caller
-    /// stands; the rest goes on in the background.
+    /// stands; the rest is left for [`start`](Self::start), which has not been called yet.
     pub(super) async fn prepare(&self) {
         self.0.state.borrow_mut().wanted = true;
         while self.0.state.borrow().spares.is_empty() && self.0.step().await {}
-        self.start();
     }
 
-    fn start(&self) {
+    /// Does what there is to do in the background.
+    pub(super) fn start(&self) {
         let mut state = self.0.state.borrow_mut();
         if state.running || state.failure.is_some() {
             return;

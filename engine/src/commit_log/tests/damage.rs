@@ -180,6 +180,44 @@ fn two_damages_are_repaired_at_once() {
     assert!(try_open(&disk.crash(Crash::LoseAll, 0), false).unwrap().1 == kept);
 }
 
+/// A start that repairs makes two segments ready. Between them the background had begun to make
+/// segments as well: it could take the second one's place and leave none to be made ever again, or
+/// remove the file that the other was filling.
+#[test]
+fn after_a_repair_segments_are_made_as_ever() {
+    for seed in 0..40 {
+        let (disk, _) = small_log(seed, false);
+        for path in disk.paths() {
+            if disk.bytes(&path).unwrap().iter().all(|&byte| byte == 0) {
+                disk.remove(&path);
+            }
+        }
+        let (path, offset, _) = &batches(&disk)[1];
+        disk.corrupt(path, |bytes| bytes[offset + 50] ^= 1);
+        // One to be used again, and one that is too, or is to be removed.
+        for (id, bytes) in [(100, SEGMENT_BYTES), (101, SEGMENT_BYTES << (seed % 2))] {
+            disk.put(&format::segment_name(id), &vec![0; bytes as usize]);
+        }
+        let sim = Sim::new(seed);
+        let env = sim.env(&disk);
+        let config = LogConfig { spare_segments: 2, repair: true, ..config(Durability::Sync) };
+        let appended = sim.block_on(async {
+            let (log, report, _) = open(&env, config.clone(), Sequence(0)).await.unwrap();
+            assert_eq!(report.given_up.len(), 1);
+            let kept = log.kept_bytes();
+            env.sleep_us(10_000).await; // the background ends
+            let mut rig = Rig::around(&env, log, Durability::Sync);
+            while rig.log.kept_bytes() < kept + 3 * SEGMENT_BYTES {
+                rig.append().await.unwrap();
+            }
+            rig.settle().await.unwrap();
+            rig.shadow.take().appended
+        });
+        let (_, entries) = try_open(&disk.crash(Crash::LoseAll, seed), false).unwrap();
+        assert!(entries.ends_with(&appended), "seed {seed}: what was acknowledged is there");
+    }
+}
+
 #[test]
 fn a_missing_a_short_and_an_empty_segment_are_told() {
     let (disk, shadow) = small_log(6, true);

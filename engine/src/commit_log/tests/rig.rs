@@ -95,6 +95,11 @@ impl Rig {
         Self { env: env.clone(), log, shadow: shadow.clone(), durability }
     }
 
+    /// Goes on with a log that was opened, and minds only what is appended from now on.
+    pub(super) fn around(env: &SimEnv, log: Log, durability: Durability) -> Self {
+        Self { env: env.clone(), log, shadow: Rc::default(), durability }
+    }
+
     /// Appends the next entry, driving the log while it is busy.
     pub(super) async fn append(&mut self) -> Result<(), LogFailure> {
         let index = self.shadow.borrow().entries_made;
