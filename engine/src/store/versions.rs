@@ -27,8 +27,12 @@ pub(super) fn table_set<E: Env>(
 }
 
 impl<E: Env> Store<E> {
-    /// Commits the next change if no commit runs.
+    /// Commits the next change if no commit runs. A store that is stopping commits no more: the
+    /// manifest may be in doubt, and the log has all that is not flushed.
     pub(super) fn start_commit(&mut self) {
+        if self.office.is_stopping() {
+            self.changes.clear();
+        }
         if self.changes.is_empty() {
             return;
         }

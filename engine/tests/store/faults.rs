@@ -1,15 +1,19 @@
 //! Every operation fails once, or from then on, in every way: answers stay right, what is
 //! acknowledged stays, and when the disk works again, so does the store, unless its log failed.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use engine::env::sim::{Crash, Fail, Fault, Io, Sim, SimDisk};
+use engine::env::{Class, Env};
 use engine::store::StoreConfig;
 
 use crate::harness::{Client, KEYS, Ledger, Write, check_disk, small_config};
 
 const WRITES: usize = 30;
+
+/// Virtual microseconds in which a store closes, whatever fails: many times what it takes.
+const CLOSE_US: u64 = 20_000_000;
 
 /// What a run came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -133,5 +137,46 @@ fn short_transfers_are_gone_on_with() {
     for on in [Io::Read, Io::Write] {
         let ends = sweep(Some(on), Fail::Short, false);
         assert_eq!(count(&ends, End::Well), ends.len(), "{on:?}");
+    }
+}
+
+/// Works, with `fault` for the second half of it, and closes the store. `None`: that has no end.
+fn close_with(seed: u64, fault: Fault) -> Option<End> {
+    let (sim, disk) = (Sim::new(seed), SimDisk::new(seed));
+    let env = sim.env(&disk);
+    sim.block_on(async {
+        let opened = Client::open(&env, small_config(), &Rc::default()).await;
+        let mut client = opened.expect("the disk works").0;
+        work(&mut client, WRITES).await.expect("the disk works");
+        disk.inject(fault);
+        let worked = work(&mut client, WRITES).await;
+        let closed = Rc::new(Cell::new(None));
+        let told = Rc::clone(&closed);
+        env.spawn(Class::Idle, async move { told.set(Some(client.store.close().await.is_ok())) });
+        let give_up_us = env.monotonic_us() + CLOSE_US;
+        while closed.get().is_none() && env.monotonic_us() < give_up_us {
+            env.sleep_us(1000).await;
+        }
+        let is_well = closed.get()? && worked.is_ok();
+        Some(if is_well { End::Well } else { End::Failed })
+    })
+}
+
+/// A commit of the manifest failed, and a compaction's change waited behind it: with the store told
+/// to stop the commit was not tried again, the change never committed, and the end of the
+/// compaction waited for without end.
+#[test]
+fn a_close_ends_whatever_fails() {
+    for (path, most) in [("MANIFEST", 40), ("", 200)] {
+        let mut ends = Vec::new();
+        for nth in 1..=most {
+            for sticky in [false, true] {
+                let fault = Fault { on: None, path: path.to_owned(), nth, sticky, how: Fail::Eio };
+                let end = close_with(nth, fault);
+                ends.push(end.unwrap_or_else(|| panic!("{path} {nth}, sticky {sticky}: no end")));
+            }
+        }
+        assert!(count(&ends, End::Well) > 20, "{path}");
+        assert!(path == "MANIFEST" || count(&ends, End::Failed) > 20, "{path}");
     }
 }
