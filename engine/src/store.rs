@@ -61,6 +61,8 @@ pub struct Store<E: Env> {
     pub(crate) merge: Merge,
     pub(crate) log: CommitLog<E>,
     pub(crate) writes: Writes,
+    /// [`News::Due`] is going to be posted.
+    alarmed: bool,
     pub(crate) active: Memtable,
     /// Oldest first.
     pub(crate) frozen: VecDeque<Frozen>,
@@ -227,7 +229,7 @@ impl<E: Env> Store<E> {
             News::CompactionEnded(choice, failed) => self.compactions.ended(&choice, failed),
             News::Scanned(ticket, page) => self.scanned(ticket, page),
             News::Block(file, offset, block) => self.cache.insert(file, offset, Rc::new(block)),
-            News::Due => {}
+            News::Due => self.alarmed = false,
         }
     }
 
@@ -278,16 +280,21 @@ impl<E: Env> Store<E> {
         let memory = writes::delay_us(self.memtables_bytes(), low.midpoint(high), high);
         let delay_us = memory.max(self.compaction_delay_us());
         let was_slowed = self.writes.is_slowed();
-        let acknowledged = self.writes.acknowledge(self.env.monotonic_us(), delay_us);
+        let now_us = self.env.monotonic_us();
+        let acknowledged = self.writes.acknowledge(now_us, delay_us);
         if let Some((last, count)) = acknowledged {
             self.stats.puts_acknowledged += count;
             done.push(Done::PutsUpto(last));
         }
         if self.writes.is_slowed() && !was_slowed {
             self.stats.slowdowns += 1;
+        }
+        if let Some(due_us) = self.writes.due_us()
+            && !std::mem::replace(&mut self.alarmed, true)
+        {
             let office = Rc::clone(&self.office);
             self.office.spawn(Class::Log, async move {
-                office.env.sleep_us(delay_us).await;
+                office.env.sleep_us(due_us.saturating_sub(now_us)).await;
                 office.post(News::Due);
             });
         }

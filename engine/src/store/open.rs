@@ -74,6 +74,7 @@ impl<E: Env> Store<E> {
         let office = Office::new(&env, dir, config.generation, config.shard, next_file);
         let store = Self {
             writes: Writes::new(replay.last),
+            alarmed: false,
             frozen_bytes: replay.frozen.iter().map(|frozen| frozen.memtable.bytes()).sum(),
             active: replay.active,
             frozen: replay.frozen,

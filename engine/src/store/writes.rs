@@ -118,6 +118,11 @@ impl Writes {
         !self.slowed.is_empty()
     }
 
+    /// When the oldest acknowledgement that is held back is due, on the monotonic clock.
+    pub(crate) fn due_us(&self) -> Option<u64> {
+        self.slowed.front().map(|slowed| slowed.until_us)
+    }
+
     /// Acknowledges what is ready at `now_us`; what became ready just now is held back for
     /// `delay_us`. Returns the last ticket, and how many there were.
     pub(crate) fn acknowledge(&mut self, now_us: u64, delay_us: u64) -> Option<(PutTicket, u64)> {
