@@ -140,6 +140,40 @@ fn short_transfers_are_gone_on_with() {
     }
 }
 
+/// A tick found that a segment could not be made. The core, which is to be told by the next poll,
+/// parked before it, and clients waited for as long as nothing else happened.
+#[test]
+fn a_core_that_parks_is_told_of_a_failure_that_a_tick_found() {
+    let mut config = small_config();
+    config.memtable_bytes = 128 << 10; // nothing is flushed
+    for seed in 0..10 {
+        let (sim, disk) = (Sim::new(seed), SimDisk::new(seed));
+        let env = sim.env(&disk);
+        sim.block_on(async {
+            let opened = Client::open(&env, config.clone(), &Rc::default()).await;
+            let mut client = opened.expect("the disk works").0;
+            let (on, path) = (Some(Io::Sync), "segment.tmp".to_owned());
+            disk.inject(Fault { on, path, nth: 1, sticky: true, how: Fail::Eio });
+            // More than half of the segment: the next one is made.
+            for key in 0..2 {
+                client.write(Write::put(key, client.taken(), 20_000)).expect("there is room");
+            }
+            let start_us = env.monotonic_us();
+            loop {
+                client.store.tick();
+                if client.store.idle() {
+                    env.parked().await;
+                }
+                if client.poll().is_err() {
+                    break;
+                }
+            }
+            let waited_us = env.monotonic_us() - start_us;
+            assert!(waited_us < 50_000, "seed {seed}: {waited_us} us");
+        });
+    }
+}
+
 /// Works, with `fault` for the second half of it, and closes the store. `None`: that has no end.
 fn close_with(seed: u64, fault: Fault) -> Option<End> {
     let (sim, disk) = (Sim::new(seed), SimDisk::new(seed));
