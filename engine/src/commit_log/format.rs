@@ -18,6 +18,7 @@
 
 use std::mem::offset_of;
 
+use schemas::ids::ShardId;
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -55,6 +56,38 @@ struct Header {
     segment_blocks: U32,
     kind: u8,
     zero: [u8; 3],
+}
+
+/// Tells a log from all others of its node: the top half of its segments' ids. So no two of them
+/// have a segment of one id, and a file that is in another's place is noticed.
+///
+/// ```text
+/// segment id: | generation 16 bits | shard 16 bits | number 32 bits |
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LogId(u32);
+
+impl LogId {
+    /// The log of `shard` in `generation` of the data directory.
+    #[must_use]
+    pub fn new(generation: u16, shard: ShardId) -> Self {
+        Self(u32::from(generation) << 16 | u32::from(shard.0))
+    }
+
+    /// The log that a segment is of.
+    pub(super) fn of(segment: u64) -> Self {
+        Self((segment >> 32) as u32)
+    }
+
+    /// The id of its `number`-th segment.
+    pub(super) fn segment(self, number: u32) -> u64 {
+        u64::from(self.0) << 32 | u64::from(number)
+    }
+}
+
+/// A segment's number in its log.
+pub(super) fn number(segment: u64) -> u32 {
+    segment as u32
 }
 
 /// What a batch is for.
@@ -232,9 +265,6 @@ pub(super) fn begin_entry(out: &mut [u8], length: usize) {
 const SUFFIX: &str = ".log";
 const ASIDE_SUFFIX: &str = ".log.damaged";
 
-/// Files with greater ids are not ours.
-const SEGMENT_ID_MAX: u64 = u64::MAX >> 1;
-
 /// A segment while it is being made.
 pub(super) const TEMPORARY: &str = "segment.tmp";
 
@@ -261,7 +291,7 @@ pub(super) fn aside_id(name: &str) -> Option<u64> {
 fn parse(name: &str, suffix: &str) -> Option<u64> {
     let digits = name.strip_suffix(suffix)?;
     let id = u64::from_str_radix(digits, 16).ok()?;
-    (id <= SEGMENT_ID_MAX && format!("{id:016x}") == digits).then_some(id)
+    (format!("{id:016x}") == digits).then_some(id)
 }
 
 const _: () = {
@@ -351,15 +381,20 @@ mod tests {
 
     #[test]
     fn names_and_ids_are_each_other() {
-        for id in [0, 1, 0xabc, SEGMENT_ID_MAX] {
+        for id in [0, 1, 0xabc, u64::MAX] {
             assert_eq!(segment_id(&segment_name(id)), Some(id));
             assert_eq!(aside_id(&aside_name(id)), Some(id));
             assert_eq!(segment_id(&aside_name(id)), None);
         }
-        for name in
-            ["1.log", "000000000000000A.log", "+00000000000000a.log", "ffffffffffffffff.log", "x"]
-        {
+        for name in ["1.log", "000000000000000A.log", "+00000000000000a.log", "x"] {
             assert_eq!(segment_id(name), None);
         }
+    }
+
+    #[test]
+    fn an_id_tells_its_log_and_its_number() {
+        let log = LogId::new(1, ShardId(2));
+        assert_eq!(segment_name(log.segment(3)), "0001000200000003.log");
+        assert_eq!((LogId::of(log.segment(u32::MAX)), number(log.segment(3))), (log, 3));
     }
 }

@@ -42,7 +42,7 @@ mod tests;
 
 pub use self::config::{Durability, LogConfig};
 pub use self::error::{AppendError, LogError, LogFailure};
-pub use self::format::Entries;
+pub use self::format::{Entries, LogId};
 pub use self::log::{CommitLog, DurableBatch, LogStats};
 pub use self::recovery::ReplayReport;
 pub use self::sequence::Sequence;

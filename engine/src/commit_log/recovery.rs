@@ -4,14 +4,14 @@ use std::io;
 
 use super::format::{
     self, ENTRY_HEADER_BYTES, Entries, HEADER_BYTES, Kind, Label, Place, TEMPORARY, aside_id,
-    aside_name, segment_id, segment_name,
+    aside_name, number, segment_id, segment_name,
 };
 use super::log::CommitLog;
 use super::pending::Pending;
 use super::replay::{Replay, Settled};
 use super::scanner::{Found, Scanner};
 use super::segments::{Segment, Segments, path, remove_if_there};
-use super::{LogConfig, LogError, Sequence};
+use super::{LogConfig, LogError, LogId, Sequence};
 use crate::env::buf::AlignedBuf;
 use crate::env::{ALIGN, Env, File, Open};
 use crate::integrity::Corrupt;
@@ -55,7 +55,7 @@ impl<F: File> LogFile<F> {
 }
 
 impl<E: Env> CommitLog<E> {
-    /// Opens the log in directory `dir`, which exists, and gives `apply` every entry that is not
+    /// Opens log `id` in directory `dir`, which exists, and gives `apply` every entry that is not
     /// at or below `flushed`, with the sequence of its batch, in order.
     ///
     /// # Errors
@@ -63,13 +63,14 @@ impl<E: Env> CommitLog<E> {
     pub async fn open(
         env: E,
         dir: &str,
+        id: LogId,
         config: LogConfig,
         flushed: Sequence,
         apply: impl FnMut(Sequence, &[u8]),
     ) -> Result<(Self, ReplayReport), LogError> {
         config.check();
-        let start = Start { env: &env, dir, config: &config };
-        let (mut files, next_id) = start.list().await?;
+        let start = Start { env: &env, dir, id, config: &config };
+        let (mut files, next_number) = start.list().await?;
         let given_up = start.read_beginnings(&mut files).await?;
         let mut replay = Replay {
             env: &env,
@@ -89,8 +90,8 @@ impl<E: Env> CommitLog<E> {
         // From here on the disk is changed.
         start.set_aside(&mut files, &damaged).await?;
         let mut next = expected.max(Sequence(flushed.0 + 1));
-        let segments =
-            Segments::new(env.clone(), dir, config.segment_bytes, config.spare_segments, next_id);
+        let (bytes, spares_max) = (config.segment_bytes, config.spare_segments);
+        let segments = Segments::new(env.clone(), dir, id, bytes, spares_max, next_number);
         let (held, sealed) = start.keep(files, &segments, flushed, sealed_in).await?;
         start.prepare(&segments).await?;
         let mut pending_first = Vec::new();
@@ -115,6 +116,7 @@ impl<E: Env> CommitLog<E> {
 struct Start<'a, E> {
     env: &'a E,
     dir: &'a str,
+    id: LogId,
     config: &'a LogConfig,
 }
 
@@ -124,15 +126,23 @@ impl<E: Env> Start<'_, E> {
         move |source| LogError::Io { what, file, source }
     }
 
-    /// The segments, by id, and an id greater than any there was.
+    /// The segments, by id, and a number greater than any there was.
     async fn list(&self) -> Result<(Vec<LogFile<E::File>>, u64), LogError> {
         let names = self.env.list(self.dir).await.map_err(self.failed("list", ""))?;
         let aside: Vec<u64> = names.iter().filter_map(|name| aside_id(name)).collect();
         let ids: Vec<u64> = names.iter().filter_map(|name| segment_id(name)).collect();
-        let next_id = ids.iter().chain(&aside).max().map_or(1, |last| last + 1);
+        let own = ids.iter().chain(&aside).filter(|id| LogId::of(**id) == self.id);
+        let next_number = own.map(|id| u64::from(number(*id)) + 1).max().unwrap_or(1);
         let mut files = Vec::new();
         for id in ids {
             let name = segment_name(id);
+            if LogId::of(id) != self.id {
+                let (file, what) = (path(self.dir, &name), "the file is of another log");
+                return Err(LogError::Damaged {
+                    at: Corrupt { file, offset: 0, what },
+                    lost: None,
+                });
+            }
             let file = self.env.open(&path(self.dir, &name), Open::ReadWrite).await;
             let file = file.map_err(self.failed("open", &name))?;
             let bytes = file.size().await.map_err(self.failed("open", &name))?;
@@ -145,7 +155,7 @@ impl<E: Env> Start<'_, E> {
                 set_aside: aside.contains(&id),
             });
         }
-        Ok((files, next_id))
+        Ok((files, next_number))
     }
 
     /// Reads the first batch of each segment. Returns what repairs have given up.
@@ -172,7 +182,9 @@ impl<E: Env> Start<'_, E> {
                 let other = other.map_err(|(_, e)| self.failed("read", &name)(e))?;
                 // Segments are used again by renaming, under greater ids only: what a file held
                 // before is of a lesser id that no file has any more.
-                is_misplaced = other.is_some_and(|other| other > file.id || ids.contains(&other));
+                is_misplaced = other.is_some_and(|other| {
+                    other > file.id || ids.contains(&other) || LogId::of(other) != self.id
+                });
             }
             if self.config.repair {
                 continue;

@@ -16,8 +16,8 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::LogFailure;
 use super::format::{TEMPORARY, segment_name};
+use super::{LogFailure, LogId};
 use crate::env::buf::AlignedBuf;
 use crate::env::{Class, Env, File, Open};
 use crate::limits::BACKGROUND_IO_BYTES_MAX;
@@ -41,6 +41,7 @@ pub(super) struct Segments<E: Env>(Rc<Shared<E>>);
 struct Shared<E: Env> {
     env: E,
     dir: String,
+    log: LogId,
     /// Of a new segment.
     bytes: u64,
     spares_max: usize,
@@ -48,7 +49,7 @@ struct Shared<E: Env> {
 }
 
 struct State<F> {
-    next_id: u64,
+    next_number: u64,
     /// Ready for use, by id.
     spares: VecDeque<Segment<F>>,
     /// No longer needed, oldest first.
@@ -72,10 +73,18 @@ pub(super) fn path(dir: &str, name: &str) -> String {
 }
 
 impl<E: Env> Segments<E> {
-    /// `next_id` is greater than that of every segment there ever was in `dir`.
-    pub(super) fn new(env: E, dir: &str, bytes: u64, spares_max: usize, next_id: u64) -> Self {
+    /// `next_number` is greater than that of every segment there ever was of `log`, which is in
+    /// `dir`.
+    pub(super) fn new(
+        env: E,
+        dir: &str,
+        log: LogId,
+        bytes: u64,
+        spares_max: usize,
+        next_number: u64,
+    ) -> Self {
         let state = State {
-            next_id,
+            next_number,
             spares: VecDeque::new(),
             released: VecDeque::new(),
             wanted: false,
@@ -84,7 +93,7 @@ impl<E: Env> Segments<E> {
             failure: None,
         };
         let (dir, state) = (dir.to_string(), RefCell::new(state));
-        Self(Rc::new(Shared { env, dir, bytes, spares_max, state }))
+        Self(Rc::new(Shared { env, dir, log, bytes, spares_max, state }))
     }
 
     /// Has a segment made, unless one is ready.
@@ -212,10 +221,13 @@ impl<E: Env> Shared<E> {
         None
     }
 
-    fn next_id(&self) -> u64 {
+    fn next_id(&self) -> io::Result<u64> {
         let mut state = self.state.borrow_mut();
-        state.next_id += 1;
-        state.next_id - 1
+        let number = u32::try_from(state.next_number);
+        let number =
+            number.map_err(|_| io::Error::other("4 billion segments are all there are"))?;
+        state.next_number += 1;
+        Ok(self.log.segment(number))
     }
 
     async fn make(&self) -> io::Result<Segment<E::File>> {
@@ -258,7 +270,7 @@ impl<E: Env> Shared<E> {
 
     /// Gives the file at `from` the next id.
     async fn name(&self, from: &str, file: E::File) -> io::Result<Segment<E::File>> {
-        let id = self.next_id();
+        let id = self.next_id()?;
         self.env.rename(from, &path(&self.dir, &segment_name(id))).await?;
         self.env.sync_dir(&self.dir).await?;
         Ok(Segment { id, file, bytes: self.bytes, reusable: true })

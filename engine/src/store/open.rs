@@ -16,7 +16,7 @@ use super::versions::table_set;
 use super::writes::Writes;
 use super::{OpenError, OpenReport, Stats, Store, StoreConfig};
 use crate::cache::BlockCache;
-use crate::commit_log::{CommitLog, Sequence};
+use crate::commit_log::{CommitLog, LogId, Sequence};
 use crate::env::Env;
 use crate::flush::Frozen;
 use crate::manifest::{Manifest, Version};
@@ -48,11 +48,10 @@ impl<E: Env> Store<E> {
         let open_tables = open_tables(&env, dir, &version).await?;
         let flushed = Sequence(version.flushed());
         let mut replay = Replay::new(&config, merge, flushed);
+        let id = LogId::new(config.generation, config.shard);
+        let apply = |sequence, row: &_| replay.apply(&config, merge, sequence, row);
         let (log, replayed) =
-            CommitLog::open(env.clone(), dir, config.log.clone(), flushed, |sequence, row| {
-                replay.apply(&config, merge, sequence, row);
-            })
-            .await?;
+            CommitLog::open(env.clone(), dir, id, config.log.clone(), flushed, apply).await?;
         if let Some(sequence) = replay.not_a_record {
             return Err(OpenError::NotARecord { dir: dir.to_owned(), sequence });
         }

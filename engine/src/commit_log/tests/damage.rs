@@ -4,6 +4,7 @@ use super::rig::*;
 use crate::commit_log::format::{self, Head, Place};
 use crate::env::ALIGN;
 use crate::env::sim::Crash;
+use schemas::ids::ShardId;
 
 /// The places of all batches, with their lengths, by file.
 fn batches(disk: &SimDisk) -> Vec<(String, usize, usize)> {
@@ -195,8 +196,9 @@ fn after_a_repair_segments_are_made_as_ever() {
         let (path, offset, _) = &batches(&disk)[1];
         disk.corrupt(path, |bytes| bytes[offset + 50] ^= 1);
         // One to be used again, and one that is too, or is to be removed.
-        for (id, bytes) in [(100, SEGMENT_BYTES), (101, SEGMENT_BYTES << (seed % 2))] {
-            disk.put(&format::segment_name(id), &vec![0; bytes as usize]);
+        for (number, bytes) in [(100, SEGMENT_BYTES), (101, SEGMENT_BYTES << (seed % 2))] {
+            let name = format::segment_name(log_id().segment(number));
+            disk.put(&name, &vec![0; bytes as usize]);
         }
         let sim = Sim::new(seed);
         let env = sim.env(&disk);
@@ -278,6 +280,54 @@ fn a_last_segment_in_the_place_of_a_spare_one_is_not_believed() {
     disk.corrupt(&last, |bytes| bytes.fill(0));
     let error = try_open(&disk, false).unwrap_err();
     assert!(error.to_string().contains("another segment than its name says"), "{error}");
+}
+
+/// Segments were numbered from 1 in every log: those of two shards had the same names and sums, and
+/// each was read as the other's.
+#[test]
+fn a_segment_of_another_log_is_not_believed() {
+    let (disk, _) = small_log(10, true);
+    let mut paths: Vec<String> = batches(&disk).into_iter().map(|batch| batch.0).collect();
+    paths.dedup();
+    for (generation, shard) in [(1, 1), (1, 3), (0, 2), (2, 2)] {
+        let id = LogId::new(generation, ShardId(shard));
+        let theirs = SimDisk::new(10);
+        let sim = Sim::new(10);
+        let env = sim.env(&theirs);
+        sim.block_on(async {
+            let opened = open_as(&env, id, config(Durability::Sync), Sequence(0)).await;
+            let mut rig = Rig::around(&env, opened.unwrap().0, Durability::Sync);
+            while rig.log.kept_bytes() < 2 * SEGMENT_BYTES {
+                rig.append().await.unwrap();
+                rig.step().await.unwrap();
+            }
+            rig.settle().await.unwrap();
+        });
+        for path in &paths {
+            let number = format::number(format::segment_id(path).unwrap());
+            let name = format::segment_name(id.segment(number));
+            let bytes = theirs.bytes(&name).unwrap();
+            let exchanged = disk.crash(Crash::KeepAll, 0);
+            exchanged.put(path, &bytes);
+            let error = try_open(&exchanged, false).unwrap_err().to_string();
+            assert!(error.contains("another segment than its name says"), "{error}");
+            let added = disk.crash(Crash::KeepAll, 0);
+            added.put(&name, &bytes);
+            for repair in [false, true] {
+                let error = try_open(&added, repair).unwrap_err().to_string();
+                assert!(error.contains(&name) && error.contains("of another log"), "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_log_takes_no_number_of_another() {
+    let (disk, _) = small_log(11, true);
+    let last = format::segment_name(log_id().segment(u32::MAX));
+    disk.put(&last, &vec![0; SEGMENT_BYTES as usize]);
+    let error = try_open(&disk, false).unwrap_err();
+    assert!(matches!(error, LogError::Io { .. }), "{error}");
 }
 
 /// Any bytes at all: an error or some of the entries, never a panic and never a wrong one.

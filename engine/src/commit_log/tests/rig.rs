@@ -4,13 +4,21 @@ pub(super) use std::cell::RefCell;
 pub(super) use std::rc::Rc;
 
 pub(super) use crate::commit_log::{
-    AppendError, CommitLog, Durability, LogConfig, LogError, LogFailure, ReplayReport, Sequence,
+    AppendError, CommitLog, Durability, LogConfig, LogError, LogFailure, LogId, ReplayReport,
+    Sequence,
 };
 pub(super) use crate::env::Env;
 pub(super) use crate::env::sim::{Sim, SimDisk, SimEnv};
 
+use schemas::ids::ShardId;
+
 pub(super) type Log = CommitLog<SimEnv>;
 pub(super) type Entry = (Sequence, Vec<u8>);
+
+/// The log, unless a test says otherwise.
+pub(super) fn log_id() -> LogId {
+    LogId::new(1, ShardId(2))
+}
 
 pub(super) const SEGMENT_BYTES: u64 = 32 << 10;
 
@@ -67,9 +75,18 @@ pub(super) async fn open(
     config: LogConfig,
     flushed: Sequence,
 ) -> Result<(Log, ReplayReport, Vec<Entry>), LogError> {
+    open_as(env, log_id(), config, flushed).await
+}
+
+pub(super) async fn open_as(
+    env: &SimEnv,
+    id: LogId,
+    config: LogConfig,
+    flushed: Sequence,
+) -> Result<(Log, ReplayReport, Vec<Entry>), LogError> {
     let mut replayed = Vec::new();
     let apply = |sequence, bytes: &[u8]| replayed.push((sequence, bytes.to_vec()));
-    let (log, report) = CommitLog::open(env.clone(), "", config, flushed, apply).await?;
+    let (log, report) = CommitLog::open(env.clone(), "", id, config, flushed, apply).await?;
     Ok((log, report, replayed))
 }
 
