@@ -42,6 +42,11 @@ pub const RETRY_FIRST_US: u64 = 50_000;
 /// Doublings of that wait: up to 3.2 seconds.
 pub const RETRY_DOUBLINGS_MAX: u32 = 6;
 
+/// Tries to write a table or the manifest that fail before
+/// [`Store::flush`](crate::store::Store::flush) gives up: with the waits between them six seconds.
+/// A full disk does not hold up for ever who waits for it.
+pub const FLUSH_FAILURES_MAX: u64 = 8;
+
 /// How often [`Store::flush`](crate::store::Store::flush) and its like look whether what they wait
 /// for has happened, in microseconds.
 pub const WAIT_US: u64 = 100;

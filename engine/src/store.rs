@@ -26,8 +26,8 @@ use schemas::ids::{Hlc, Token};
 use smallvec::SmallVec;
 
 pub use self::answer::{
-    Done, Failure, Found, Get, GetTicket, OpenError, OpenErrorKind, OpenReport, PutError,
-    PutTicket, ReadCause, ReadError, ScanBusy, ScanTicket,
+    Done, Failure, FlushError, Found, Get, GetTicket, OpenError, OpenErrorKind, OpenReport,
+    PutError, PutTicket, ReadCause, ReadError, ScanBusy, ScanTicket,
 };
 use self::background::{Change, News, Office};
 use self::compactions::Compactions;
@@ -45,6 +45,7 @@ use crate::commit_log::CommitLog;
 pub use crate::commit_log::Durability;
 use crate::env::{self, Class, Env};
 use crate::flush::Frozen;
+use crate::limits;
 use crate::manifest::{Manifest, Version};
 use crate::memtable::{Memtable, WARM_MAX};
 use crate::record::{Merge, Record};
@@ -165,12 +166,19 @@ impl<E: Env> Store<E> {
     /// [`poll`](Self::poll).
     ///
     /// # Errors
-    /// [`Failure`], as from `poll`.
-    pub async fn flush(&mut self) -> Result<(), Failure> {
+    /// [`FlushError`]: nothing was lost.
+    pub async fn flush(&mut self) -> Result<(), FlushError> {
         self.wait_until(|store| !store.writes.waits_for_log()).await?;
         self.freeze();
         self.start_background();
-        self.wait_until(|store| store.frozen.is_empty()).await
+        let most = self.stats.failed_writes() + limits::FLUSH_FAILURES_MAX;
+        let gives_up = move |store: &Self| store.stats.failed_writes() >= most;
+        self.wait_until(|store| store.frozen.is_empty() || gives_up(store)).await?;
+        if self.frozen.is_empty() {
+            Ok(())
+        } else {
+            Err(FlushError::GaveUp { failures: limits::FLUSH_FAILURES_MAX })
+        }
     }
 
     /// Makes every put durable, ends background work and seals the log.
@@ -190,7 +198,7 @@ impl<E: Env> Store<E> {
         let mut done = Vec::new();
         while !is_so(self) {
             self.tick();
-            self.env.sleep_us(crate::limits::WAIT_US).await;
+            self.env.sleep_us(limits::WAIT_US).await;
             let polled = self.poll(&mut done);
             self.untold.append(&mut done);
             polled?;

@@ -16,7 +16,7 @@ use crate::env::Env;
 use crate::manifest::{Manifest, ManifestError, TableEntry, Version, VersionEdit};
 use crate::record::Merge;
 use crate::sstable::{FileId, Table, TableError, TableScan, TableWriter, TokenRange};
-use crate::store::{Failure, OpenError, Store, StoreConfig};
+use crate::store::{FlushError, OpenError, Store, StoreConfig};
 
 /// How far it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,7 +39,7 @@ pub enum ReshardStep {
     },
 }
 
-/// Why the number of shards could not be changed. The node is as it was.
+/// Why the number of shards could not be changed, or what was left over not be removed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReshardError {
     /// A shard does not open.
@@ -47,7 +47,7 @@ pub enum ReshardError {
     Open(#[from] OpenError),
     /// A shard's log could not be flushed.
     #[error(transparent)]
-    Flush(#[from] Failure),
+    Flush(#[from] FlushError),
     /// A manifest cannot be read or written.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
@@ -66,7 +66,9 @@ const NOT_EMPTY: &str = "a shard's first token is not past its last";
 /// tokens; `progress` is told of each step.
 ///
 /// # Errors
-/// [`ReshardError`]: nothing was lost, the old shards are still the node's.
+/// [`ReshardError`]: nothing was lost. The old shards are still the node's, unless the error came
+/// while NODE was replaced or after it: the next start goes on with the shards that NODE names, and
+/// removes the others.
 ///
 /// # Panics
 /// If `shards` is 0.
@@ -85,7 +87,7 @@ pub async fn reshard<E: Env>(
         let dir = shard_dir(superblock.generation, shard);
         let (mut store, _) = Store::open(env.clone(), &dir, config, merge).await?;
         store.flush().await?;
-        store.close().await?;
+        store.close().await.map_err(FlushError::from)?;
         progress(ReshardStep::Flushed { shards: shard.0 + 1, of });
     }
     let next =

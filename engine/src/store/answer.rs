@@ -145,6 +145,20 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
+/// Why memtables are not in tables. They are readable as before, and their records in the log.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum FlushError {
+    /// The store has failed.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+    /// The disk refused a table or the manifest again and again. The background goes on trying.
+    #[error("tables cannot be written: {failures} tries failed, each was logged")]
+    GaveUp {
+        /// Tries that failed.
+        failures: u64,
+    },
+}
+
 /// Why a store does not open. What recovery had done by then is not undone: it is what every
 /// start does.
 #[derive(Debug, thiserror::Error)]

@@ -88,6 +88,11 @@ impl Stats {
         *errors += 1;
     }
 
+    /// Tries to write a table of a memtable, or the manifest, that failed.
+    pub(super) fn failed_writes(&self) -> u64 {
+        self.flush_errors + self.manifest_errors
+    }
+
     pub(super) fn count_tables(&mut self, version: &Version) {
         for level in 0..LEVELS {
             let entries = version.level(level as u8);

@@ -120,7 +120,7 @@ impl From<ReshardError> for Refusal {
             ReshardError::Table(error) => OpenError::from(error).into(),
         };
         let said = refusal.sentence;
-        Self::new(refusal.exit, format!("cannot change the number of shards: {said}"))
+        Self::new(refusal.exit, format!("changing the number of shards: {said}"))
     }
 }
 

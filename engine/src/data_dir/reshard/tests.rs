@@ -5,7 +5,7 @@ use schemas::ids::{ClusterId, Dot, Hlc, NamespaceId, NodeId, Version as Stamp, V
 
 use super::*;
 use crate::data_dir::{NewNode, open};
-use crate::env::sim::{Crash, Sim, SimDisk, SimEnv, When};
+use crate::env::sim::{Crash, Fail, Fault, Sim, SimDisk, SimEnv, When};
 use crate::record::{Key, Kind, Record, lww};
 use crate::store::Get;
 
@@ -222,6 +222,41 @@ fn prepared(model: &mut Model) -> SimDisk {
         write(&core, &superblock, model, &mut rng).await;
     });
     disk
+}
+
+/// A flush was tried without end: a start with another number of cores hung on a full disk.
+#[test]
+fn a_change_on_a_disk_that_fails_ends_and_loses_nothing() {
+    let mut model = Model::new();
+    let disk = prepared(&mut model).crash(Crash::KeepAll, 1);
+    let mut flushes_given_up = 0;
+    for how in [Fail::Enospc, Fail::Eio] {
+        for nth in (1..).step_by(11) {
+            let disk = disk.crash(Crash::KeepAll, 1);
+            let sim = Sim::new(nth);
+            let env = sim.env(&disk);
+            let changed = sim.block_on(async {
+                let superblock = open(&env, &newborn(1)).await.unwrap().superblock;
+                disk.inject(Fault { on: None, path: "gen".to_owned(), nth, sticky: true, how });
+                reshard(&env, &superblock, 3, config, lww, |_| {}).await
+            });
+            disk.clear_faults();
+            let gave_up = |error| matches!(error, ReshardError::Flush(FlushError::GaveUp { .. }));
+            let done = changed.is_ok();
+            flushes_given_up += u64::from(changed.is_err_and(gave_up));
+            let sim = Sim::new(nth);
+            let env = sim.env(&disk);
+            let core = || sim.env(&disk);
+            sim.block_on(async {
+                let superblock = open(&env, &newborn(1)).await.unwrap().superblock;
+                check(&core, &superblock, &model, &format!("operation {nth} {how:?}")).await;
+            });
+            if done {
+                break;
+            }
+        }
+    }
+    assert!(flushes_given_up > 4, "{flushes_given_up} flushes were given up");
 }
 
 #[test]
