@@ -62,7 +62,7 @@ impl Workload {
             match rng.u32(..10) {
                 0..3 => client.settle().await?,
                 3..6 => client.round().await?,
-                6 => client.store.flush().await?,
+                6 => client.store.flush().await.expect("no I/O fails"),
                 _ => {}
             }
             if rng.u32(..4) == 0 {
