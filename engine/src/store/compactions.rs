@@ -147,7 +147,11 @@ async fn compact<E: Env>(
     while let Some(step) = job.step().await? {
         let mut tables = Vec::new();
         if let Some(output) = step.output {
-            tables.push(Table::open(env, dir, output.id, TokenRange::ALL).await?);
+            let opened = Table::open(env, dir, output.id, TokenRange::ALL).await;
+            if opened.is_err() {
+                office.discard(output.id).await;
+            }
+            tables.push(opened?);
         }
         let installed = Rc::<Signal>::default();
         let (edit, over) = (step.edit, SignalOnDrop(Rc::clone(&installed)));

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use engine::env::Env;
-use engine::env::sim::{Sim, SimDisk};
+use engine::env::sim::{Fail, Fault, Io, Sim, SimDisk};
 use schemas::ids::Hlc;
 
 use crate::harness::{Client, KEYS, Write, small_config};
@@ -47,6 +47,37 @@ fn overwriting_does_not_fill_the_disk() {
         let files = disk.paths().into_iter().filter(|path| path.contains(".sst")).count();
         assert_eq!(files, named, "files of tables that are gone are gone");
     });
+}
+
+/// The output of a compaction that could not be opened stayed on the disk until the next start, and
+/// so did one more for each try.
+#[test]
+fn what_a_compaction_could_not_use_does_not_stay() {
+    let mut errors = 0;
+    for nth in 1..=40 {
+        let (sim, disk) = (Sim::new(nth), SimDisk::new(nth));
+        let env = sim.env(&disk);
+        sim.block_on(async {
+            let (mut client, _) = Client::open(&env, small_config(), &Rc::default()).await.unwrap();
+            let (path, how) = (".sst".to_owned(), Fail::Eio);
+            disk.inject(Fault { on: Some(Io::Read), path, nth, sticky: false, how });
+            for round in 0..6 {
+                for key in 0..KEYS {
+                    let write = Write::put(key, client.taken(), 1000 + round);
+                    client.write_until_taken(write).await.unwrap();
+                }
+                client.settle().await.unwrap();
+            }
+            client.store.flush().await.unwrap();
+            rest(&mut client).await;
+            let stats = client.store.stats();
+            let named = stats.tables.iter().sum::<u64>() as usize;
+            let files = disk.paths().into_iter().filter(|path| path.contains(".sst")).count();
+            assert_eq!(files, named, "read {nth} failed");
+            errors += stats.compaction_errors;
+        });
+    }
+    assert!(errors > 10, "{errors} compactions failed");
 }
 
 #[test]
