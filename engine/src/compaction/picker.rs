@@ -98,22 +98,26 @@ impl Choice {
     }
 }
 
-/// The tables to compact next; `None` if all is well or what is due is under way.
-///
-/// `running` are the choices whose jobs have not ended: their tables are left alone, so that a
-/// second job can clear level 0 while a long one settles. `now_ms` is the wall clock.
+/// What the next job has to make do with.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'a> {
+    /// The choices whose jobs have not ended: their tables are left alone, so that a second job
+    /// can clear level 0 while a long one settles.
+    pub running: &'a [Choice],
+    /// Bytes that a job may take on the disk beside the files of its inputs.
+    pub room_bytes: u64,
+    /// The wall clock, in Unix milliseconds.
+    pub now_ms: u64,
+}
+
+/// The tables to compact next; `None` if all is well, or what is due is under way or has no room.
 #[must_use]
-pub fn choose(
-    version: &Version,
-    options: &CompactionOptions,
-    running: &[Choice],
-    now_ms: u64,
-) -> Option<Choice> {
-    let view = View::new(version, running);
-    settle(&view, options)
-        .or_else(|| level0(&view, options))
-        .or_else(|| runs(&view, options))
-        .or_else(|| alone(&view, options, now_ms))
+pub fn choose(version: &Version, options: &CompactionOptions, given: &Given<'_>) -> Option<Choice> {
+    let view = View::new(version, given.running);
+    settle(&view, options, given)
+        .or_else(|| level0(&view, options, given))
+        .or_else(|| runs(&view, options, given))
+        .or_else(|| alone(&view, options, given))
 }
 
 /// How far behind compaction is, by the tables that reads have to ask: up to 1 all is well, and
@@ -156,15 +160,14 @@ impl<'a> View<'a> {
         (0..BOTTOM).flat_map(|level| self.level(level))
     }
 
-    /// What is above the bottom in percent of it, by bytes or records; `None` if nothing is.
-    fn upper_percent(&self) -> Option<f64> {
+    /// How much `upper` is in percent of the bottom, by bytes or records.
+    fn percent_of_bottom(&self, upper: &[&TableEntry]) -> f64 {
         let percent = |of: fn(&TableEntry) -> u64| {
-            let upper: u64 = self.upper().map(of).sum();
+            let upper: u64 = upper.iter().map(|it| of(it)).sum();
             let bottom: u64 = self.version.level(BOTTOM).iter().map(|it| of(it)).sum();
             upper as f64 / bottom.max(1) as f64 * 100.0
         };
-        self.upper().next()?;
-        Some(percent(TableEntry::visible_bytes).max(percent(TableEntry::visible_records)))
+        percent(TableEntry::visible_bytes).max(percent(TableEntry::visible_records))
     }
 
     /// The runs between level 0 and the bottom: level and bytes.
@@ -185,32 +188,72 @@ fn ids<'a>(tables: impl IntoIterator<Item = &'a TableEntry>) -> Vec<FileId> {
     tables.into_iter().map(|it| it.id).collect()
 }
 
-/// All that is above the bottom, into it.
-fn settle(view: &View<'_>, options: &CompactionOptions) -> Option<Choice> {
-    if view.is_written(BOTTOM) || view.upper_percent()? <= options.upper_percent as f64 {
-        return None;
+/// Whether a job has room that merges `inputs` into `output_level`.
+///
+/// A table keeps its file until the job has passed all of it. In the level of the outputs tables
+/// are passed one after the other, so beside them there is one of them at most and the output that
+/// is being written. The others end together with the job.
+fn fits(
+    inputs: &[&TableEntry],
+    output_level: u8,
+    options: &CompactionOptions,
+    given: &Given<'_>,
+) -> bool {
+    let (mut above, mut beside, mut largest) = (0, 0, 0);
+    for input in inputs {
+        let bytes = input.visible_bytes();
+        if input.level == output_level {
+            (beside, largest) = (beside + bytes, bytes.max(largest));
+        } else {
+            above += bytes;
+        }
     }
-    let upper: Vec<&TableEntry> = view.upper().collect();
-    let range = upper.iter().map(|it| it.visible).reduce(TokenRange::hull)?;
-    let below: Vec<&TableEntry> =
-        view.level(BOTTOM).filter(|it| it.visible.overlaps(range)).collect();
-    let reason = if upper.len() == 1 && below.is_empty() { Reason::Move } else { Reason::Settle };
-    Some(Choice { reason, inputs: ids(upper.into_iter().chain(below)), output_level: BOTTOM })
+    above + beside.min(largest + options.fragment_bytes) <= given.room_bytes
 }
 
-/// Level 0 into a run; the tables with the least stamps first if there are many.
-fn level0(view: &View<'_>, options: &CompactionOptions) -> Option<Choice> {
+/// All that is above the bottom, into it, or as much as there is room for.
+///
+/// Which record stands is told by stamps, not levels, so any of the tables may settle before the
+/// others. Small ones do where not all can: they may be full of tombstones, and give back more than
+/// they take.
+fn settle(view: &View<'_>, options: &CompactionOptions, given: &Given<'_>) -> Option<Choice> {
+    if view.is_written(BOTTOM) {
+        return None;
+    }
+    let mut upper: Vec<&TableEntry> = view.upper().collect();
+    upper.sort_by_key(|it| it.visible_bytes());
+    loop {
+        let range = upper.iter().map(|it| it.visible).reduce(TokenRange::hull)?;
+        if view.percent_of_bottom(&upper) <= options.upper_percent as f64 {
+            return None;
+        }
+        let below = view.level(BOTTOM).filter(|it| it.visible.overlaps(range));
+        let inputs: Vec<&TableEntry> = upper.iter().copied().chain(below).collect();
+        let reason = if inputs.len() == 1 { Reason::Move } else { Reason::Settle };
+        if reason == Reason::Move || fits(&inputs, BOTTOM, options, given) {
+            return Some(Choice { reason, inputs: ids(inputs), output_level: BOTTOM });
+        }
+        upper.pop();
+    }
+}
+
+/// Level 0 into a run; the tables with the least stamps first if there are many, or room for few.
+fn level0(view: &View<'_>, options: &CompactionOptions, given: &Given<'_>) -> Option<Choice> {
     let tables: Vec<&TableEntry> = view.level(0).collect();
     if tables.len() < options.level0_tables.max(2) {
         return None;
     }
-    let oldest = tables.into_iter().rev().take(4 * options.level0_tables);
+    let mut oldest: Vec<_> = tables.into_iter().rev().take(4 * options.level0_tables).collect();
     let output_level = view.free_level()?;
-    Some(Choice { reason: Reason::Level0, inputs: ids(oldest), output_level })
+    while !fits(&oldest, output_level, options, given) {
+        oldest.pop();
+    }
+    let is_worth_it = oldest.len() >= 2;
+    is_worth_it.then(|| Choice { reason: Reason::Level0, inputs: ids(oldest), output_level })
 }
 
-/// The smallest runs into one: as many as are together as large as the next.
-fn runs(view: &View<'_>, options: &CompactionOptions) -> Option<Choice> {
+/// The smallest runs into one: as many as are together as large as the next, and have room.
+fn runs(view: &View<'_>, options: &CompactionOptions, given: &Given<'_>) -> Option<Choice> {
     let mut runs: Vec<(u8, u64)> = view.runs().collect();
     if runs.len() <= options.runs_max.max(1) {
         return None;
@@ -218,23 +261,23 @@ fn runs(view: &View<'_>, options: &CompactionOptions) -> Option<Choice> {
     runs.sort_by_key(|&(level, bytes)| (bytes, level));
     let (mut count, mut sum) = (0, 0);
     for &(_, bytes) in &runs {
-        if count >= 2 && bytes > sum {
+        if count >= 2 && bytes > sum || sum + bytes > given.room_bytes {
             break;
         }
         (count, sum) = (count + 1, sum + bytes);
     }
     let inputs = runs[..count].iter().flat_map(|&(level, _)| view.level(level));
     let (inputs, output_level) = (ids(inputs), view.free_level()?);
-    Some(Choice { reason: Reason::Runs, inputs, output_level })
+    (count >= 2).then_some(Choice { reason: Reason::Runs, inputs, output_level })
 }
 
 /// A table that holds much that nobody sees, written anew where it is.
-fn alone(view: &View<'_>, options: &CompactionOptions, now_ms: u64) -> Option<Choice> {
+fn alone(view: &View<'_>, options: &CompactionOptions, given: &Given<'_>) -> Option<Choice> {
     let reason = |table: &TableEntry| {
         let properties = &table.properties;
         let hidden = table.visible_fraction() * 100.0 < options.visible_percent_min as f64;
         let expired = properties.expiring * 100 > properties.records * options.expired_percent_max
-            && properties.expires_max_ms <= now_ms;
+            && properties.expires_max_ms <= given.now_ms;
         match (hidden, expired) {
             (true, _) => Some(Reason::Trim),
             (_, true) => Some(Reason::Expired),
@@ -243,139 +286,10 @@ fn alone(view: &View<'_>, options: &CompactionOptions, now_ms: u64) -> Option<Ch
     };
     let mut tables = (0..=BOTTOM).flat_map(|level| view.level(level));
     tables.find_map(|table| {
-        let reason = reason(table)?;
+        let reason = reason(table).filter(|_| fits(&[table], table.level, options, given))?;
         Some(Choice { reason, inputs: vec![table.id], output_level: table.level })
     })
 }
 
 #[cfg(test)]
-mod tests {
-    use schemas::ids::{Hlc, Token};
-
-    use super::*;
-    use crate::sstable::Properties;
-
-    const MIB: u64 = 1 << 20;
-
-    fn range(first: u64, last: u64) -> TokenRange {
-        TokenRange::new(Token(first), Token(last)).unwrap()
-    }
-
-    /// A table over all of a small ring; its stamps are as old as its id is small.
-    fn table(id: u64, level: u8, bytes: u64) -> TableEntry {
-        let properties = Properties {
-            records: bytes / 100,
-            tombstones: 0,
-            expiring: 0,
-            raw_bytes: bytes,
-            tokens: range(0, 999),
-            hlc_min: Hlc(id),
-            hlc_max: Hlc(id),
-            expires_max_ms: 0,
-        };
-        TableEntry { id: FileId(id), level, visible: range(0, 999), file_bytes: bytes, properties }
-    }
-
-    fn version(added: impl IntoIterator<Item = TableEntry>) -> Version {
-        let added = added.into_iter().collect();
-        Version::default().apply(&VersionEdit { added, ..VersionEdit::default() }).unwrap()
-    }
-
-    fn chosen(version: &Version, running: &[Choice]) -> Option<(Reason, Vec<u64>, u8)> {
-        let choice = choose(version, &CompactionOptions::default(), running, 1000)?;
-        let mut ids: Vec<u64> = choice.inputs.iter().map(|id| id.0).collect();
-        ids.sort_unstable();
-        Some((choice.reason, ids, choice.output_level))
-    }
-
-    fn level0(ids: std::ops::RangeInclusive<u64>) -> impl Iterator<Item = TableEntry> {
-        ids.map(|id| table(id, 0, 10 * MIB))
-    }
-
-    #[test]
-    fn the_first_table_moves_to_the_bottom() {
-        assert_eq!(chosen(&version([]), &[]), None);
-        let one = version(level0(1..=1));
-        assert_eq!(chosen(&one, &[]), Some((Reason::Move, vec![1], BOTTOM)));
-        let choice = choose(&one, &CompactionOptions::default(), &[], 0).unwrap();
-        let moved = one.apply(&choice.move_edit(&one).unwrap()).unwrap();
-        assert_eq!((moved.level(0).len(), moved.level(BOTTOM).len()), (0, 1));
-        assert_eq!(chosen(&moved, &[]), None);
-    }
-
-    #[test]
-    fn much_above_the_bottom_settles() {
-        let bottom = table(1, BOTTOM, 100 * MIB);
-        assert_eq!(chosen(&version(level0(2..=3).chain([bottom])), &[]), None);
-        let three = version(level0(2..=4).chain([bottom]));
-        assert_eq!(chosen(&three, &[]), Some((Reason::Settle, vec![1, 2, 3, 4], BOTTOM)));
-        let beside = version([table(1, BOTTOM, 100 * MIB), table(2, 3, 26 * MIB)]);
-        assert_eq!(chosen(&beside, &[]), Some((Reason::Settle, vec![1, 2], BOTTOM)));
-    }
-
-    /// Tombstones are small; what they shadow is not.
-    #[test]
-    fn many_small_records_above_large_ones_settle() {
-        let mut small = table(2, 0, MIB);
-        small.properties.records = table(1, BOTTOM, 100 * MIB).properties.records / 3;
-        let version = version([table(1, BOTTOM, 100 * MIB), small]);
-        assert_eq!(chosen(&version, &[]), Some((Reason::Settle, vec![1, 2], BOTTOM)));
-    }
-
-    #[test]
-    fn many_tables_become_a_run_beside_a_job_that_settles() {
-        let bottom = table(1, BOTTOM, 1000 * MIB);
-        let six = version(level0(2..=7).chain([bottom]));
-        let into_run = |level| Some((Reason::Level0, (2..=7).collect(), level));
-        assert_eq!(chosen(&six, &[]), into_run(1));
-        let settling = |inputs: &[u64]| Choice {
-            reason: Reason::Settle,
-            inputs: inputs.iter().map(|&id| FileId(id)).collect(),
-            output_level: BOTTOM,
-        };
-        assert_eq!(chosen(&six, &[settling(&[1])]), into_run(1));
-        assert_eq!(chosen(&six, &[settling(&[1, 2])]), None, "five are left");
-        let run = Choice { output_level: 1, ..settling(&[9]) };
-        assert_eq!(chosen(&six, &[settling(&[1]), run]), into_run(2));
-        let small_bottom = version(level0(2..=7));
-        assert_eq!(chosen(&small_bottom, &[settling(&[1])]), into_run(1), "one settles at a time");
-    }
-
-    #[test]
-    fn of_many_runs_the_small_ones_are_merged() {
-        let runs = |sizes: [u64; 7]| {
-            let runs = (1..).zip(sizes).map(|(id, size)| table(id, id as u8, size * MIB));
-            version(runs.chain([table(9, BOTTOM, 20_000 * MIB)]))
-        };
-        let merged = |ids: &[u64]| Some((Reason::Runs, ids.to_vec(), 8));
-        let all = [1, 2, 3, 4, 5, 6, 7];
-        assert_eq!(chosen(&runs([10; 7]), &[]), merged(&all));
-        assert_eq!(chosen(&runs([10, 200, 10, 10, 80, 90, 90]), &[]), merged(&[1, 3, 4]));
-        assert_eq!(chosen(&runs([1, 10, 100, 200, 300, 400, 500]), &[]), merged(&[1, 2]));
-    }
-
-    #[test]
-    fn tables_that_show_little_are_written_anew_where_they_are() {
-        for (last, expected) in [(400, Some((Reason::Trim, vec![1], BOTTOM))), (600, None)] {
-            let narrowed = TableEntry { visible: range(0, last), ..table(1, BOTTOM, 100 * MIB) };
-            assert_eq!(chosen(&version([narrowed]), &[]), expected);
-        }
-        for (expires_max_ms, expected) in
-            [(1000, Some((Reason::Expired, vec![1], BOTTOM))), (1001, None)]
-        {
-            let mut expiring = table(1, BOTTOM, 100 * MIB);
-            expiring.properties.expiring = expiring.properties.records;
-            expiring.properties.expires_max_ms = expires_max_ms;
-            assert_eq!(chosen(&version([expiring]), &[]), expected);
-        }
-    }
-
-    #[test]
-    fn pressure_grows_with_the_tables_that_reads_ask() {
-        let options = CompactionOptions::default();
-        let bottom = || [table(1, BOTTOM, 100 * MIB)];
-        assert_eq!(pressure(&version(bottom()), &options), 0.0);
-        assert_eq!(pressure(&version(level0(2..=7).chain(bottom())), &options), 1.0);
-        assert_eq!(pressure(&version(level0(2..=19).chain(bottom())), &options), 3.0);
-    }
-}
+mod tests;

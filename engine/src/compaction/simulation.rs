@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use fastrand::Rng;
 use schemas::ids::{Hlc, Token};
 
-use super::picker::{Choice, CompactionOptions, choose};
+use super::picker::{Choice, CompactionOptions, Given, choose};
 use super::progress::Progress;
 use crate::manifest::{TableEntry, Version, VersionEdit};
 use crate::sstable::{FileId, Properties, TableInfo, TokenRange};
@@ -109,7 +109,8 @@ impl Simulation {
     fn start_jobs(&mut self) {
         while self.jobs.len() < JOBS_MAX {
             let running: Vec<Choice> = self.jobs.iter().map(|job| job.choice.clone()).collect();
-            let choice = choose(&self.version, &self.history.options, &running, 0);
+            let given = Given { running: &running, room_bytes: u64::MAX, now_ms: 0 };
+            let choice = choose(&self.version, &self.history.options, &given);
             let Some(choice) = choice else { return };
             if let Some(edit) = choice.move_edit(&self.version) {
                 self.apply(&edit);

@@ -8,7 +8,7 @@ use super::Store;
 use super::background::{Change, Job, News, Office, Signal, SignalOnDrop};
 use super::space::SpaceLevel;
 use super::writes::delay_us;
-use crate::compaction::{self, Choice, Control, Input, JobError, Rules, choose};
+use crate::compaction::{self, Choice, Control, Given, Input, JobError, Rules, choose};
 use crate::env::{Class, Env};
 use crate::limits;
 use crate::record::Key;
@@ -48,7 +48,7 @@ impl<E: Env> Store<E> {
         self.purge_horizon = self.purge_horizon.max(hlc);
     }
 
-    /// Starts the compaction that is due, if any is and the disk has space for it.
+    /// Starts the compaction that is due, if any is that the disk has space for.
     pub(super) fn start_compaction(&mut self) {
         let running = &self.compactions.running;
         let is_settled = self.changes.is_empty() && self.manifest.is_some();
@@ -61,7 +61,8 @@ impl<E: Env> Store<E> {
         }
         self.compactions.nothing_before_us = now_us + limits::COMPACTION_LOOK_US;
         let now_ms = self.env.wall_ms();
-        let Some(choice) = choose(&self.version, &self.config.compaction, running, now_ms) else {
+        let given = Given { running, room_bytes: self.room_bytes(), now_ms };
+        let Some(choice) = choose(&self.version, &self.config.compaction, &given) else {
             return;
         };
         if let Some(edit) = choice.move_edit(&self.version) {
@@ -70,11 +71,6 @@ impl<E: Env> Store<E> {
             return;
         }
         let inputs: Vec<Input<E>> = choice.inputs.iter().map(|id| self.input(*id)).collect();
-        let bytes: u64 = inputs.iter().map(|input| input.entry.visible_bytes()).sum();
-        if self.space.level() >= SpaceLevel::BackgroundStopped && bytes > self.space.available() / 2
-        {
-            return;
-        }
         let rules = self.rules(&choice, now_ms);
         let control = Rc::clone(&self.compactions.control);
         let (office, failures) = (Rc::clone(&self.office), self.compactions.failures);
@@ -101,6 +97,16 @@ impl<E: Env> Store<E> {
         let pressure = compaction::pressure(&self.version, &self.config.compaction);
         self.compactions.pressure_percent = (pressure * 100.0) as usize;
         self.compactions.nothing_before_us = 0;
+    }
+
+    /// What a compaction may take beside the files of its inputs: on a disk that is nearly full
+    /// flushes, the log and a second compaction need space too.
+    fn room_bytes(&self) -> u64 {
+        if self.space.level() >= SpaceLevel::BackgroundStopped {
+            self.space.available() / 2
+        } else {
+            u64::MAX
+        }
     }
 
     fn input(&self, id: crate::sstable::FileId) -> Input<E> {

@@ -12,7 +12,7 @@ use crate::limits;
 pub struct SpaceLimits {
     /// A warning.
     pub warn_percent: u8,
-    /// Compactions that need more space than they give back are not started.
+    /// Compactions that need more than half of the space left are not started.
     pub background_percent: u8,
     /// Puts are refused; deletes are not.
     pub refuse_percent: u8,

@@ -13,7 +13,7 @@ pub enum SpaceLevel {
     Ample,
     /// Nothing is forbidden, somebody should know.
     Warn,
-    /// Nothing in the background that leaves more on the disk than it found is started.
+    /// Compactions for whose outputs there is no room beside their inputs are not started.
     BackgroundStopped,
     /// Puts are refused, deletes are not.
     PutsRefused,

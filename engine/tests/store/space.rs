@@ -5,8 +5,9 @@ use std::rc::Rc;
 use engine::env::Env;
 use engine::env::sim::{Sim, SimDisk};
 use engine::store::{PutError, SpaceLevel};
+use schemas::ids::Hlc;
 
-use crate::harness::{Client, Write, small_config};
+use crate::harness::{Client, KEYS, Write, small_config};
 
 #[test]
 fn a_full_disk_refuses_puts_and_nothing_else() {
@@ -48,4 +49,62 @@ fn a_full_disk_refuses_puts_and_nothing_else() {
         client.write(Write::put(1, client.taken(), 10)).unwrap();
         client.settle().await.unwrap();
     });
+}
+
+/// A disk that was nearly full stayed so: of all that was due a settle of everything came first,
+/// was refused for want of space, and nothing else was tried. Level 0 grew, and deletes, which are
+/// what the disk is waiting for, gave nothing back.
+#[test]
+fn a_full_disk_is_compacted_and_clears_when_records_are_deleted() {
+    let (sim, disk) = (Sim::new(1), SimDisk::new(1));
+    let env = sim.env(&disk);
+    let mut config = small_config();
+    config.space.poll_interval_us = 1000;
+    sim.block_on(async {
+        let (mut client, _) = Client::open(&env, config, &Rc::default()).await.unwrap();
+        for key in 0..KEYS {
+            put_and_rest(&mut client, key, 30_000, 20).await;
+        }
+        disk.put("somebody's", &vec![1; 12 << 20]);
+        fill(&disk, 93);
+        for index in 0..10 * KEYS {
+            put_and_rest(&mut client, index % KEYS, 30_000, 5).await;
+            let level0 = client.store.stats().tables[0];
+            assert!(level0 < 12, "{level0} tables in level 0");
+        }
+        rest(&mut client, 300).await;
+        fill(&disk, 98);
+        rest(&mut client, 5).await;
+        assert_eq!(client.store.stats().space, SpaceLevel::PutsRefused);
+        for key in 0..KEYS {
+            client.write_until_taken(Write::delete(key, client.taken())).await.unwrap();
+        }
+        client.settle().await.unwrap();
+        client.store.set_purge_horizon(Hlc(client.taken() as u64 + 1));
+        client.store.flush().await.unwrap();
+        rest(&mut client, 500).await;
+        let left = client.store.stats().table_bytes.iter().sum::<u64>();
+        assert!(left < 100_000, "{left} bytes of tables");
+        client.write(Write::put(1, client.taken(), 10)).unwrap();
+        client.settle().await.unwrap();
+    });
+}
+
+/// Gives the disk a size of which so many percent are used.
+fn fill(disk: &SimDisk, percent: u64) {
+    let space = disk.space();
+    disk.set_capacity((space.total - space.available) * 100 / percent);
+}
+
+async fn put_and_rest(client: &mut Client, key: u32, len: usize, rounds: usize) {
+    client.write_until_taken(Write::put(key, client.taken(), len)).await.unwrap();
+    client.settle().await.unwrap();
+    rest(client, rounds).await;
+}
+
+async fn rest(client: &mut Client, rounds: usize) {
+    for _ in 0..rounds {
+        client.env.sleep_us(1000).await;
+        client.round().await.expect("the disk works");
+    }
 }

@@ -1,0 +1,184 @@
+use schemas::ids::{Hlc, Token};
+
+use super::*;
+use crate::sstable::Properties;
+
+const MIB: u64 = 1 << 20;
+
+fn range(first: u64, last: u64) -> TokenRange {
+    TokenRange::new(Token(first), Token(last)).unwrap()
+}
+
+/// A table over all of a small ring; its stamps are as old as its id is small.
+fn table(id: u64, level: u8, bytes: u64) -> TableEntry {
+    let properties = Properties {
+        records: bytes / 100,
+        tombstones: 0,
+        expiring: 0,
+        raw_bytes: bytes,
+        tokens: range(0, 999),
+        hlc_min: Hlc(id),
+        hlc_max: Hlc(id),
+        expires_max_ms: 0,
+    };
+    TableEntry { id: FileId(id), level, visible: range(0, 999), file_bytes: bytes, properties }
+}
+
+fn version(added: impl IntoIterator<Item = TableEntry>) -> Version {
+    let added = added.into_iter().collect();
+    Version::default().apply(&VersionEdit { added, ..VersionEdit::default() }).unwrap()
+}
+
+fn chosen(version: &Version, running: &[Choice]) -> Option<(Reason, Vec<u64>, u8)> {
+    chosen_in(version, running, u64::MAX)
+}
+
+fn chosen_in(
+    version: &Version,
+    running: &[Choice],
+    room_bytes: u64,
+) -> Option<(Reason, Vec<u64>, u8)> {
+    let given = Given { running, room_bytes, now_ms: 1000 };
+    let choice = choose(version, &CompactionOptions::default(), &given)?;
+    let mut ids: Vec<u64> = choice.inputs.iter().map(|id| id.0).collect();
+    ids.sort_unstable();
+    Some((choice.reason, ids, choice.output_level))
+}
+
+fn level0(ids: std::ops::RangeInclusive<u64>) -> impl Iterator<Item = TableEntry> {
+    ids.map(|id| table(id, 0, 10 * MIB))
+}
+
+#[test]
+fn the_first_table_moves_to_the_bottom() {
+    assert_eq!(chosen(&version([]), &[]), None);
+    let one = version(level0(1..=1));
+    assert_eq!(chosen(&one, &[]), Some((Reason::Move, vec![1], BOTTOM)));
+    let given = Given { running: &[], room_bytes: 0, now_ms: 0 };
+    let choice = choose(&one, &CompactionOptions::default(), &given).unwrap();
+    let moved = one.apply(&choice.move_edit(&one).unwrap()).unwrap();
+    assert_eq!((moved.level(0).len(), moved.level(BOTTOM).len()), (0, 1));
+    assert_eq!(chosen(&moved, &[]), None);
+}
+
+#[test]
+fn much_above_the_bottom_settles() {
+    let bottom = table(1, BOTTOM, 100 * MIB);
+    assert_eq!(chosen(&version(level0(2..=3).chain([bottom])), &[]), None);
+    let three = version(level0(2..=4).chain([bottom]));
+    assert_eq!(chosen(&three, &[]), Some((Reason::Settle, vec![1, 2, 3, 4], BOTTOM)));
+    let beside = version([table(1, BOTTOM, 100 * MIB), table(2, 3, 26 * MIB)]);
+    assert_eq!(chosen(&beside, &[]), Some((Reason::Settle, vec![1, 2], BOTTOM)));
+}
+
+/// Tombstones are small; what they shadow is not.
+#[test]
+fn many_small_records_above_large_ones_settle() {
+    let mut small = table(2, 0, MIB);
+    small.properties.records = table(1, BOTTOM, 100 * MIB).properties.records / 3;
+    let version = version([table(1, BOTTOM, 100 * MIB), small]);
+    assert_eq!(chosen(&version, &[]), Some((Reason::Settle, vec![1, 2], BOTTOM)));
+}
+
+#[test]
+fn many_tables_become_a_run_beside_a_job_that_settles() {
+    let bottom = table(1, BOTTOM, 1000 * MIB);
+    let six = version(level0(2..=7).chain([bottom]));
+    let into_run = |level| Some((Reason::Level0, (2..=7).collect(), level));
+    assert_eq!(chosen(&six, &[]), into_run(1));
+    let settling = |inputs: &[u64]| Choice {
+        reason: Reason::Settle,
+        inputs: inputs.iter().map(|&id| FileId(id)).collect(),
+        output_level: BOTTOM,
+    };
+    assert_eq!(chosen(&six, &[settling(&[1])]), into_run(1));
+    assert_eq!(chosen(&six, &[settling(&[1, 2])]), None, "five are left");
+    let run = Choice { output_level: 1, ..settling(&[9]) };
+    assert_eq!(chosen(&six, &[settling(&[1]), run]), into_run(2));
+    let small_bottom = version(level0(2..=7));
+    assert_eq!(chosen(&small_bottom, &[settling(&[1])]), into_run(1), "one settles at a time");
+}
+
+#[test]
+fn of_many_runs_the_small_ones_are_merged() {
+    let runs = |sizes: [u64; 7]| {
+        let runs = (1..).zip(sizes).map(|(id, size)| table(id, id as u8, size * MIB));
+        version(runs.chain([table(9, BOTTOM, 20_000 * MIB)]))
+    };
+    let merged = |ids: &[u64]| Some((Reason::Runs, ids.to_vec(), 8));
+    let all = [1, 2, 3, 4, 5, 6, 7];
+    assert_eq!(chosen(&runs([10; 7]), &[]), merged(&all));
+    assert_eq!(chosen(&runs([10, 200, 10, 10, 80, 90, 90]), &[]), merged(&[1, 3, 4]));
+    assert_eq!(chosen(&runs([1, 10, 100, 200, 300, 400, 500]), &[]), merged(&[1, 2]));
+}
+
+/// A settle was refused that needed more than half of what was left on the disk, by the bytes of
+/// all its inputs, and with it everything else: level 0 grew, and deletes gave nothing back.
+#[test]
+fn on_a_full_disk_is_done_what_has_room() {
+    let fragment = |id: u64| {
+        let mut fragment = table(id, BOTTOM, 1000 * MIB);
+        fragment.visible = range(id * 100, id * 100 + 99);
+        fragment.properties.tokens = fragment.visible;
+        fragment
+    };
+    let bottom = || (0..10).map(fragment);
+    let settle = |upper: &[u64]| {
+        let all = (0..10).chain(upper.iter().copied()).collect();
+        Some((Reason::Settle, all, BOTTOM))
+    };
+    // It gives back the bottom's tables as it goes: room for the upper, one of them and an output.
+    let fourth = version(bottom().chain([table(21, 3, 3000 * MIB)]));
+    assert_eq!(chosen_in(&fourth, &[], 4064 * MIB), settle(&[21]));
+    assert_eq!(chosen_in(&fourth, &[], 4063 * MIB), None);
+    // What deletes made settles before what it does not fit beside.
+    let mut tombstones = table(22, 0, 10 * MIB);
+    tombstones.properties.records = 10 * fragment(0).properties.records;
+    let deleted = version(bottom().chain([table(21, 3, 3000 * MIB), tombstones]));
+    assert_eq!(chosen_in(&deleted, &[], 4074 * MIB), settle(&[21, 22]));
+    assert_eq!(chosen_in(&deleted, &[], 1074 * MIB), settle(&[22]));
+    assert_eq!(chosen_in(&deleted, &[], 1073 * MIB), None);
+    // Level 0 is kept short beside it, and the runs few.
+    let many = version(bottom().chain([table(21, 3, 3000 * MIB)]).chain(level0(31..=40)));
+    assert_eq!(chosen_in(&many, &[], 100 * MIB), Some((Reason::Level0, (31..=40).collect(), 1)));
+    assert_eq!(chosen_in(&many, &[], 39 * MIB), Some((Reason::Level0, vec![31, 32, 33], 1)));
+    assert_eq!(chosen_in(&many, &[], 19 * MIB), None);
+    let runs = (1..=7).map(|id| table(20 + id, id as u8, id * 500 * MIB));
+    let runs = version(bottom().chain(runs));
+    assert_eq!(chosen_in(&runs, &[], 3000 * MIB), Some((Reason::Runs, vec![21, 22, 23], 8)));
+    assert_eq!(chosen_in(&runs, &[], 1499 * MIB), None);
+}
+
+#[test]
+fn a_table_alone_needs_room_for_what_can_be_seen_of_it() {
+    let narrowed = TableEntry { visible: range(0, 99), ..table(1, BOTTOM, 100 * MIB) };
+    let narrowed = version([narrowed]);
+    let bytes = narrowed.level(BOTTOM)[0].visible_bytes();
+    assert_eq!(chosen_in(&narrowed, &[], bytes), Some((Reason::Trim, vec![1], BOTTOM)));
+    assert_eq!(chosen_in(&narrowed, &[], bytes - 1), None);
+}
+
+#[test]
+fn tables_that_show_little_are_written_anew_where_they_are() {
+    for (last, expected) in [(400, Some((Reason::Trim, vec![1], BOTTOM))), (600, None)] {
+        let narrowed = TableEntry { visible: range(0, last), ..table(1, BOTTOM, 100 * MIB) };
+        assert_eq!(chosen(&version([narrowed]), &[]), expected);
+    }
+    for (expires_max_ms, expected) in
+        [(1000, Some((Reason::Expired, vec![1], BOTTOM))), (1001, None)]
+    {
+        let mut expiring = table(1, BOTTOM, 100 * MIB);
+        expiring.properties.expiring = expiring.properties.records;
+        expiring.properties.expires_max_ms = expires_max_ms;
+        assert_eq!(chosen(&version([expiring]), &[]), expected);
+    }
+}
+
+#[test]
+fn pressure_grows_with_the_tables_that_reads_ask() {
+    let options = CompactionOptions::default();
+    let bottom = || [table(1, BOTTOM, 100 * MIB)];
+    assert_eq!(pressure(&version(bottom()), &options), 0.0);
+    assert_eq!(pressure(&version(level0(2..=7).chain(bottom())), &options), 1.0);
+    assert_eq!(pressure(&version(level0(2..=19).chain(bottom())), &options), 3.0);
+}
