@@ -99,6 +99,10 @@ pub const MANIFEST_ROOM_BYTES: u64 = 256 << 10;
 /// or went: values expire, and space comes back.
 pub const COMPACTION_LOOK_US: u64 = 1_000_000;
 
+/// Milliseconds that a value is kept after its time, unseen: a clock that was ahead for a while, by
+/// no more than this, destroys nothing that is not due when it is set right.
+pub const EXPIRED_MARGIN_MS: u64 = 2 * 60 * 60 * 1000;
+
 /// Microseconds that a compaction sleeps at once when it is slowed: after so long it notices that
 /// it is cancelled, or may be quicker.
 pub const PACE_SLEEP_US_MAX: u64 = 50_000;

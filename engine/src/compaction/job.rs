@@ -30,7 +30,8 @@ pub struct Input<E: Env> {
 pub struct Rules {
     /// Which of two records of a key stands.
     pub merge: Merge,
-    /// The wall clock, in Unix milliseconds: values past their time become tombstones.
+    /// Values past their time at this moment, in Unix milliseconds, become tombstones. Nothing
+    /// brings them back: a moment that is over for certain, whatever the clock does.
     pub now_ms: u64,
     /// Tombstones with lesser stamps may go, if `may_exist_elsewhere` permits.
     pub purge_below: Hlc,

@@ -106,7 +106,7 @@ pub struct Given<'a> {
     pub running: &'a [Choice],
     /// Bytes that a job may take on the disk beside the files of its inputs.
     pub room_bytes: u64,
-    /// The wall clock, in Unix milliseconds.
+    /// Values past their time at this moment, in Unix milliseconds, are as good as tombstones.
     pub now_ms: u64,
 }
 

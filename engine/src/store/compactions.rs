@@ -60,7 +60,7 @@ impl<E: Env> Store<E> {
             return;
         }
         self.compactions.nothing_before_us = now_us + limits::COMPACTION_LOOK_US;
-        let now_ms = self.env.wall_ms();
+        let now_ms = self.env.wall_ms().saturating_sub(limits::EXPIRED_MARGIN_MS);
         let given = Given { running, room_bytes: self.room_bytes(), now_ms };
         let Some(choice) = choose(&self.version, &self.config.compaction, &given) else {
             return;

@@ -80,6 +80,39 @@ fn what_a_compaction_could_not_use_does_not_stay() {
     assert!(errors > 10, "{errors} compactions failed");
 }
 
+/// The clock was ahead for a minute: a compaction of that minute made tombstones of all values that
+/// would have been due by then, and the clock's way back did not bring them back.
+#[test]
+fn a_clock_that_was_ahead_destroys_nothing_that_is_not_due() {
+    const HOUR_MS: i64 = 60 * 60 * 1000;
+    let (sim, disk) = (Sim::new(1), SimDisk::new(1));
+    let env = sim.env(&disk);
+    sim.block_on(async {
+        let (mut client, _) = Client::open(&env, small_config(), &Rc::default()).await.unwrap();
+        for key in 0..KEYS {
+            let expires_at_ms = env.wall_ms() + HOUR_MS as u64;
+            let write = Write { expires_at_ms, ..Write::put(key, client.taken(), 2000) };
+            client.write_until_taken(write).await.unwrap();
+            client.settle().await.unwrap();
+        }
+        for (ahead_ms, tombstones) in [(2 * HOUR_MS, 0), (4 * HOUR_MS, KEYS - 1)] {
+            sim.jump_wall_clock(ahead_ms);
+            for len in [10, 11, 12] {
+                client.write_until_taken(Write::put(0, client.taken(), len)).await.unwrap();
+                client.settle().await.unwrap();
+                client.store.flush().await.unwrap();
+                rest(&mut client).await;
+                assert!(client.check_read(1).await, "it is not seen while the clock is ahead");
+            }
+            assert_eq!(client.store.stats().table_tombstones, u64::from(tombstones));
+            sim.jump_wall_clock(-ahead_ms);
+            for key in (0..KEYS).filter(|_| tombstones == 0) {
+                assert!(client.check_read(key).await, "it is there again");
+            }
+        }
+    });
+}
+
 #[test]
 fn the_deleted_gives_back_its_space_once_nothing_older_can_come() {
     let (sim, disk) = (Sim::new(1), SimDisk::new(1));

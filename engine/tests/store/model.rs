@@ -5,7 +5,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use engine::env::Env;
-use engine::env::sim::{Crash, SimDisk};
+use engine::env::sim::{Crash, Sim, SimDisk};
+use engine::limits::EXPIRED_MARGIN_MS;
 use engine::store::Durability;
 use schemas::ids::Hlc;
 
@@ -15,7 +16,7 @@ const SEEDS: u64 = 30;
 const LIVES: usize = 4;
 const STEPS: usize = 400;
 
-async fn live(client: &mut Client, rng: &mut fastrand::Rng) {
+async fn live(sim: &Sim, client: &mut Client, rng: &mut fastrand::Rng) {
     for _ in 0..STEPS {
         let index = client.taken();
         let key = rng.u32(..KEYS);
@@ -46,6 +47,8 @@ async fn live(client: &mut Client, rng: &mut fastrand::Rng) {
                 client.settle().await.expect("no I/O fails");
                 client.check_scan(rng.usize(1..9), rng.usize(1..20_000)).await;
             }
+            // What has expired is over for good.
+            29 => sim.jump_wall_clock(2 * EXPIRED_MARGIN_MS as i64),
             28 => client.env.sleep_us(rng.u64(..50_000)).await,
             _ => {}
         }
@@ -79,7 +82,7 @@ fn shows_what_the_model_says() {
                 }
                 let kept = client.check_recovered().await;
                 kept.unwrap_or_else(|wrong| panic!("seed {seed}, life {life}: {wrong}"));
-                live(&mut client, &mut rng).await;
+                live(&sim, &mut client, &mut rng).await;
                 compactions += client.store.stats().compactions;
                 purges += client.store.stats().tables_removed;
                 if closes {
