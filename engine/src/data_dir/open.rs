@@ -12,6 +12,7 @@ use super::layout::{
 use super::superblock::{NewNode, SUPERBLOCK_BYTES, Superblock};
 use crate::env::buf::AlignedBuf;
 use crate::env::{Env, File, Open};
+use crate::sstable::FileId;
 
 /// A data directory, ready for its shards to be opened.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -25,8 +26,8 @@ pub struct Opened {
 }
 
 /// Opens the data directory of `env`, which this process has locked: makes `new` there if it holds
-/// no node, and starts the node that it holds once more otherwise. Generations that a crash left
-/// are removed.
+/// no node, and starts the node that it holds once more otherwise. Generations and
+/// unfinished tables that a crash left are removed.
 ///
 /// # Errors
 /// [`DirError`]: a file is damaged, of a newer format or missing, or the disk refuses.
@@ -35,13 +36,20 @@ pub async fn open<E: Env>(env: &E, new: &NewNode) -> Result<Opened, DirError> {
         return create(env, new).await;
     };
     let clock = read_clock(env, superblock.node).await?;
+    let mut unfinished = Vec::new();
     // Before anything is removed: an older NODE would take the newer generation for a stray.
     for shard in 0..superblock.shards {
         let path = shard_dir(superblock.generation, ShardId(shard));
-        let listed = env.list(&path).await;
-        listed.map_err(|error| missing_or(error, "list", &path))?;
+        let names = env.list(&path).await.map_err(|error| missing_or(error, "list", &path))?;
+        for name in names.iter().filter(|name| FileId::names_unfinished(name)) {
+            unfinished.push(format!("{path}/{name}"));
+        }
     }
     remove_strays(env, superblock.generation).await?;
+    // Room for what follows, on a disk that a crash left full.
+    for path in unfinished {
+        env.remove(&path).await.map_err(DirError::io("remove", &path))?;
+    }
     superblock.boot += 1;
     write_superblock(env, &superblock).await?;
     Ok(Opened { superblock, clock, created: false })

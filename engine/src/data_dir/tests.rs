@@ -212,3 +212,14 @@ fn shard_directories_are_there_before_the_superblock_names_them() {
         assert!(sim.block_on(env.list(&path)).unwrap().is_empty());
     }
 }
+
+/// A crash while a table was written left a full disk, on which NODE had no room for its next boot:
+/// the node did not start, and what would have made room is removed by a start alone.
+#[test]
+fn a_disk_that_a_crash_left_full_starts() {
+    let disk = SimDisk::new(1);
+    let node = started(&disk);
+    disk.put("gen-0001/shard-001/0001000100000001.sst.tmp", &[7; 8192]);
+    disk.set_capacity(disk.space().total - disk.space().available);
+    assert_eq!(started(&disk).boot, node.boot + 1);
+}

@@ -40,6 +40,12 @@ impl FileId {
         let id = Self(u64::from_str_radix(digits, 16).ok()?);
         (id.file_name() == name).then_some(id)
     }
+
+    /// Whether a file of this name is a table that was not written to its end.
+    #[must_use]
+    pub fn names_unfinished(name: &str) -> bool {
+        name.strip_suffix(".tmp").and_then(Self::from_file_name).is_some()
+    }
 }
 
 impl fmt::Display for FileId {
@@ -68,6 +74,7 @@ mod tests {
             "00010002000000003.sst",
         ] {
             assert_eq!(FileId::from_file_name(other), None, "{other}");
+            assert_eq!(FileId::names_unfinished(other), other.ends_with(".tmp"), "{other}");
         }
     }
 }

@@ -44,6 +44,8 @@ impl<E: Env> Store<E> {
     ) -> Result<(Self, OpenReport), OpenError> {
         config.check();
         make_dir(&env, dir).await?;
+        // First, as on a full disk nothing else has room before. No manifest ever names them.
+        let unfinished = remove_files(&env, dir, FileId::names_unfinished).await?;
         let version = Manifest::find(&env, dir).await?;
         let open_tables = open_tables(&env, dir, &version).await?;
         let flushed = Sequence(version.flushed());
@@ -59,12 +61,14 @@ impl<E: Env> Store<E> {
         // names neither the newest tables nor what the log goes on from.
         let manifest = Manifest::create(&env, dir, version).await?;
         let version = Rc::clone(manifest.version());
-        let files_removed = remove_unnamed(&env, dir, &version).await?;
+        let is_unnamed =
+            |name: &str| FileId::from_file_name(name).is_some_and(|id| version.get(id).is_none());
+        let unnamed = remove_files(&env, dir, is_unnamed).await?;
         let report = OpenReport {
             log: replayed,
             records: replay.records,
             tables: open_tables.len() as u64,
-            files_removed,
+            files_removed: unfinished + unnamed,
         };
         tracing::info!(dir, ?report, "store open");
         let mut stats = Stats::default();
@@ -152,19 +156,19 @@ async fn make_dir<E: Env>(env: &E, dir: &str) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Removes tables that `version` does not name, and what was being written when the last run
-/// ended. Says how many files that were.
-async fn remove_unnamed<E: Env>(env: &E, dir: &str, version: &Version) -> Result<u64, OpenError> {
+/// Removes the files of `dir` whose names are unwanted. Says how many that were.
+async fn remove_files<E: Env>(
+    env: &E,
+    dir: &str,
+    is_unwanted: impl Fn(&str) -> bool,
+) -> Result<u64, OpenError> {
     let failed = |what, path: &str| {
         let path = path.to_owned();
         move |source: io::Error| OpenError::Io { what, path, source }
     };
     let mut removed = 0;
     for name in env.list(dir).await.map_err(failed("list", dir))? {
-        let whole = FileId::from_file_name(&name);
-        let part = name.strip_suffix(".tmp").and_then(FileId::from_file_name);
-        let unnamed = whole.is_some_and(|id| version.get(id).is_none());
-        if unnamed || part.is_some() {
+        if is_unwanted(&name) {
             let path = format!("{dir}/{name}");
             env.remove(&path).await.map_err(failed("remove", &path))?;
             removed += 1;

@@ -7,7 +7,7 @@ use engine::env::sim::{Sim, SimDisk};
 use engine::store::{PutError, SpaceLevel};
 use schemas::ids::Hlc;
 
-use crate::harness::{Client, KEYS, Write, small_config};
+use crate::harness::{Client, DIR, KEYS, Write, small_config};
 
 #[test]
 fn a_full_disk_refuses_puts_and_nothing_else() {
@@ -87,6 +87,26 @@ fn a_full_disk_is_compacted_and_clears_when_records_are_deleted() {
         assert!(left < 100_000, "{left} bytes of tables");
         client.write(Write::put(1, client.taken(), 10)).unwrap();
         client.settle().await.unwrap();
+    });
+}
+
+/// A crash while tables were written left a full disk, on which the manifest had no room to be
+/// renewed: the store did not open, and what would have made room was removed only afterwards.
+#[test]
+fn a_disk_that_a_crash_left_full_opens() {
+    let (sim, disk) = (Sim::new(1), SimDisk::new(1));
+    let env = sim.env(&disk);
+    let ledger = Rc::default();
+    sim.block_on(async {
+        let (mut client, _) = Client::open(&env, small_config(), &ledger).await.unwrap();
+        client.write(Write::put(1, 0, 100)).unwrap();
+        client.settle().await.unwrap();
+        client.store.close().await.unwrap();
+        disk.put(&format!("{DIR}/0001000000000007.sst.tmp"), &vec![7; 1 << 20]);
+        fill(&disk, 100);
+        let (mut client, report) = Client::open(&env, small_config(), &ledger).await.unwrap();
+        assert_eq!(report.files_removed, 1);
+        client.check_recovered().await.unwrap();
     });
 }
 
