@@ -105,7 +105,9 @@ impl<E: Env> Store<E> {
         let Ok(block) = block.map(Rc::new) else {
             return self.read_failed(&read, ReadCause::Corrupt, done);
         };
-        self.cache.insert(table.id(), at.offset, Rc::clone(&block));
+        if self.is_current(table.id()) {
+            self.cache.insert(table.id(), at.offset, Rc::clone(&block));
+        }
         let key = read.key();
         let best = read.best.as_ref().map(Best::of);
         let best = search_block(&block, &key, best, self.merge, &mut self.stats);

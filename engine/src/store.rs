@@ -20,7 +20,7 @@ mod versions;
 mod writes;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 
 use schemas::ids::{Hlc, Token};
 use smallvec::SmallVec;
@@ -78,10 +78,6 @@ pub struct Store<E: Env> {
     purge_horizon: Hlc,
     version: Rc<Version>,
     open_tables: BTreeMap<FileId, Rc<Table<E>>>,
-    /// Sets that reads may still hold.
-    old_sets: Vec<Weak<TableSet<E>>>,
-    /// Not in the version any more, and still on the disk.
-    dropped_tables: Vec<Rc<Table<E>>>,
     forgetting: Forgetting,
     /// Away while a commit runs.
     manifest: Option<Manifest<E>>,
@@ -247,7 +243,6 @@ impl<E: Env> Store<E> {
             self.start_compaction();
         }
         self.start_commit();
-        self.start_removal();
     }
 
     /// A write of the log ended.

@@ -246,7 +246,7 @@ async fn try_commit<E: Env>(
     manifest.commit(edit).await
 }
 
-/// Removes a file that the manifest does not name any more and nobody reads.
+/// Removes a file that the manifest does not name any more.
 pub(crate) async fn remove<E: Env>(office: Rc<Office<E>>, path: String) {
     if let Err(error) = office.env.remove(&path).await {
         tracing::warn!(%error, path, "cannot remove a table; the next start does");

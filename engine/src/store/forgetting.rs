@@ -16,7 +16,7 @@ pub(super) struct Forgetting {
 }
 
 impl Forgetting {
-    /// Nobody reads `table` any more.
+    /// `table` is gone.
     pub(super) fn add<E: Env>(&mut self, table: &Table<E>) {
         self.files.push((table.id(), table.block_offsets().collect()));
     }

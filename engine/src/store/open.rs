@@ -91,8 +91,6 @@ impl<E: Env> Store<E> {
             purge_horizon: Hlc::default(),
             version,
             open_tables,
-            old_sets: Vec::new(),
-            dropped_tables: Vec::new(),
             forgetting: Forgetting::default(),
             manifest: Some(manifest),
             changes: VecDeque::new(),

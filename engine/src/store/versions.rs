@@ -60,14 +60,11 @@ impl<E: Env> Store<E> {
         for id in &change.edit.dropped {
             if version.get(*id).is_none() {
                 let table = self.open_tables.remove(id).expect("it was in the version before");
-                self.dropped_tables.push(table);
+                self.remove(&table);
             }
         }
         self.version = version;
-        let set = Rc::new(table_set(&self.version, &self.open_tables));
-        let before = std::mem::replace(&mut self.tables, set);
-        self.old_sets.push(Rc::downgrade(&before));
-        drop(before);
+        self.tables = Rc::new(table_set(&self.version, &self.open_tables));
         self.stats.count_tables(&self.version);
         self.weigh_compactions();
         match change.job {
@@ -78,18 +75,17 @@ impl<E: Env> Store<E> {
         drop(change.over);
     }
 
-    /// Removes the files of dropped tables, once no read holds a set of tables from before.
-    pub(super) fn start_removal(&mut self) {
-        self.old_sets.retain(|set| set.strong_count() > 0);
-        if !self.old_sets.is_empty() {
-            return;
-        }
-        for table in self.dropped_tables.drain(..) {
-            self.stats.tables_removed += 1;
-            self.forgetting.add(&table);
-            let (office, path) = (Rc::clone(&self.office), table.path().to_owned());
-            self.office.spawn(Class::Idle, background::remove(office, path));
-        }
+    /// Whether table `id` is one of those that reads ask now.
+    pub(crate) fn is_current(&self, id: FileId) -> bool {
+        self.open_tables.contains_key(&id)
+    }
+
+    /// Removes the file of a table that is dropped. Reads that began before have it open.
+    fn remove(&mut self, table: &Table<E>) {
+        self.stats.tables_removed += 1;
+        self.forgetting.add(table);
+        let (office, path) = (Rc::clone(&self.office), table.path().to_owned());
+        self.office.spawn(Class::Idle, background::remove(office, path));
     }
 
     fn compacted(&mut self, tables: &[Table<E>]) {

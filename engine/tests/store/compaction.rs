@@ -3,8 +3,9 @@
 use std::rc::Rc;
 
 use engine::env::Env;
-use engine::env::sim::{Fail, Fault, Io, Sim, SimDisk};
-use schemas::ids::Hlc;
+use engine::env::sim::{Fail, Fault, Io, Sim, SimDisk, SimEnv};
+use engine::scan::{ScanPlace, ScanRequest};
+use schemas::ids::{Hlc, NamespaceId, Token};
 
 use crate::harness::{Client, KEYS, Write, small_config};
 
@@ -44,8 +45,7 @@ fn overwriting_does_not_fill_the_disk() {
         assert!(stats.compactions > 10 && stats.tables_removed > 20);
         assert!(table_bytes(&client) < 5 * alive, "{} bytes at rest", table_bytes(&client));
         let named = stats.tables.iter().sum::<u64>() as usize;
-        let files = disk.paths().into_iter().filter(|path| path.contains(".sst")).count();
-        assert_eq!(files, named, "files of tables that are gone are gone");
+        assert_eq!(table_files(&disk), named, "files of tables that are gone are gone");
     });
 }
 
@@ -78,6 +78,47 @@ fn what_a_compaction_could_not_use_does_not_stay() {
         });
     }
     assert!(errors > 10, "{errors} compactions failed");
+}
+
+/// Files of dropped tables waited until no read held a set of tables from before. Where a scan
+/// always went on while tables came and went, that was never.
+#[test]
+fn tables_that_are_gone_are_removed_while_scans_go_on() {
+    let (sim, disk) = (Sim::new(1), SimDisk::new(1));
+    let env = sim.env(&disk);
+    sim.block_on(async {
+        let (mut client, _) = Client::open(&env, small_config(), &Rc::default()).await.unwrap();
+        let mut unnamed_most = 0;
+        for index in 0..4 * KEYS {
+            let write = Write::put(index % KEYS, client.taken(), 20_000 + index as usize);
+            client.write_until_taken(write).await.unwrap();
+            for _ in 0..20 {
+                // One after the other and beside each other: there is always one that goes on.
+                let _ = client.store.scan_now(everything(&env));
+                client.round().await.unwrap();
+            }
+            let named = client.store.stats().tables.iter().sum::<u64>() as usize;
+            unnamed_most = unnamed_most.max(table_files(&disk).saturating_sub(named));
+        }
+        assert!(client.store.stats().compactions > 50);
+        assert!(unnamed_most < 10, "{unnamed_most} files that no manifest names");
+    });
+}
+
+/// All of a namespace, in one page.
+fn everything(env: &SimEnv) -> ScanRequest {
+    ScanRequest {
+        namespace: NamespaceId(2),
+        from: ScanPlace { token: Token(0), after_key: Box::default() },
+        to: Token(u64::MAX),
+        records_max: KEYS as usize,
+        bytes_max: 1 << 20,
+        now_ms: env.wall_ms(),
+    }
+}
+
+fn table_files(disk: &SimDisk) -> usize {
+    disk.paths().into_iter().filter(|path| path.ends_with(".sst")).count()
 }
 
 /// The clock was ahead for a minute: a compaction of that minute made tombstones of all values that

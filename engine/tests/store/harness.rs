@@ -177,7 +177,7 @@ pub(crate) struct Client {
     first: usize,
     done: Vec<Done>,
     answers: Vec<(GetTicket, Answer)>,
-    pages: Vec<(ScanTicket, Page)>,
+    pub(crate) pages: Vec<(ScanTicket, Page)>,
     scanning: bool,
 }
 
