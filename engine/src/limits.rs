@@ -47,6 +47,13 @@ pub const RETRY_DOUBLINGS_MAX: u32 = 6;
 /// A full disk does not hold up for ever who waits for it.
 pub const FLUSH_FAILURES_MAX: u64 = 8;
 
+/// How long compactions leave a table alone that the disk did not read, in microseconds: its other
+/// inputs would be read in vain. It doubles with each failure.
+pub const UNREADABLE_FIRST_US: u64 = 1_000_000;
+
+/// Doublings of that time: up to 68 minutes.
+pub const UNREADABLE_DOUBLINGS_MAX: u32 = 12;
+
 /// How often [`Store::flush`](crate::store::Store::flush) and its like look whether what they wait
 /// for has happened, in microseconds.
 pub const WAIT_US: u64 = 100;

@@ -16,6 +16,7 @@ mod space;
 mod stats;
 pub(crate) mod table_set;
 mod tickets;
+mod unreadable;
 mod versions;
 mod writes;
 
@@ -230,7 +231,7 @@ impl<E: Env> Store<E> {
             News::Written(change) => self.changes.push_back(change),
             News::Committed(committed) => self.install(*committed),
             News::Failed(job) => self.stats.count_error(job),
-            News::CompactionEnded(choice, failed) => self.compactions.ended(&choice, failed),
+            News::CompactionEnded(choice, result) => self.compaction_ended(&choice, &result),
             News::Scanned(ticket, page) => self.scanned(ticket, page),
             News::Block(file, offset, block) => self.cache.insert(file, offset, Rc::new(block)),
             News::Due => self.alarmed = false,

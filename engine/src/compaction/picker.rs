@@ -104,6 +104,8 @@ pub struct Given<'a> {
     /// The choices whose jobs have not ended: their tables are left alone, so that a second job
     /// can clear level 0 while a long one settles.
     pub running: &'a [Choice],
+    /// Tables that cannot be read: left alone, with what must not be merged without them.
+    pub unreadable: &'a [FileId],
     /// Bytes that a job may take on the disk beside the files of its inputs.
     pub room_bytes: u64,
     /// Values past their time at this moment, in Unix milliseconds, are as good as tombstones.
@@ -113,7 +115,7 @@ pub struct Given<'a> {
 /// The tables to compact next; `None` if all is well, or what is due is under way or has no room.
 #[must_use]
 pub fn choose(version: &Version, options: &CompactionOptions, given: &Given<'_>) -> Option<Choice> {
-    let view = View::new(version, given.running);
+    let view = View::new(version, given);
     settle(&view, options, given)
         .or_else(|| level0(&view, options, given))
         .or_else(|| runs(&view, options, given))
@@ -126,19 +128,21 @@ pub fn choose(version: &Version, options: &CompactionOptions, given: &Given<'_>)
 #[must_use]
 pub fn pressure(version: &Version, options: &CompactionOptions) -> f64 {
     let level0 = version.level(0).len() as f64 / options.level0_tables as f64;
-    let runs = View::new(version, &[]).runs().count() as f64 / (options.runs_max + 1) as f64;
+    let given = Given { running: &[], unreadable: &[], room_bytes: u64::MAX, now_ms: 0 };
+    let runs = View::new(version, &given).runs().count() as f64 / (options.runs_max + 1) as f64;
     level0.max(runs)
 }
 
-/// A version without what running jobs work on.
+/// A version without what running jobs work on and what cannot be read.
 struct View<'a> {
     version: &'a Version,
     running: &'a [Choice],
+    unreadable: &'a [FileId],
 }
 
 impl<'a> View<'a> {
-    fn new(version: &'a Version, running: &'a [Choice]) -> Self {
-        Self { version, running }
+    fn new(version: &'a Version, given: &Given<'a>) -> Self {
+        Self { version, running: given.running, unreadable: given.unreadable }
     }
 
     /// Whether a running job writes to `level`, one of the sorted ones.
@@ -146,13 +150,14 @@ impl<'a> View<'a> {
         level > 0 && self.running.iter().any(|it| it.output_level == level)
     }
 
-    /// The tables of `level` that no job reads or has written.
+    /// The tables of `level` that no job reads or has written and that can be read.
     fn level(&self, level: u8) -> impl Iterator<Item = &'a TableEntry> {
         let idle = !self.is_written(level);
         let tables = self.version.level(level).iter().filter(move |_| idle);
-        let running = self.running;
+        let (running, unreadable) = (self.running, self.unreadable);
         tables
             .filter(move |it| !running.iter().any(|choice| choice.inputs.contains(&it.id)))
+            .filter(move |it| !unreadable.contains(&it.id))
             .map(|it| &**it)
     }
 
@@ -227,10 +232,12 @@ fn settle(view: &View<'_>, options: &CompactionOptions, given: &Given<'_>) -> Op
         if view.percent_of_bottom(&upper) <= options.upper_percent as f64 {
             return None;
         }
-        let below = view.level(BOTTOM).filter(|it| it.visible.overlaps(range));
+        let below = view.version.level(BOTTOM).iter().map(|it| &**it);
+        let below = below.filter(|it| it.visible.overlaps(range));
         let inputs: Vec<&TableEntry> = upper.iter().copied().chain(below).collect();
         let reason = if inputs.len() == 1 { Reason::Move } else { Reason::Settle };
-        if reason == Reason::Move || fits(&inputs, BOTTOM, options, given) {
+        let can_be_read = !inputs.iter().any(|it| view.unreadable.contains(&it.id));
+        if reason == Reason::Move || can_be_read && fits(&inputs, BOTTOM, options, given) {
             return Some(Choice { reason, inputs: ids(inputs), output_level: BOTTOM });
         }
         upper.pop();

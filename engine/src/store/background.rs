@@ -15,7 +15,7 @@ use std::task::{Poll, Waker};
 use schemas::ids::ShardId;
 
 use super::answer::ScanTicket;
-use crate::compaction::Choice;
+use crate::compaction::{Choice, JobError};
 use crate::env::{Class, Env};
 use crate::limits;
 use crate::manifest::{Manifest, ManifestError, Version, VersionEdit};
@@ -30,8 +30,8 @@ pub(crate) enum News<E: Env> {
     Committed(Box<Committed<E>>),
     /// A job failed and is going to be tried again.
     Failed(Job),
-    /// A compaction ended; whether by an error.
-    CompactionEnded(Choice, bool),
+    /// A compaction ended.
+    CompactionEnded(Choice, Result<(), JobError>),
     /// A page of a scan was read, or not.
     Scanned(ScanTicket, Result<Page, TableError>),
     /// A block that was written, to be cached.

@@ -7,6 +7,7 @@ use schemas::ids::Hlc;
 use super::Store;
 use super::background::{Change, Job, News, Office, Signal, SignalOnDrop};
 use super::space::SpaceLevel;
+use super::unreadable::Unreadable;
 use super::writes::delay_us;
 use crate::compaction::{self, Choice, Control, Given, Input, JobError, Rules, choose};
 use crate::env::{Class, Env};
@@ -20,6 +21,7 @@ pub(super) struct Compactions {
     running: Vec<Choice>,
     /// Steers them all.
     control: Rc<Control>,
+    unreadable: Unreadable,
     /// How many failed since the last that did not.
     failures: u32,
     /// How far behind they are, in percent of where writers are slowed not at all.
@@ -34,10 +36,16 @@ impl Compactions {
     }
 
     /// A compaction is over.
-    pub(super) fn ended(&mut self, choice: &Choice, failed: bool) {
+    fn ended(&mut self, choice: &Choice, result: &Result<(), JobError>, now_us: u64) {
         self.running.retain(|it| it != choice);
         self.nothing_before_us = 0;
-        self.failures = if failed { self.failures.saturating_add(1) } else { 0 };
+        match result {
+            Ok(()) => self.failures = 0,
+            Err(error) => {
+                self.failures = self.failures.saturating_add(1);
+                self.unreadable.note(choice, error, now_us);
+            }
+        }
     }
 }
 
@@ -61,7 +69,8 @@ impl<E: Env> Store<E> {
         }
         self.compactions.nothing_before_us = now_us + limits::COMPACTION_LOOK_US;
         let now_ms = self.env.wall_ms().saturating_sub(limits::EXPIRED_MARGIN_MS);
-        let given = Given { running, room_bytes: self.room_bytes(), now_ms };
+        let unreadable = &self.compactions.unreadable.at(now_us)[..];
+        let given = Given { running, unreadable, room_bytes: self.room_bytes(), now_ms };
         let Some(choice) = choose(&self.version, &self.config.compaction, &given) else {
             return;
         };
@@ -82,8 +91,15 @@ impl<E: Env> Store<E> {
                 tracing::error!(%error, ?choice, "a compaction failed");
                 office.retry(Job::Compaction, failures).await;
             }
-            office.post(News::CompactionEnded(choice, result.is_err()));
+            office.post(News::CompactionEnded(choice, result));
         });
+    }
+
+    /// A compaction is over.
+    pub(super) fn compaction_ended(&mut self, choice: &Choice, result: &Result<(), JobError>) {
+        self.compactions.ended(choice, result, self.env.monotonic_us());
+        self.compactions.unreadable.forget(&self.version);
+        self.stats.tables_unreadable = self.compactions.unreadable.len() as u64;
     }
 
     /// How long writers are held back because compaction is behind.

@@ -54,6 +54,8 @@ pub struct Stats {
     pub compaction_bytes: u64,
     /// Compactions that failed and are tried again.
     pub compaction_errors: u64,
+    /// Now: tables that compactions could not read and therefore leave alone.
+    pub tables_unreadable: u64,
     /// Now: bytes of the memtables and of puts on their way to the log.
     pub memtables_bytes: u64,
     /// Commits of the manifest that failed and are tried again.

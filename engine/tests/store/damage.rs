@@ -4,7 +4,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use engine::env::sim::{Sim, SimDisk};
+use engine::env::Env;
+use engine::env::sim::{Fail, Fault, Io, Sim, SimDisk};
 use engine::store::{OpenError, OpenErrorKind, StoreConfig};
 
 use crate::harness::{Client, DIR, KEYS, Ledger, Write, small_config};
@@ -90,6 +91,61 @@ fn a_damaged_block_fails_its_keys_and_no_others() {
             assert!(client.check_read(key).await);
         }
     });
+}
+
+/// A block of the bottom was damaged: the same settle was begun, failed and was begun again for
+/// ever, all of it read each time; level 0, of which it takes everything, was merged late or never.
+#[test]
+fn a_damaged_block_of_the_bottom_keeps_nothing_else_from_being_compacted() {
+    let errors = overwrite_over_a_bad_table(|disk, table| {
+        disk.corrupt(table, |bytes| bytes[100] ^= 1);
+    });
+    assert_eq!(errors, 1, "damage is for good");
+}
+
+/// As above, but the disk may be better in a while.
+#[test]
+fn a_table_of_the_bottom_that_the_disk_refuses_is_tried_now_and_then() {
+    let errors = overwrite_over_a_bad_table(|disk, table| {
+        let path = table.to_owned();
+        disk.inject(Fault { on: Some(Io::Read), path, nth: 1, sticky: true, how: Fail::Eio });
+    });
+    assert!((2..12).contains(&errors), "{errors} times");
+}
+
+/// Overwrites a store's keys for a minute after something was done to a table of the bottom. Says
+/// how many compactions failed.
+fn overwrite_over_a_bad_table(harm: impl FnOnce(&SimDisk, &str)) -> u64 {
+    let (sim, disk) = (Sim::new(1), SimDisk::new(1));
+    let env = sim.env(&disk);
+    sim.block_on(async {
+        let (mut client, _) = Client::open(&env, small_config(), &Rc::default()).await.unwrap();
+        for key in 0..KEYS {
+            client.write_until_taken(Write::put(key, client.taken(), 5000)).await.unwrap();
+        }
+        client.store.flush().await.unwrap();
+        rest(&mut client, 500).await;
+        harm(&disk, &tables(&disk)[0]);
+        for index in 0..20 * KEYS {
+            let write = Write::put(index % KEYS, client.taken(), 5000);
+            client.write_until_taken(write).await.unwrap();
+            client.settle().await.unwrap();
+            rest(&mut client, 100).await;
+            let tables = client.store.stats().tables;
+            assert!(tables[0] <= 3, "{tables:?}");
+            assert!(tables.iter().sum::<u64>() <= 20, "{tables:?}");
+        }
+        let stats = client.store.stats();
+        assert_eq!((stats.tables_unreadable, stats.tables[23]), (1, 4));
+        stats.compaction_errors
+    })
+}
+
+async fn rest(client: &mut Client, rounds: usize) {
+    for _ in 0..rounds {
+        client.env.sleep_us(1000).await;
+        client.round().await.expect("the log works");
+    }
 }
 
 type Damage = fn(&mut Vec<u8>);

@@ -130,6 +130,9 @@ const STORE_GAUGES: &[OfStore] = &[
         |store| store.table_records,
     ),
     ("table_tombstones", "Tombstones in tables, about", |store| store.table_tombstones),
+    ("tables_unreadable", "Tables that compactions could not read", |store| {
+        store.tables_unreadable
+    }),
     ("disk_level", "How full the disk is: 0 well, 1 warn, 2 no growth, 3 puts refused", |store| {
         store.space as u64
     }),

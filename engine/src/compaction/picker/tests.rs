@@ -38,7 +38,7 @@ fn chosen_in(
     running: &[Choice],
     room_bytes: u64,
 ) -> Option<(Reason, Vec<u64>, u8)> {
-    let given = Given { running, room_bytes, now_ms: 1000 };
+    let given = Given { running, unreadable: &[], room_bytes, now_ms: 1000 };
     let choice = choose(version, &CompactionOptions::default(), &given)?;
     let mut ids: Vec<u64> = choice.inputs.iter().map(|id| id.0).collect();
     ids.sort_unstable();
@@ -54,7 +54,7 @@ fn the_first_table_moves_to_the_bottom() {
     assert_eq!(chosen(&version([]), &[]), None);
     let one = version(level0(1..=1));
     assert_eq!(chosen(&one, &[]), Some((Reason::Move, vec![1], BOTTOM)));
-    let given = Given { running: &[], room_bytes: 0, now_ms: 0 };
+    let given = Given { running: &[], unreadable: &[], room_bytes: 0, now_ms: 0 };
     let choice = choose(&one, &CompactionOptions::default(), &given).unwrap();
     let moved = one.apply(&choice.move_edit(&one).unwrap()).unwrap();
     assert_eq!((moved.level(0).len(), moved.level(BOTTOM).len()), (0, 1));
@@ -147,6 +147,26 @@ fn on_a_full_disk_is_done_what_has_room() {
     let runs = version(bottom().chain(runs));
     assert_eq!(chosen_in(&runs, &[], 3000 * MIB), Some((Reason::Runs, vec![21, 22, 23], 8)));
     assert_eq!(chosen_in(&runs, &[], 1499 * MIB), None);
+}
+
+#[test]
+fn what_cannot_be_read_is_left_alone() {
+    let chosen = |version: &Version, unreadable: &[u64]| {
+        let unreadable: Vec<FileId> = unreadable.iter().map(|&id| FileId(id)).collect();
+        let given =
+            Given { running: &[], unreadable: &unreadable, room_bytes: u64::MAX, now_ms: 0 };
+        let choice = choose(version, &CompactionOptions::default(), &given)?;
+        let mut ids: Vec<u64> = choice.inputs.iter().map(|id| id.0).collect();
+        ids.sort_unstable();
+        Some((choice.reason, ids))
+    };
+    let settles = version(level0(2..=7).chain([table(1, BOTTOM, 100 * MIB)]));
+    assert_eq!(chosen(&settles, &[]), Some((Reason::Settle, (1..=7).collect())));
+    assert_eq!(chosen(&settles, &[4]), Some((Reason::Settle, vec![1, 2, 3, 5, 6, 7])));
+    // Without the bottom's table nothing settles.
+    assert_eq!(chosen(&settles, &[1]), Some((Reason::Level0, (2..=7).collect())));
+    assert_eq!(chosen(&settles, &[1, 4]), None);
+    assert_eq!(chosen(&version(level0(2..=2).chain([table(1, BOTTOM, MIB)])), &[1]), None);
 }
 
 #[test]

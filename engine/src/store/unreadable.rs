@@ -1,0 +1,58 @@
+//! Tables that compactions could not read are left alone, so that a bad block keeps nothing else
+//! from being compacted.
+//!
+//! Damage is for good. What the disk refused is tried again after a while, longer each time.
+
+use std::collections::BTreeMap;
+
+use crate::compaction::{Choice, JobError};
+use crate::limits;
+use crate::manifest::Version;
+use crate::sstable::{FileId, TableError};
+
+/// Tables that compactions could not read.
+#[derive(Default)]
+pub(super) struct Unreadable {
+    tables: BTreeMap<FileId, Refused>,
+}
+
+/// A table that could not be read.
+struct Refused {
+    failures: u32,
+    until_us: u64,
+}
+
+impl Unreadable {
+    /// The job of `choice` ended with `error`: notes which of its inputs that is about, if any.
+    pub(super) fn note(&mut self, choice: &Choice, error: &JobError, now_us: u64) {
+        let JobError::Table(error) = error else { return };
+        let (path, is_damaged) = match error {
+            TableError::Corrupt(corrupt) => (&corrupt.file, true),
+            TableError::Io { file, .. } => (file, false),
+            _ => return,
+        };
+        let name = path.rsplit_once('/').map_or(path.as_str(), |(_, name)| name);
+        let id = FileId::from_file_name(name).filter(|id| choice.inputs.contains(id));
+        let Some(id) = id else { return };
+        let table = self.tables.entry(id).or_insert(Refused { failures: 0, until_us: 0 });
+        let wait_us = limits::UNREADABLE_FIRST_US << table.failures;
+        table.failures = (table.failures + 1).min(limits::UNREADABLE_DOUBLINGS_MAX);
+        table.until_us = if is_damaged { u64::MAX } else { now_us + wait_us };
+    }
+
+    /// Forgets tables that `version` has not got.
+    pub(super) fn forget(&mut self, version: &Version) {
+        self.tables.retain(|id, _| version.get(*id).is_some());
+    }
+
+    /// How many tables were found unreadable and are still there.
+    pub(super) fn len(&self) -> usize {
+        self.tables.len()
+    }
+
+    /// The tables to leave alone now.
+    pub(super) fn at(&self, now_us: u64) -> Vec<FileId> {
+        let refused = self.tables.iter().filter(|(_, table)| now_us < table.until_us);
+        refused.map(|(id, _)| *id).collect()
+    }
+}
