@@ -1,6 +1,6 @@
 //! The store on a disk that lies: against a model, through power cuts, and with failing I/O.
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
-#[cfg(test)]
 mod cache;
 mod compaction;
 mod crash;
