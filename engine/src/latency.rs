@@ -1,6 +1,6 @@
 //! How long things took: a histogram in microseconds, with one writer.
 //!
-//! Recording allocates nothing, cannot fail and takes some ten nanoseconds. The memory is fixed,
+//! Recording allocates nothing and cannot fail. The memory is fixed,
 //! [`Latency::BYTES`], which is also what a copy costs: a core hands its histograms over by
 //! copying them.
 
@@ -8,7 +8,7 @@ use std::fmt;
 
 use hdrhistogram::Histogram;
 
-/// What is longer counts as this, in microseconds: a minute. No request lives so long.
+/// What is longer counts as this, in microseconds: a minute.
 const MAX_US: u64 = 60_000_000;
 
 /// Digits that are kept of a value: it is known to a hundredth.

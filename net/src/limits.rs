@@ -20,8 +20,8 @@ pub const IN_FLIGHT_MAX: usize = 16_384;
 ///   connection that holds more than its share is answered `Overloaded` and closed;
 /// - replies that were not sent: past it values for a connection with more than its share of them
 ///   are answered `Overloaded`;
-/// - values that wait for the rest of a multi-get or are on their way to another core: past it
-///   values are answered `Overloaded`.
+/// - values that wait for the rest of a multi-get, and
+/// - values that are on their way to another core: past it values are answered `Overloaded`.
 ///
 /// A share is the bytes divided by the connections. What was written before a bound is seen passes
 /// it by one reply or one receive.

@@ -200,7 +200,6 @@ fn properties_tell_of_all_records() {
     assert_eq!((info.properties, info.unfiltered_keys), (expected, 0));
 }
 
-/// The bytes are on disks: they may change only together with the version of the format.
 /// Whoever keeps the blocks while they are written has what is read from the disk later.
 #[test]
 fn blocks_kept_while_writing_are_those_of_the_file() {
@@ -231,6 +230,7 @@ fn blocks_kept_while_writing_are_those_of_the_file() {
     });
 }
 
+/// The bytes are on disks: they may change only together with the version of the format.
 #[test]
 fn the_same_records_make_the_same_bytes_for_ever() {
     let samples = mixed(&mut Rng::with_seed(10), 400);

@@ -1,12 +1,12 @@
 //! Blocks of tables that are gone leave the cache, to make room for what is asked for.
 //!
-//! A few at each tick: all blocks of a large table at once would hold the core for a millisecond.
+//! A few at each tick: a large table has thousands of blocks, and readers wait meanwhile.
 
 use crate::cache::BlockCache;
 use crate::env::Env;
 use crate::sstable::{FileId, Table};
 
-/// Blocks given up at one tick: some ten microseconds.
+/// Blocks given up at one tick.
 const BLOCKS_A_TICK: usize = 64;
 
 /// Blocks that are to leave the cache.

@@ -45,7 +45,7 @@ pub struct ServerConfig {
 }
 
 /// How many parts of a core's memory have [`CoreMemory::in_flight_bytes`] each.
-const IN_FLIGHT_PARTS: usize = 4;
+const IN_FLIGHT_PARTS: usize = 5;
 
 /// How the memory of one core is used, in bytes. Each part is bounded by itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

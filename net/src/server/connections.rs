@@ -573,9 +573,11 @@ impl Connections {
         self.timed = false;
         for index in 0..self.table.len() {
             let Some(mut connection) = self.table[index].take() else { continue };
-            let sent = self.ring.sent(connection.id);
-            if mem::replace(&mut connection.sent, sent) < sent {
-                connection.sending_since_us = tick.now_us;
+            if connection.sending > 0 {
+                let sent = self.ring.sent(connection.id);
+                if mem::replace(&mut connection.sent, sent) < sent {
+                    connection.sending_since_us = tick.now_us;
+                }
             }
             let Connection { fate, sending, session, .. } = &*connection;
             let past = |since_us: u64, limit: Duration| {

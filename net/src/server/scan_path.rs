@@ -71,7 +71,7 @@ impl<E: Env> Shard<E> {
         replies.reply(&origin, |out, room| match page {
             _ if deadline_us <= tick.now_us => origin.refuse(own, Status::DeadlineExceeded, out),
             Err(_) => origin.refuse(own, Status::Corrupt, out),
-            Ok(_) if room < SCAN_PAGE_BYTES_MAX => {
+            Ok(page) if page.rows.bytes() > room => {
                 let Refusal { status, retry_after_us } = Refusal::overloaded();
                 origin.refuse_for(own, status, retry_after_us, out);
             }

@@ -178,14 +178,18 @@ impl<M> Replies<'_, M> {
     /// Answers a request with the frame that core `owner` made of it. Whether there is room for a
     /// value is known here alone: what was read can be refused, what was written can not.
     pub(crate) fn reply_from(&mut self, owner: ShardId, origin: &Origin, frame: &[u8]) {
-        self.connections.forwarded();
+        let mut heard = false;
         self.connections.reply(origin, |out, room| {
+            heard = true;
             if frame.len() > room && is_read(frame) {
                 origin.refuse_for(owner, Status::Overloaded, RETRY_AFTER_US, out);
             } else {
                 out.extend_from_slice(frame);
             }
         });
+        if heard {
+            self.connections.forwarded();
+        }
     }
 }
 

@@ -252,9 +252,12 @@ impl<E: Env> Service for Shard<E> {
 
     #[inline]
     fn look_ahead<'a>(&self, requests: impl Iterator<Item = (u8, &'a [u8])>) -> usize {
+        let mut requests = requests.take(WARM_MAX);
+        // Alone it would wait just as long here as later.
+        let (Some(first), Some(second)) = (requests.next(), requests.next()) else { return 1 };
         let mut seen = 0;
         let mut tokens = SmallVec::<[Token; WARM_MAX]>::new();
-        for (kind, body) in requests.take(WARM_MAX) {
+        for (kind, body) in [first, second].into_iter().chain(requests) {
             seen += 1;
             if kind == Kind::Get as u8
                 && let Ok(get) = Get::decode(body)
@@ -262,10 +265,7 @@ impl<E: Env> Service for Shard<E> {
                 tokens.push(Token::of(get.key, self.identity.ring_seed));
             }
         }
-        // Alone it would wait just as long here as later.
-        if tokens.len() > 1 {
-            self.store.warm(&tokens);
-        }
+        self.store.warm(&tokens);
         seen
     }
 

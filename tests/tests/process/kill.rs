@@ -18,6 +18,7 @@ use serde_json::Value;
 
 use crate::clients::{Output, kvbench};
 use crate::server::{Server, Start, eventually, scratch};
+use crate::stocked::copy;
 
 /// Kills of the short form.
 const KILLS: u64 = 10;
@@ -210,17 +211,4 @@ fn data_that_is_thrown_away_or_put_back_from_earlier_is_found_to_be_lost() {
     assert!(parsed(got) < parsed(expected), "an older value");
     fs::remove_dir_all(&data).unwrap();
     assert_eq!(found("nothing").1, "absent");
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
