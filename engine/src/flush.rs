@@ -62,6 +62,10 @@ impl<E: Env> Store<E> {
 /// Writes `memtable` to a table, however often it takes, and posts it.
 async fn flush<E: Env>(office: Rc<Office<E>>, memtable: Rc<Memtable>, upto: Sequence) {
     for attempt in 0.. {
+        office.file_numbers().await;
+        if office.is_stopping() {
+            return;
+        }
         match write_table(&office, &memtable).await {
             Ok(Some((info, table))) => {
                 let entry = TableEntry::new(&info, 0, TokenRange::ALL);
@@ -74,9 +78,6 @@ async fn flush<E: Env>(office: Rc<Office<E>>, memtable: Rc<Memtable>, upto: Sequ
             Err(error) => tracing::error!(%error, "a flush failed, trying again"),
         }
         office.retry(Job::Flush, attempt).await;
-        if office.is_stopping() {
-            return;
-        }
     }
 }
 

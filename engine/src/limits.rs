@@ -58,6 +58,14 @@ pub const UNREADABLE_DOUBLINGS_MAX: u32 = 12;
 /// for has happened, in microseconds.
 pub const WAIT_US: u64 = 100;
 
+/// Numbers of files that each commit of the manifest keeps for those to come: a table that a crash
+/// leaves unnamed has one of them, and the next start gives out none of them.
+pub const FILE_NUMBERS_AHEAD: u32 = 64;
+
+/// Fewer numbers left than this, after that many jobs that failed, and no job begins until a commit
+/// has brought more.
+pub const FILE_NUMBERS_LOW: u32 = 8;
+
 /// Compactions at a time on one core: a long one into the bottom, and one that keeps level 0 short
 /// meanwhile.
 pub const COMPACTIONS_MAX: usize = 2;
@@ -90,6 +98,9 @@ pub const FILTER_KEYS_TARGET: usize = 4096;
 pub const FILTER_KEYS_MAX: usize = 4 * FILTER_KEYS_TARGET;
 
 const _: () = {
+    let jobs = COMPACTIONS_MAX as u32 + 1;
+    assert!(2 * jobs < FILE_NUMBERS_LOW, "each job writes one file, commits and writes the next");
+    assert!(2 * FILE_NUMBERS_LOW < FILE_NUMBERS_AHEAD, "a commit brings enough");
     assert!(BLOCK_BYTES_TARGET <= u16::MAX as usize, "starts of entries are 16 bits");
     assert!(KEY_BYTES_MAX <= u16::MAX as usize, "lengths of keys are 16 bits");
     assert!(BLOCK_BYTES_MAX < u32::MAX as usize, "lengths of blocks are 32 bits");

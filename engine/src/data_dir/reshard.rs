@@ -6,6 +6,8 @@
 //! - The old generation is complete until NODE names the new one, which is complete by then. So a
 //!   crash anywhere leaves one or the other, and the next start begins again or is done.
 
+use std::rc::Rc;
+
 use schemas::ids::{ShardId, Token};
 
 use super::error::DirError;
@@ -99,11 +101,18 @@ pub async fn reshard<E: Env>(
         let owned = TokenRange::new(first, last).expect(NOT_EMPTY);
         let from = shard_dir(superblock.generation, shard);
         let version = Manifest::read(env, &from).await?;
+        let first_copy = version.next_file_number();
+        // Durably the copies', should this be cut off and begun again: no id has two files.
+        let copies_max = version.tables().count() as u32 * u32::from(shards);
+        let version = version.with_file_numbers(copies_max);
+        let version = Rc::clone(Manifest::create(env, &from, version).await?.version());
+        let numbers = first_copy..version.next_file_number();
+        let mut copy_ids = numbers.map(|number| FileId::new(superblock.generation, shard, number));
         for entry in version.tables() {
             // A table may be said to show more than its shard has: not so beside other shards'.
             let Some(visible) = entry.visible.intersection(owned) else { continue };
             let entry = TableEntry { visible, ..**entry };
-            parts += share(env, &from, &entry, &next, &mut versions).await?;
+            parts += share(env, &from, &entry, &next, &mut versions, &mut copy_ids).await?;
         }
         progress(ReshardStep::Linked { shards: shard.0 + 1, of, parts });
     }
@@ -145,13 +154,14 @@ async fn make_dirs<E: Env>(env: &E, superblock: &Superblock) -> std::io::Result<
 }
 
 /// Gives each new shard its part of what can be seen of a table, as a link, and notes it in their
-/// edits. Says how many new shards that were.
+/// edits. Parts that are copied have `copy_ids`. Says how many new shards that were.
 async fn share<E: Env>(
     env: &E,
     from: &str,
     entry: &TableEntry,
     next: &Superblock,
     edits: &mut [VersionEdit],
+    copy_ids: &mut impl Iterator<Item = FileId>,
 ) -> Result<u64, ReshardError> {
     let mut shared = 0;
     for (shard, (first, last)) in owners(next) {
@@ -175,8 +185,7 @@ async fn share<E: Env>(
             // What lies between its parts, or above one of them, has been compacted since: that may
             // not be seen again, and a file has one part in a manifest.
             Some(_) => {
-                let number = added.len() as u32;
-                let id = FileId::new(next.generation, shard, number);
+                let id = copy_ids.next().expect("one for each part");
                 added.extend(copy(env, from, &to, &part, id).await?);
             }
         }

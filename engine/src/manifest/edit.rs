@@ -66,7 +66,7 @@ pub struct VersionEdit {
     pub added: Vec<TableEntry>,
     /// Batches of the commit log up to this one are in tables.
     pub flushed: Option<u64>,
-    /// File numbers below this have been given out, besides those of the tables.
+    /// File numbers below this may have been given out, besides those of the tables.
     pub file_numbers: u32,
 }
 

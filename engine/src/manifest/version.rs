@@ -75,10 +75,16 @@ impl Version {
         self.flushed
     }
 
-    /// The least file number that was never given out.
+    /// The least file number that no file has had: what is below may have been given out.
     #[must_use]
     pub fn next_file_number(&self) -> u32 {
         self.file_numbers
+    }
+
+    /// This version, with `count` file numbers more that may have been given out.
+    #[must_use]
+    pub fn with_file_numbers(self, count: u32) -> Self {
+        Self { file_numbers: self.file_numbers.saturating_add(count), ..self }
     }
 
     /// The version that `edit` makes of this one.

@@ -9,6 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
+use std::ops::Range;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
@@ -45,6 +46,7 @@ pub(crate) enum News<E: Env> {
 pub(crate) enum Job {
     Flush,
     Compaction,
+    /// Of the manifest; as a change by itself it brings file numbers.
     Commit,
 }
 
@@ -111,10 +113,19 @@ pub(crate) struct Office<E: Env> {
     generation: u16,
     shard: ShardId,
     next_file: Cell<u32>,
+    /// File numbers below this are durably the last run's or this one's.
+    files_upto: Cell<u32>,
 }
 
 impl<E: Env> Office<E> {
-    pub(crate) fn new(env: &E, dir: &str, generation: u16, shard: ShardId, next_file: u32) -> Self {
+    /// The office of a store in `dir` that may give out the file numbers of `files`.
+    pub(crate) fn new(
+        env: &E,
+        dir: &str,
+        generation: u16,
+        shard: ShardId,
+        files: Range<u32>,
+    ) -> Self {
         Self {
             env: env.clone(),
             dir: dir.to_owned(),
@@ -123,20 +134,38 @@ impl<E: Env> Office<E> {
             stopping: Cell::new(false),
             generation,
             shard,
-            next_file: Cell::new(next_file),
+            next_file: Cell::new(files.start),
+            files_upto: Cell::new(files.end),
         }
     }
 
-    /// An id that no file ever had.
+    /// An id that no file ever had, nor will have after a crash.
     pub(crate) fn new_file(&self) -> FileId {
         let number = self.next_file.get();
-        self.next_file.set(number.checked_add(1).expect("4 billion files take decades"));
+        assert!(
+            number < self.files_upto.get(),
+            "jobs wait for file numbers; 4 billion take decades"
+        );
+        self.next_file.set(number + 1);
         FileId::new(self.generation, self.shard, number)
     }
 
-    /// File numbers below this are given out.
-    pub(crate) fn next_file(&self) -> u32 {
-        self.next_file.get()
+    /// Whether it is time to make more file numbers durable.
+    pub(crate) fn is_short_of_files(&self) -> bool {
+        self.files_upto.get() - self.next_file.get() < limits::FILE_NUMBERS_LOW
+    }
+
+    /// Waits until there are file numbers for a job that begins, or the store is stopping. A commit
+    /// brings more, so a job that commits what it writes need not wait again.
+    pub(crate) async fn file_numbers(&self) {
+        while self.is_short_of_files() && !self.is_stopping() {
+            self.env.sleep_us(limits::RETRY_FIRST_US).await;
+        }
+    }
+
+    /// File numbers below `upto` are durably this run's.
+    pub(crate) fn extend_files(&self, upto: u32) {
+        self.files_upto.set(upto);
     }
 
     pub(crate) fn post(&self, news: News<E>) {
@@ -216,7 +245,7 @@ pub(crate) async fn commit<E: Env>(
     mut manifest: Manifest<E>,
     mut change: Change<E>,
 ) {
-    change.edit.file_numbers = office.next_file();
+    change.edit.file_numbers = office.next_file.get().saturating_add(limits::FILE_NUMBERS_AHEAD);
     for attempt in 0.. {
         match try_commit(&office, &mut manifest, &change.edit).await {
             Ok(version) => {

@@ -162,6 +162,10 @@ async fn compact<E: Env>(
     rules: Rules,
     control: Rc<Control>,
 ) -> Result<(), JobError> {
+    office.file_numbers().await;
+    if office.is_stopping() {
+        return Err(JobError::Cancelled);
+    }
     let ids = Rc::clone(office);
     let new_id = Box::new(move || ids.new_file());
     let (env, dir) = (&office.env, &office.dir);

@@ -19,6 +19,7 @@ use crate::cache::BlockCache;
 use crate::commit_log::{CommitLog, LogId, Sequence};
 use crate::env::Env;
 use crate::flush::Frozen;
+use crate::limits;
 use crate::manifest::{Manifest, Version};
 use crate::memtable::Memtable;
 use crate::record::{Merge, Record};
@@ -59,6 +60,8 @@ impl<E: Env> Store<E> {
         }
         // Only now, when all that the manifest says was found: one that is older than the rest
         // names neither the newest tables nor what the log goes on from.
+        let first_file = version.next_file_number();
+        let version = version.with_file_numbers(limits::FILE_NUMBERS_AHEAD);
         let manifest = Manifest::create(&env, dir, version).await?;
         let version = Rc::clone(manifest.version());
         let is_unnamed =
@@ -73,8 +76,8 @@ impl<E: Env> Store<E> {
         tracing::info!(dir, ?report, "store open");
         let mut stats = Stats::default();
         stats.count_tables(&version);
-        let next_file = version.next_file_number();
-        let office = Office::new(&env, dir, config.generation, config.shard, next_file);
+        let files = first_file..version.next_file_number();
+        let office = Office::new(&env, dir, config.generation, config.shard, files);
         let store = Self {
             writes: Writes::new(replay.last),
             alarmed: false,

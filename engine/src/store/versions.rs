@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::Store;
-use super::background::{self, Committed, Job};
+use super::background::{self, Change, Committed, Job, SignalOnDrop};
 use super::table_set::TableSet;
 use crate::env::{Class, Env};
-use crate::manifest::{LEVELS, Version};
+use crate::manifest::{LEVELS, Version, VersionEdit};
 use crate::sstable::{FileId, Table};
 
 /// The set of the tables of `version`, all of them in `tables`.
@@ -32,6 +32,12 @@ impl<E: Env> Store<E> {
     pub(super) fn start_commit(&mut self) {
         if self.office.is_stopping() {
             self.changes.clear();
+            return;
+        }
+        if self.changes.is_empty() && self.office.is_short_of_files() {
+            let (edit, tables) = (VersionEdit::default(), Vec::new());
+            let over = SignalOnDrop::default();
+            self.changes.push_back(Change { job: Job::Commit, edit, tables, over });
         }
         if self.changes.is_empty() {
             return;
@@ -63,6 +69,7 @@ impl<E: Env> Store<E> {
                 self.remove(&table);
             }
         }
+        self.office.extend_files(version.next_file_number());
         self.version = version;
         self.tables = Rc::new(table_set(&self.version, &self.open_tables));
         self.stats.count_tables(&self.version);
@@ -70,7 +77,7 @@ impl<E: Env> Store<E> {
         match change.job {
             Job::Flush => self.flushed(&change.tables[0]),
             Job::Compaction => self.compacted(&change.tables),
-            Job::Commit => unreachable!("a commit is not a change"),
+            Job::Commit => {}
         }
         drop(change.over);
     }

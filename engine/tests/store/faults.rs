@@ -214,3 +214,42 @@ fn a_close_ends_whatever_fails() {
         assert!(path == "MANIFEST" || count(&ends, End::Failed) > 20, "{path}");
     }
 }
+
+/// Each try of a flush takes the number of a file, and numbers have to be durable before: more are
+/// committed when few are left, and without any no job begins.
+#[test]
+fn flushes_that_fail_do_not_run_out_of_file_numbers() {
+    let (sim, disk) = (Sim::new(1), SimDisk::new(1));
+    let env = sim.env(&disk);
+    sim.block_on(async {
+        let (mut client, _) = Client::open(&env, small_config(), &Rc::default()).await.unwrap();
+        let refuse = |path: &str| {
+            let (path, how) = (path.to_owned(), Fail::Eio);
+            disk.inject(Fault { on: Some(Io::Write), path, nth: 1, sticky: true, how });
+        };
+        refuse(".sst");
+        refuse("MANIFEST");
+        for key in 0..KEYS {
+            client.write(Write::put(key, client.taken(), 2000)).unwrap();
+        }
+        client.settle().await.unwrap();
+        let five_minutes = async |client: &mut Client| {
+            for _ in 0..30_000 {
+                client.env.sleep_us(10_000).await;
+                client.round().await.unwrap();
+            }
+            client.store.stats().flush_errors
+        };
+        let without = five_minutes(&mut client).await;
+        assert!((40..64).contains(&without), "{without} failures without the manifest");
+        assert_eq!(five_minutes(&mut client).await, without, "it waits for numbers");
+        disk.clear_faults();
+        refuse(".sst");
+        let with = five_minutes(&mut client).await;
+        assert!(with > without + 64, "{with} failures with the manifest");
+        disk.clear_faults();
+        client.store.flush().await.unwrap();
+        assert!(client.store.stats().flushes > 0);
+        client.check_recovered().await.unwrap();
+    });
+}
