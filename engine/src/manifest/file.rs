@@ -84,11 +84,19 @@ impl<E: Env> Manifest<E> {
         let path = format!("{dir}/{NAME}");
         let read = async {
             let file = env.open(&path, Open::Read).await?;
-            let len = usize::try_from(file.size().await?).expect("64 bits");
-            read_span(&file, 0, len).await
+            let (len, page) = (file.size().await?, file.read_at(0, ALIGN).await?);
+            Ok((file, len, page))
         };
-        let bytes = read.await.map_err(ManifestError::io("cannot read", &path))?;
-        Ok(Header::decode(&bytes, &path)?.replay(&bytes, &path)?)
+        let io = || ManifestError::io("cannot read", &path);
+        let (file, len, page) = read.await.map_err(io())?;
+        // What the file has for a length is believed when its header says the same.
+        let header = Header::decode(&page, len, &path)?;
+        let len = usize::try_from(len).expect("64 bits");
+        let bytes = read_span(&file, 0, len).await.map_err(io())?;
+        if bytes.len() < len {
+            return Err(io()(io::ErrorKind::UnexpectedEof.into()));
+        }
+        Ok(header.replay(&bytes, &path)?)
     }
 
     /// The version as of the last commit.

@@ -92,11 +92,11 @@ impl Header {
         page
     }
 
-    /// Reads the header of `bytes`, the manifest at `path`.
-    pub(super) fn decode(bytes: &[u8], path: &str) -> Result<Self, ManifestError> {
+    /// Reads the header in `page`, the first of the manifest at `path`, which is `len` bytes long.
+    pub(super) fn decode(page: &[u8], len: u64, path: &str) -> Result<Self, ManifestError> {
         let file = || path.to_owned();
         let corrupt = |what| ManifestError::from(Corrupt { file: file(), offset: 0, what });
-        let page = bytes.get(..ALIGN).ok_or_else(|| corrupt("manifest shorter than its header"))?;
+        let page = page.get(..ALIGN).ok_or_else(|| corrupt("manifest shorter than its header"))?;
         let stored = StoredHeader::ref_from_prefix(page).map_err(|_| corrupt("header cut off"))?.0;
         if stored.magic != MAGIC {
             return Err(ManifestError::NotAManifest { file: file() });
@@ -111,7 +111,7 @@ impl Header {
         if found < supported {
             return Err(corrupt("header of a version that never was"));
         }
-        if stored.file_len.get() != bytes.len() as u64 {
+        if stored.file_len.get() != len {
             return Err(corrupt("manifest is not as long as its header says"));
         }
         let shard = shard_hash(path.rsplit_once('/').map_or("", |(dir, _)| dir));

@@ -434,3 +434,18 @@ fn the_manifest_of_another_shard_is_refused() {
     let error = with_env(&disk, async |env| Manifest::open(&env, DIR).await.err().unwrap());
     assert!(error.to_string().contains("manifest of another shard"), "{error}");
 }
+
+/// The file system's word for the length was believed before the header's: a start made room in
+/// memory for a manifest that was extended to a terabyte.
+#[test]
+fn a_manifest_that_grew_is_refused_by_its_header() {
+    let disk = new_disk(1);
+    with_env(&disk, async |env| {
+        Manifest::open(&env, DIR).await.unwrap();
+        disk.corrupt(PATH, |bytes| bytes.resize(64 << 20, 0));
+        let before = disk.ios();
+        let read = Manifest::read(&env, DIR).await;
+        assert!(matches!(read, Err(ManifestError::Corrupt(_))), "{read:?}");
+        assert!(disk.ios() - before < 10, "{} operations", disk.ios() - before);
+    });
+}
