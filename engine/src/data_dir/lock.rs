@@ -31,7 +31,7 @@ impl DirLock {
     /// [`DirError::InUse`], [`DirError::Foreign`], or the file system refuses.
     pub fn take(path: &Path) -> Result<Self, DirError> {
         let shown = path.display().to_string();
-        make(path).map_err(DirError::io("make data directory", &shown))?;
+        make(path, sync_dir).map_err(DirError::io("make data directory", &shown))?;
         let entry = stranger(path).map_err(DirError::io("read data directory", &shown))?;
         if let Some(entry) = entry {
             return Err(DirError::Foreign { path: shown, entry });
@@ -58,13 +58,33 @@ impl DirLock {
     }
 }
 
-fn make(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
+/// Makes directory `path` and those it is in, and has `sync` make the entries of a directory
+/// durable: of each in which one was made, or of the one that `path` is in, as a start that ended
+/// before its sync may have made it.
+fn make(path: &Path, mut sync: impl FnMut(&Path) -> io::Result<()>) -> io::Result<()> {
+    let is_missing = |it: &&Path| !it.as_os_str().is_empty() && !it.is_dir();
+    let missing: Vec<&Path> = path.ancestors().take_while(is_missing).collect();
+    fs::create_dir_all(path)?;
+    for made in &missing {
+        sync(parent_of(made))?;
+    }
+    if !missing.is_empty() {
         return Ok(());
     }
-    fs::create_dir_all(path)?;
+    match sync(parent_of(path)) {
+        // Who may not open it did not make something in it.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        synced => synced,
+    }
+}
+
+fn parent_of(path: &Path) -> &Path {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+    parent.unwrap_or(Path::new("."))
+}
+
+fn sync_dir(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
 }
 
 /// The first entry, by name, of a directory that is not a node's; `None` for one that is, or that
@@ -124,6 +144,39 @@ mod tests {
         }
         drop(lock);
         DirLock::take(&path).unwrap();
+    }
+
+    /// Only the directory that the lowest one is in was synced: a power cut took the others' names,
+    /// and all that was acknowledged in them. One that a start had made and not synced never was.
+    #[test]
+    fn the_name_of_every_directory_that_is_made_is_durable() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("a/b/c");
+        let synced = || {
+            let mut synced = Vec::new();
+            let made = make(&path, |dir| {
+                synced.push(dir.to_owned());
+                Ok(())
+            });
+            made.unwrap();
+            synced.sort();
+            synced
+        };
+        let [root, a, b] = ["", "a", "a/b"].map(|it| parent.path().join(it));
+        fs::create_dir(&a).unwrap();
+        assert_eq!(synced(), [a.clone(), b.clone()]);
+        assert_eq!(synced(), std::slice::from_ref(&b), "another start may have made it");
+        fs::remove_dir_all(&a).unwrap();
+        assert_eq!(synced(), [root, a, b]);
+    }
+
+    #[test]
+    fn a_directory_in_one_that_is_not_ours_to_read_is_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let refuse = |kind: io::ErrorKind| move |_: &Path| Err(kind.into());
+        make(dir.path(), refuse(io::ErrorKind::PermissionDenied)).unwrap();
+        make(dir.path(), refuse(io::ErrorKind::Other)).unwrap_err();
+        make(&dir.path().join("a"), refuse(io::ErrorKind::PermissionDenied)).unwrap_err();
     }
 
     #[test]

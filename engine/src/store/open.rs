@@ -142,7 +142,8 @@ impl Replay {
     }
 }
 
-/// Makes directory `dir` and those it is in, durably.
+/// Makes directory `dir` and those it is in, durably: what is there may have been made by a start
+/// that ended before its sync.
 async fn make_dir<E: Env>(env: &E, dir: &str) -> Result<(), OpenError> {
     let failed = |what| move |source| OpenError::Io { what, path: dir.to_owned(), source };
     for (end, _) in dir.match_indices('/').chain([(dir.len(), "")]) {
@@ -151,8 +152,8 @@ async fn make_dir<E: Env>(env: &E, dir: &str) -> Result<(), OpenError> {
         let names = env.list(parent).await.map_err(failed("list the directory of"))?;
         if !names.iter().any(|it| it == name) {
             env.create_dir(path).await.map_err(failed("make"))?;
-            env.sync_dir(parent).await.map_err(failed("sync the directory of"))?;
         }
+        env.sync_dir(parent).await.map_err(failed("sync the directory of"))?;
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use engine::env::Env;
 use engine::env::sim::{Crash, Sim, SimDisk, When};
 use engine::store::{Durability, Failure, StoreConfig};
 
-use crate::harness::{Client, KEYS, Ledger, Write, check_disk, simulate, small_config};
+use crate::harness::{Client, DIR, KEYS, Ledger, Write, check_disk, simulate, small_config};
 
 /// A small workload with everything in it: overwrites, deletes, expiry, large values, flushes,
 /// compactions, restarts.
@@ -180,6 +180,23 @@ fn open_and_flush(workload: &Workload, disk: &SimDisk, ledger: &Ledger) {
             Client::open(&env, workload.config(), &nothing).await.expect("it opens");
         client.store.flush().await.expect("no I/O fails");
     });
+}
+
+/// A start that was killed between making the store's directory and its sync left a directory that
+/// was there for the next start, and gone, with all in it, after a power cut.
+#[test]
+fn a_directory_that_an_earlier_start_made_is_durable() {
+    let (sim, disk) = (Sim::new(1), SimDisk::new(1));
+    let env = sim.env(&disk);
+    let ledger = Rc::new(RefCell::new(Ledger::default()));
+    sim.block_on(async {
+        env.create_dir(DIR).await.unwrap();
+        let (mut client, _) = Client::open(&env, small_config(), &ledger).await.unwrap();
+        client.write(Write::put(1, 0, 100)).unwrap();
+        client.settle().await.unwrap();
+    });
+    let left = disk.crash(Crash::LoseAll, 1);
+    assert_eq!(check_disk(&left, 1, &small_config(), &ledger.borrow()), Ok(()));
 }
 
 /// A table that a crash left unnamed was removed, and the next one had its id: the sum of a block
