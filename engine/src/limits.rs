@@ -121,10 +121,6 @@ pub const COMPACTION_LOOK_US: u64 = 1_000_000;
 /// no more than this, destroys nothing that is not due when it is set right.
 pub const EXPIRED_MARGIN_MS: u64 = 2 * 60 * 60 * 1000;
 
-/// Microseconds that a compaction sleeps at once when it is slowed: after so long it notices that
-/// it is cancelled, or may be quicker.
-pub const PACE_SLEEP_US_MAX: u64 = 50_000;
-
 /// Bytes of rows that one page of a scan copies from a memtable, and one row more: a core is held
 /// for the copy, some 200 microseconds. A page ends where the copy does.
 pub const SCAN_ROWS_BYTES_MAX: usize = 1 << 20;

@@ -13,7 +13,6 @@ use super::merge::MergeScan;
 use super::picker::Choice;
 use super::progress::Progress;
 use crate::env::Env;
-use crate::limits;
 use crate::manifest::{TableEntry, VersionEdit};
 use crate::record::{Key, Kind, Merge, Record};
 use crate::sstable::{FileId, KeepBlock, Table, TableError, TableInfo, TableWriter};
@@ -47,17 +46,10 @@ pub struct Rules {
 /// How a job is steered while it runs.
 #[derive(Default, Debug)]
 pub struct Control {
-    bytes_per_s: Cell<u64>,
     cancelled: Cell<bool>,
 }
 
 impl Control {
-    /// Lets the job handle so many bytes of records a second; 0, as at the beginning, for as many
-    /// as it can.
-    pub fn set_rate(&self, bytes_per_s: u64) {
-        self.bytes_per_s.set(bytes_per_s);
-    }
-
     /// Ends the job before its next record.
     pub fn cancel(&self) {
         self.cancelled.set(true);
@@ -93,13 +85,6 @@ pub struct Job<E: Env> {
     new_id: Box<dyn FnMut() -> FileId>,
     scan: MergeScan<E>,
     progress: Progress,
-    pace: Pace,
-}
-
-/// Bytes handled since the last look at the clock.
-struct Pace {
-    bytes: u64,
-    since_us: u64,
 }
 
 impl<E: Env> Job<E> {
@@ -135,7 +120,6 @@ impl<E: Env> Job<E> {
             new_id,
             scan,
             progress: Progress::new(entries, choice.output_level),
-            pace: Pace { bytes: 0, since_us: env.monotonic_us() },
         })
     }
 
@@ -197,30 +181,12 @@ impl<E: Env> Job<E> {
                 writer.add(&kept).await?;
             }
             passed = Some(token);
-            self.pace.bytes += record.row_len() as u64;
             self.scan.advance().await?;
-            self.keep_pace().await?;
+            if self.control.cancelled.get() {
+                return Err(JobError::Cancelled);
+            }
         }
         Ok(None)
-    }
-
-    /// Ends the job if it is cancelled, and waits if it has been too quick.
-    async fn keep_pace(&mut self) -> Result<(), JobError> {
-        if self.control.cancelled.get() {
-            return Err(JobError::Cancelled);
-        }
-        if self.pace.bytes < limits::BACKGROUND_IO_BYTES_MAX as u64 {
-            return Ok(());
-        }
-        let rate = self.control.bytes_per_s.get();
-        let due_us = (self.pace.bytes * 1_000_000).checked_div(rate).unwrap_or(0);
-        let spent_us = self.env.monotonic_us().saturating_sub(self.pace.since_us);
-        if due_us > spent_us {
-            // Not longer, so that a new rate or a cancel is soon noticed.
-            self.env.sleep_us((due_us - spent_us).min(limits::PACE_SLEEP_US_MAX)).await;
-        }
-        self.pace = Pace { bytes: 0, since_us: self.env.monotonic_us() };
-        Ok(())
     }
 }
 

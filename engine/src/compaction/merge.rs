@@ -82,7 +82,7 @@ impl<E: Env> MergeScan<E> {
         Ok(())
     }
 
-    /// Bytes read from the disk, by what is being read now.
+    /// Finds the key to be at, the runs that are at it, and whose record stands.
     fn find_group(&mut self) {
         self.group.clear();
         let mut least: Option<Key<'_>> = None;

@@ -325,36 +325,6 @@ fn a_cancelled_job_ends_soon_and_cleans_up() {
 }
 
 #[test]
-fn a_job_keeps_to_its_rate() {
-    let run = |rate: u64| {
-        let (sim, disk) = (Sim::new(1), new_disk());
-        let env = sim.env(&disk);
-        sim.block_on(async {
-            let mut added = Vec::new();
-            let mut samples: Vec<Sample> =
-                (0..64u64).map(|it| value(&it.to_be_bytes(), 10, 16 << 10)).collect();
-            samples.sort_by_key(Sample::place);
-            let info = write_table(&env, DIR, FileId(1), &samples).await;
-            added.push(TableEntry::new(&info, 0, TokenRange::ALL));
-            let edit = VersionEdit { added, ..VersionEdit::default() };
-            let version = Version::default().apply(&edit).unwrap();
-            let inputs = vec![FileId(1)];
-            let choice = Choice { reason: Reason::Trim, inputs, output_level: 0 };
-            let control: Rc<Control> = Rc::default();
-            control.set_rate(rate);
-            let before = env.monotonic_us();
-            let mut job = start(&env, &version, &choice, rules(|_| true), &control).await.unwrap();
-            while job.step().await.unwrap().is_some() {}
-            env.monotonic_us() - before
-        })
-    };
-    // 1 MiB of values.
-    let slow = run(4 << 20);
-    assert!((240_000..400_000).contains(&slow), "{slow} us at 4 MiB/s");
-    assert!(run(0) < 150_000);
-}
-
-#[test]
 fn a_damaged_input_is_an_error_and_no_table() {
     let disk = new_disk();
     with_env(&disk, async |env| {
