@@ -128,8 +128,6 @@ pub trait File: Clone + 'static {
     fn sync(&self) -> impl Future<Output = io::Result<()>>;
     /// Reserves space for the first `bytes` bytes without changing the content.
     fn allocate(&self, bytes: u64) -> impl Future<Output = io::Result<()>>;
-    /// Cuts or extends the file to `bytes`.
-    fn truncate(&self, bytes: u64) -> impl Future<Output = io::Result<()>>;
     /// The file's length in bytes.
     fn size(&self) -> impl Future<Output = io::Result<u64>>;
 

@@ -79,10 +79,6 @@ impl File for DirectFile {
         self.file.pre_allocate(bytes, false).await.map_err(system_error)
     }
 
-    async fn truncate(&self, bytes: u64) -> io::Result<()> {
-        self.file.truncate(bytes).await.map_err(system_error)
-    }
-
     async fn size(&self) -> io::Result<u64> {
         self.file.file_size().await.map_err(system_error)
     }

@@ -29,13 +29,13 @@ pub(super) struct Content {
     size: u64,
 }
 
-/// A change of a file that is in flight or not synced.
+/// A write of a file that is in flight or not synced: chunks from chunk number `first` on. The file
+/// is at least `end` bytes long afterwards.
 #[derive(Clone, Debug)]
-pub(super) enum Change {
-    /// Chunks from chunk number `first` on; the file is at least `end` bytes long afterwards.
-    Write { first: usize, chunks: Vec<Chunk>, end: u64 },
-    /// The file is cut or extended to this many bytes.
-    Size(u64),
+pub(super) struct Change {
+    first: usize,
+    chunks: Vec<Chunk>,
+    pub(super) end: u64,
 }
 
 impl Change {
@@ -43,15 +43,12 @@ impl Change {
     pub(super) fn write(offset: u64, bytes: &[u8]) -> Self {
         let first = usize::try_from(offset).expect("simulated files are small") / ALIGN;
         let chunks = bytes.chunks_exact(ALIGN).map(chunk).collect();
-        Self::Write { first, chunks, end: offset + bytes.len() as u64 }
+        Self { first, chunks, end: offset + bytes.len() as u64 }
     }
 
     /// How many sectors it writes.
     pub(super) fn sectors(&self) -> usize {
-        match self {
-            Self::Write { chunks, .. } => chunks.len() * SECTORS_PER_CHUNK,
-            Self::Size(_) => 1,
-        }
+        self.chunks.len() * SECTORS_PER_CHUNK
     }
 }
 
@@ -95,25 +92,15 @@ impl Content {
 
     /// Applies the whole of `change`.
     pub(super) fn apply(&mut self, change: &Change) {
-        match change {
-            Change::Size(bytes) => self.resize(*bytes),
-            Change::Write { first, chunks, end } => {
-                self.extend_to(*end);
-                Rc::make_mut(&mut self.chunks)[*first..*first + chunks.len()]
-                    .clone_from_slice(chunks);
-            }
-        }
+        let Change { first, chunks, end } = change;
+        self.extend_to(*end);
+        Rc::make_mut(&mut self.chunks)[*first..*first + chunks.len()].clone_from_slice(chunks);
     }
 
     /// Applies the sectors of `change` that `keep` (given the sector's place in the change) says.
-    /// A change of size counts as one sector. The file grows to the last sector kept.
+    /// The file grows to the last sector kept.
     pub(super) fn apply_sectors(&mut self, change: &Change, mut keep: impl FnMut(usize) -> bool) {
-        let Change::Write { first, chunks, .. } = change else {
-            if keep(0) {
-                self.apply(change);
-            }
-            return;
-        };
+        let Change { first, chunks, .. } = change;
         for (index, new) in chunks.iter().enumerate() {
             let start = (first + index) * ALIGN;
             for sector in 0..SECTORS_PER_CHUNK {
@@ -131,30 +118,18 @@ impl Content {
 
     /// The change that gives a file this content where `change` would write.
     pub(super) fn outcome_of(&self, change: &Change) -> Change {
-        let Change::Write { first, chunks, end } = change else { return Change::Size(self.size) };
+        let Change { first, chunks, end } = change;
         let last = self.chunks.len().min(first + chunks.len());
         let chunks = self.chunks.get(*first..last).unwrap_or_default().to_vec();
-        Change::Write { first: *first, chunks, end: self.size.min(*end) }
+        Change { first: *first, chunks, end: self.size.min(*end) }
     }
 
-    /// Cuts or extends it to `bytes`; what is added is zeros.
-    pub(super) fn resize(&mut self, bytes: u64) {
-        let count = usize::try_from(bytes.div_ceil(ALIGN as u64)).expect("files are small");
-        let chunks = Rc::make_mut(&mut self.chunks);
-        chunks.resize(count, None);
-        let used = usize::try_from(bytes % ALIGN as u64).expect("less than ALIGN");
-        if used > 0
-            && bytes < self.size
-            && let Some(Some(last)) = chunks.last_mut()
-        {
-            Rc::make_mut(last)[used..].fill(0);
-        }
-        self.size = bytes;
-    }
-
-    fn extend_to(&mut self, bytes: u64) {
+    /// Extends it to `bytes`, if it is shorter, with zeros.
+    pub(super) fn extend_to(&mut self, bytes: u64) {
         if bytes > self.size {
-            self.resize(bytes);
+            let count = usize::try_from(bytes.div_ceil(ALIGN as u64)).expect("files are small");
+            Rc::make_mut(&mut self.chunks).resize(count, None);
+            self.size = bytes;
         }
     }
 }

@@ -62,11 +62,7 @@ impl Crash {
             }
             Self::ZeroFilled => {
                 for change in changes {
-                    match change {
-                        Change::Size(_) => durable.apply(change),
-                        Change::Write { end, .. } if *end > durable.size() => durable.resize(*end),
-                        Change::Write { .. } => {}
-                    }
+                    durable.extend_to(change.end);
                 }
             }
         }

@@ -423,18 +423,6 @@ impl SimDisk {
         })
     }
 
-    pub(super) fn truncate(&self, inode: Inode, bytes: u64) -> Option<io::Result<()>> {
-        self.operate(Io::Size, On::File(inode), |state, fail| {
-            if let Some(fail) = fail {
-                return Err(fail.error());
-            }
-            let file = state.file(inode);
-            file.allocated = file.allocated.min(bytes);
-            file.change(Change::Size(bytes));
-            Ok(())
-        })
-    }
-
     pub(super) fn size(&self, inode: Inode) -> u64 {
         self.0.borrow_mut().file(inode).live.size()
     }
@@ -474,8 +462,7 @@ impl State {
     }
 
     fn has_room_for(&mut self, inode: Inode, change: &Change) -> bool {
-        let Change::Write { end, .. } = change else { return true };
-        let more = end.saturating_sub(self.file(inode).reserved());
+        let more = change.end.saturating_sub(self.file(inode).reserved());
         more == 0 || more <= self.available()
     }
 

@@ -11,7 +11,7 @@ pub enum Io {
     Write,
     /// `fdatasync` of a file, or syncing a directory.
     Sync,
-    /// Reserving space, or changing a file's size.
+    /// Reserving space.
     Size,
     /// Opening, making, renaming, linking, removing, listing.
     Name,

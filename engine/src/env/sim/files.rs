@@ -260,11 +260,6 @@ impl File for SimFile {
         answer(self.disk().allocate(self.handle.inode, bytes)).await
     }
 
-    async fn truncate(&self, bytes: u64) -> io::Result<()> {
-        self.env.take(&NAME_US).await;
-        answer(self.disk().truncate(self.handle.inode, bytes)).await
-    }
-
     async fn size(&self) -> io::Result<u64> {
         Ok(self.disk().size(self.handle.inode))
     }

@@ -286,20 +286,6 @@ fn foreground_operations_end_through_poll_with_their_buffers() {
 }
 
 #[test]
-fn sizes_cut_and_extend_like_a_file() {
-    let disk = after(12, SimDisk::new(12), |env| async move {
-        let file = synced_file(&env, "a", 1).await;
-        file.truncate(1000).await.unwrap();
-        file.truncate(2000).await.unwrap();
-        assert_eq!(file.size().await.unwrap(), 2000);
-        assert_eq!(file.read_at(0, ALIGN).await.unwrap().len(), 2000);
-        file.sync().await.unwrap();
-    });
-    let bytes = disk.crash(Crash::LoseAll, 0).bytes("a").unwrap();
-    assert_eq!(bytes, [[1; 1000], [0; 1000]].concat());
-}
-
-#[test]
 fn directory_operations_refuse_what_a_kernel_refuses() {
     after(13, SimDisk::new(13), |env| async move {
         env.create_dir("d").await.unwrap();
