@@ -54,7 +54,6 @@ pub struct Memtable {
     len: usize,
     table_bytes: usize,
     hlc_min: Hlc,
-    hlc_max: Hlc,
 }
 
 impl Memtable {
@@ -72,7 +71,6 @@ impl Memtable {
             len: 0,
             table_bytes: PARTS * size_of::<HashTable<Slot>>(),
             hlc_min: Hlc(u64::MAX),
-            hlc_max: Hlc::default(),
         }
     }
 
@@ -110,7 +108,6 @@ impl Memtable {
             self.table_bytes += table.allocation_size() - before_bytes;
         }
         self.hlc_min = self.hlc_min.min(record.version.hlc);
-        self.hlc_max = self.hlc_max.max(record.version.hlc);
     }
 
     /// The record of `key`, dead or alive.
@@ -162,12 +159,6 @@ impl Memtable {
     #[must_use]
     pub fn hlc_min(&self) -> Option<Hlc> {
         (!self.is_empty()).then_some(self.hlc_min)
-    }
-
-    /// The greatest stamp put; zero when empty.
-    #[must_use]
-    pub fn hlc_max(&self) -> Hlc {
-        self.hlc_max
     }
 
     /// The records of one of the [`PARTS`] parts, in order. All parts in turn are the whole

@@ -88,7 +88,7 @@ impl Simulation {
         };
         let file_bytes = keys.len() as u64 * RECORD_BYTES;
         self.contents.insert(id, keys);
-        TableInfo { id, file_bytes, properties, unfiltered_keys: 0 }
+        TableInfo { id, file_bytes, properties }
     }
 
     fn apply(&mut self, edit: &VersionEdit) {

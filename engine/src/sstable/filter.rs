@@ -139,7 +139,6 @@ pub(super) struct FilterBuilder {
     tokens: Option<(Token, Token)>,
     /// Keys of the partition, those with a hash that was there already included.
     keys: u32,
-    unfiltered_keys: u64,
 }
 
 impl FilterBuilder {
@@ -164,10 +163,10 @@ impl FilterBuilder {
         full
     }
 
-    /// Ends the filter: its bytes as they stand in the file, and the keys that are not in it.
-    pub(super) fn finish(mut self) -> (Vec<u8>, u64) {
+    /// Ends the filter: its bytes as they stand in the file.
+    pub(super) fn finish(mut self) -> Vec<u8> {
         self.end_partition();
-        (self.bytes, self.unfiltered_keys)
+        self.bytes
     }
 
     fn end_partition(&mut self) {
@@ -178,9 +177,8 @@ impl FilterBuilder {
         let filter = small.then(|| BinaryFuse8::try_from(&self.hashes).ok()).flatten();
         let fingerprints = filter.as_ref().map_or(&[][..], |it| it.dma_fingerprints());
         let mut descriptor = [0; BinaryFuse8::DESCRIPTOR_LEN];
-        match &filter {
-            Some(filter) => filter.dma_copy_descriptor_to(&mut descriptor),
-            None => self.unfiltered_keys += u64::from(self.keys),
+        if let Some(filter) = &filter {
+            filter.dma_copy_descriptor_to(&mut descriptor);
         }
         let fingerprints_len = u32::try_from(fingerprints.len()).expect("a few bytes a key");
         self.bytes.extend_from_slice(&first.0.to_le_bytes());
@@ -206,10 +204,7 @@ mod tests {
         for key in keys {
             builder.push(key);
         }
-        let (bytes, unfiltered) = builder.finish();
-        let filter = Filter::decode(bytes.into()).unwrap();
-        assert_eq!(filter.unfiltered_keys(), unfiltered);
-        filter
+        Filter::decode(builder.finish().into()).unwrap()
     }
 
     fn random_tokens(seed: u64, count: usize) -> Vec<u64> {
@@ -264,7 +259,7 @@ mod tests {
             for token in random_tokens(5, 9_000) {
                 builder.push(&key(token, 1));
             }
-            builder.finish().0
+            builder.finish()
         };
         assert_eq!(build(), build());
     }
@@ -277,7 +272,7 @@ mod tests {
         for &token in &tokens {
             builder.push(&key(token, 1));
         }
-        let (bytes, _) = builder.finish();
+        let bytes = builder.finish();
         for at in 0..size_of::<PartitionHead>() {
             for bit in 0..8 {
                 let mut bytes = bytes.clone();

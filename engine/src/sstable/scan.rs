@@ -28,7 +28,6 @@ pub struct TableScan<E: Env> {
     /// Bytes of the file that were read ahead, and where they begin.
     ahead: Vec<u8>,
     ahead_at: u64,
-    bytes_read: u64,
 }
 
 impl<E: Env> TableScan<E> {
@@ -44,10 +43,9 @@ impl<E: Env> TableScan<E> {
             None => (0, 0, Token(0), Token(0)),
         };
         let (env, table) = (env.clone(), table.clone());
-        let (ahead, ahead_at, bytes_read) = (Vec::new(), 0, 0);
+        let (ahead, ahead_at) = (Vec::new(), 0);
         let (block, entry) = (None, 0);
-        let mut scan =
-            Self { env, table, last, block, entry, next, blocks_end, ahead, ahead_at, bytes_read };
+        let mut scan = Self { env, table, last, block, entry, next, blocks_end, ahead, ahead_at };
         loop {
             scan.next_block().await?;
             let Some(block) = &scan.block else { break };
@@ -78,12 +76,6 @@ impl<E: Env> TableScan<E> {
             Some(block) if self.entry < block.len() => Ok(()),
             _ => self.next_block().await,
         }
-    }
-
-    /// Bytes read from the disk so far.
-    #[must_use]
-    pub fn bytes_read(&self) -> u64 {
-        self.bytes_read
     }
 
     async fn next_block(&mut self) -> Result<(), TableError> {
@@ -123,7 +115,6 @@ impl<E: Env> TableScan<E> {
         let read = read_span(&contents.file, offset, want).await;
         self.ahead = read.map_err(TableError::io("cannot read", &contents.path))?;
         self.ahead_at = offset;
-        self.bytes_read += self.ahead.len() as u64;
         Ok(())
     }
 }

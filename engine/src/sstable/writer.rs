@@ -32,8 +32,6 @@ pub struct TableInfo {
     pub file_bytes: u64,
     /// What it says of its records.
     pub properties: Properties,
-    /// Keys that its filter cannot tell from others.
-    pub unfiltered_keys: u64,
 }
 
 /// Takes the blocks of a table while it is written: file, offset, block.
@@ -188,7 +186,7 @@ impl<E: Env> TableWriter<E> {
     async fn write_rest(&mut self) -> Result<TableInfo, TableError> {
         let properties = self.properties.expect("a table has records");
         self.end_block().await?;
-        let (filter, unfiltered_keys) = std::mem::take(&mut self.filter).finish();
+        let filter = std::mem::take(&mut self.filter).finish();
         let (index, actors) = (self.index.encode(), std::mem::take(&mut self.actors));
         let data_len = self.sink.position();
         let footer = Footer {
@@ -209,7 +207,7 @@ impl<E: Env> TableWriter<E> {
             self.env.sync_dir(&self.dir).await
         };
         write.await.map_err(TableError::io("cannot finish", &self.path))?;
-        Ok(TableInfo { id: self.id, file_bytes: end, properties, unfiltered_keys })
+        Ok(TableInfo { id: self.id, file_bytes: end, properties })
     }
 
     async fn put_section(&mut self, bytes: &[u8]) -> Result<Section, TableError> {

@@ -75,7 +75,7 @@ impl<E: Env> Store<E> {
         };
         tracing::info!(dir, ?report, "store open");
         let mut stats = Stats::default();
-        stats.count_tables(&version);
+        stats.count_tables(&version, &open_tables);
         let files = first_file..version.next_file_number();
         let office = Office::new(&env, dir, config.generation, config.shard, files);
         let store = Self {

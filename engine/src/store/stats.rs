@@ -1,9 +1,14 @@
 //! Counters of one store: plain numbers with one writer, copied out by the core's metrics.
 
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
 use super::SpaceLevel;
 use super::background::Job;
+use crate::env::Env;
 use crate::latency::Latency;
 use crate::manifest::{LEVELS, Version};
+use crate::sstable::{FileId, Table};
 
 /// What a store has done since it was opened, and what it holds now.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -78,6 +83,10 @@ pub struct Stats {
     pub table_records: u64,
     /// Now: tombstones among them.
     pub table_tombstones: u64,
+    /// Now: bytes of memory that the indexes and filters of all tables take.
+    pub tables_memory_bytes: u64,
+    /// Now: keys in tables whose filters say maybe to everything near them.
+    pub unfiltered_keys: u64,
 }
 
 impl Stats {
@@ -95,7 +104,11 @@ impl Stats {
         self.flush_errors + self.manifest_errors
     }
 
-    pub(super) fn count_tables(&mut self, version: &Version) {
+    pub(super) fn count_tables<E: Env>(
+        &mut self,
+        version: &Version,
+        open: &BTreeMap<FileId, Rc<Table<E>>>,
+    ) {
         for level in 0..LEVELS {
             let entries = version.level(level as u8);
             self.tables[level] = entries.len() as u64;
@@ -103,5 +116,7 @@ impl Stats {
         }
         self.table_records = version.tables().map(|entry| entry.visible_records()).sum();
         self.table_tombstones = version.tables().map(|entry| entry.properties.tombstones).sum();
+        self.tables_memory_bytes = open.values().map(|table| table.memory_bytes() as u64).sum();
+        self.unfiltered_keys = open.values().map(|table| table.unfiltered_keys()).sum();
     }
 }

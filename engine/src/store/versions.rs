@@ -72,7 +72,7 @@ impl<E: Env> Store<E> {
         self.office.extend_files(version.next_file_number());
         self.version = version;
         self.tables = Rc::new(table_set(&self.version, &self.open_tables));
-        self.stats.count_tables(&self.version);
+        self.stats.count_tables(&self.version, &self.open_tables);
         self.weigh_compactions();
         match change.job {
             Job::Flush => self.flushed(&change.tables[0]),

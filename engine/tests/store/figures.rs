@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use engine::env::sim::{Sim, SimDisk};
 
-use crate::harness::{Client, Write, small_config};
+use crate::harness::{Client, KEYS, Write, small_config};
 
 #[test]
 fn every_batch_of_the_log_is_timed() {
@@ -21,5 +21,27 @@ fn every_batch_of_the_log_is_timed() {
         assert!(stats.log_batches >= 20, "{stats:?}");
         assert_eq!(stats.log_latency.count(), stats.log_batches);
         assert!(stats.log_latency.sum_us() >= stats.log_batches, "the disk takes its time");
+    });
+}
+
+#[test]
+fn what_tables_keep_in_memory_is_counted() {
+    let (sim, disk) = (Sim::new(4), SimDisk::new(4));
+    let env = sim.env(&disk);
+    let ledger = Rc::default();
+    sim.block_on(async {
+        let (mut client, _) = Client::open(&env, small_config(), &ledger).await.unwrap();
+        assert_eq!(client.store.stats().tables_memory_bytes, 0);
+        for key in 0..KEYS {
+            client.write(Write::put(key, client.taken(), 100)).unwrap();
+        }
+        client.settle().await.unwrap();
+        client.store.flush().await.unwrap();
+        let bytes = client.store.stats().tables_memory_bytes;
+        assert!(bytes > u64::from(KEYS), "{bytes} bytes: a filter has a byte a key and more");
+        assert_eq!(client.store.stats().unfiltered_keys, 0);
+        client.store.close().await.unwrap();
+        let (client, _) = Client::open(&env, small_config(), &ledger).await.unwrap();
+        assert_eq!(client.store.stats().tables_memory_bytes, bytes);
     });
 }

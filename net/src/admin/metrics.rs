@@ -130,6 +130,12 @@ const STORE_GAUGES: &[OfStore] = &[
         |store| store.table_records,
     ),
     ("table_tombstones", "Tombstones in tables, about", |store| store.table_tombstones),
+    ("tables_memory_bytes", "Memory of indexes and filters of tables", |store| {
+        store.tables_memory_bytes
+    }),
+    ("unfiltered_keys", "Keys in tables that no filter tells from others", |store| {
+        store.unfiltered_keys
+    }),
     ("tables_unreadable", "Tables that compactions could not read", |store| {
         store.tables_unreadable
     }),
