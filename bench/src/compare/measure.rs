@@ -7,8 +7,8 @@ use anyhow::{Context as _, bail};
 use serde::Serialize;
 
 use super::scenario::{
-    KEYS, LARGE_KEYS, LARGE_VALUE_BYTES, Scenario, VALUE_BYTES, WRITES_PER_SECOND, at_rate, gets,
-    load, puts,
+    FEW_KEYS, KEYS, LARGE_KEYS, LARGE_VALUE_BYTES, MANY_KEYS, Scenario, VALUE_BYTES,
+    WRITES_PER_SECOND, at_rate, gets, load, puts,
 };
 use super::servers::{Server, TERMS};
 use crate::generator::LaneSpec;
@@ -73,7 +73,9 @@ impl Bench<'_> {
     /// Loads what the scenario reads.
     fn prepare(&self, scenario: Scenario) -> anyhow::Result<()> {
         let (keys, value_bytes) = match scenario {
-            Scenario::GetUnderCompaction => (LARGE_KEYS, LARGE_VALUE_BYTES),
+            Scenario::GetUnderCompaction | Scenario::GetBesidePuts => {
+                (LARGE_KEYS, LARGE_VALUE_BYTES)
+            }
             Scenario::Idle => return Ok(()),
             _ => (KEYS, VALUE_BYTES),
         };
@@ -100,7 +102,8 @@ impl Bench<'_> {
                 let outcome = self.on_kvcore(lanes, VALUE_BYTES)?;
                 Ok(Round { kvcore: service_p99(&outcome, Kind::Put), against: None })
             }
-            Scenario::GetUnderCompaction => self.with_and_without_writes(),
+            Scenario::GetUnderCompaction => self.with_and_without_flushes(),
+            Scenario::GetBesidePuts => self.with_and_without_writes(),
             Scenario::Idle => self.idle(),
         }
     }
@@ -114,6 +117,31 @@ impl Bench<'_> {
             bail!("{} of the keys that were loaded are not found", outcome.tally.not_found);
         }
         Ok(Round { kvcore: throughput(&outcome, Kind::Get), against: Some(echo) })
+    }
+
+    /// Reads and writes, together at about half of what the server can do: writes of few keys,
+    /// which are overwritten in memory, and of many, which are flushed and compacted.
+    fn with_and_without_flushes(&self) -> anyhow::Result<Round> {
+        let peak = self.on_kvcore(vec![gets(50, 1, LARGE_KEYS)], LARGE_VALUE_BYTES)?;
+        let reads = at_rate(peak.ops_per_sec() as u64 / 4, gets(50, 4, LARGE_KEYS));
+        let beside = |keys: u64| -> anyhow::Result<(Measured, u64)> {
+            let before = self.kvcore.counter("kvcore_flushes_total")?;
+            let writes = at_rate(WRITES_PER_SECOND, puts(16, 16, keys));
+            let mut spec =
+                self.spec(self.kvcore, Target::Kv, vec![reads.clone(), writes], LARGE_VALUE_BYTES);
+            spec.duration = Some(2 * self.duration);
+            let outcome = self.run(&spec)?;
+            let flushes = self.kvcore.counter("kvcore_flushes_total")? - before;
+            Ok((service_p99(&outcome, Kind::Get), flushes))
+        };
+        // What the last round left to flush and compact is done before the first measurement.
+        std::thread::sleep(Duration::from_secs(2));
+        let (without, few) = beside(FEW_KEYS)?;
+        let (with, many) = beside(MANY_KEYS)?;
+        if many <= few {
+            bail!("{many} flushes beside many keys, {few} beside few: measure for longer");
+        }
+        Ok(Round { kvcore: with, against: Some(without) })
     }
 
     /// Reads at half of what the server can do, without and with writes beside them.

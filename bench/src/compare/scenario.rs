@@ -18,6 +18,12 @@ pub(super) const VALUE_BYTES: usize = 100;
 /// Bytes of the values of the scenario that flushes and compacts.
 pub(super) const LARGE_VALUE_BYTES: usize = 1_024;
 
+/// Keys that are written where nothing is to be flushed: they are overwritten in the memtable.
+pub(super) const FEW_KEYS: u64 = 2_000;
+
+/// Keys that are written where much is to be flushed.
+pub(super) const MANY_KEYS: u64 = 4_000_000;
+
 /// Writes a second beside the reads of the scenario that flushes and compacts: about 20 MiB.
 pub(super) const WRITES_PER_SECOND: u64 = 20_000;
 
@@ -32,20 +38,24 @@ pub(super) enum Scenario {
     PutDurable,
     /// What a commit takes while reads keep the server busy.
     CommitUnderReads,
-    /// What a read takes while writes make the server flush and compact, against without.
+    /// What a read takes beside writes that make the server flush and compact, against the same
+    /// writes of so few keys that it does not.
     GetUnderCompaction,
+    /// What a read takes beside writes, against alone.
+    GetBesidePuts,
     /// What the server uses with 50 connections and nothing to do.
     Idle,
 }
 
 impl Scenario {
     /// All of them, in their order.
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 7] = [
         Self::GetPipeline1,
         Self::GetPipeline32,
         Self::PutDurable,
         Self::CommitUnderReads,
         Self::GetUnderCompaction,
+        Self::GetBesidePuts,
         Self::Idle,
     ];
 
@@ -62,7 +72,10 @@ impl Scenario {
             Self::GetPipeline32 => "GET 100 B in memory, 50 connections x 32",
             Self::PutDurable => "PUT 100 B durable, 32 connections x 8",
             Self::CommitUnderReads => "PUT p99 beside saturated GETs (50 x 32)",
-            Self::GetUnderCompaction => "GET p99 at half of peak, 20 MiB/s of PUTs / none",
+            Self::GetUnderCompaction => {
+                "GET p99, 20 MiB/s of PUTs that flush, compact / that do not"
+            }
+            Self::GetBesidePuts => "GET p99 at half of peak, 20 MiB/s of PUTs / none",
             Self::Idle => "idle CPU, 50 connections",
         }
     }

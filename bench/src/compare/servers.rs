@@ -4,7 +4,8 @@
 //! workers included; so the thread that starts a server pins itself first.
 
 use std::fs::{self, File};
-use std::net::{SocketAddr, TcpListener};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -29,6 +30,8 @@ pub(super) const TERMS: Terms =
 pub(super) struct Server {
     child: Child,
     address: SocketAddr,
+    /// Where it tells its figures, if it does.
+    admin: Option<SocketAddr>,
 }
 
 impl Server {
@@ -38,7 +41,7 @@ impl Server {
         let mut command = Command::new(program);
         command.args(["--value-bytes", "100"]).arg("--cores").arg(core.to_string());
         command.arg("--listen").arg(address.to_string());
-        Self::start(command, core, address, &dir.join("echo.log"))
+        Self::start(command, core, address, None, &dir.join("echo.log"))
     }
 
     /// Starts kvcore on `core`, with a new data directory in `dir`.
@@ -49,13 +52,14 @@ impl Server {
         command.arg("--listen").arg(address.to_string());
         command.arg("--admin-listen").arg(admin.to_string());
         command.arg("--data-dir").arg(dir.join("data"));
-        Self::start(command, core, address, &dir.join("kvcore.log"))
+        Self::start(command, core, address, Some(admin), &dir.join("kvcore.log"))
     }
 
     fn start(
         mut command: Command,
         core: usize,
         address: SocketAddr,
+        admin: Option<SocketAddr>,
         log: &Path,
     ) -> anyhow::Result<Self> {
         let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
@@ -72,7 +76,7 @@ impl Server {
             };
             scope.spawn(spawn).join().expect("the thread that starts a server does not panic")
         });
-        let mut server = Self { child: spawned?, address };
+        let mut server = Self { child: spawned?, address, admin };
         server.wait_until_it_answers(log)?;
         Ok(server)
     }
@@ -96,6 +100,22 @@ impl Server {
     /// Where it serves.
     pub(super) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The counter `name` of its metrics, over all cores.
+    pub(super) fn counter(&self, name: &str) -> anyhow::Result<u64> {
+        let admin = self.admin.context("this server has no admin port")?;
+        let mut stream = TcpStream::connect(admin)?;
+        write!(stream, "GET /metrics HTTP/1.1\r\nHost: kvbench\r\nConnection: close\r\n\r\n")?;
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply)?;
+        let of_it = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with('{'));
+        let counts = reply.lines().filter(of_it).filter_map(|line| line.rsplit(' ').next());
+        let counts: Vec<u64> = counts.map(str::parse).collect::<Result<_, _>>()?;
+        if counts.is_empty() {
+            bail!("the server's metrics have no {name}");
+        }
+        Ok(counts.iter().sum())
     }
 
     /// Its process.
@@ -142,7 +162,7 @@ mod tests {
         let mut command = Command::new("sh");
         command.args(["-c", "echo no such flag >&2; exit 2"]);
         let started =
-            Server::start(command, core, free_address().unwrap(), &dir.path().join("log"));
+            Server::start(command, core, free_address().unwrap(), None, &dir.path().join("log"));
         let error = format!("{:#}", started.unwrap_err());
         assert!(error.contains("exit status: 2") && error.contains("no such flag"), "{error}");
     }

@@ -81,7 +81,7 @@ impl Scenario {
     fn unit(self) -> Unit {
         match self {
             Self::GetPipeline1 | Self::GetPipeline32 | Self::PutDurable => Unit::OpsPerSec,
-            Self::CommitUnderReads | Self::GetUnderCompaction => Unit::Us,
+            Self::CommitUnderReads | Self::GetUnderCompaction | Self::GetBesidePuts => Unit::Us,
             Self::Idle => Unit::Percent,
         }
     }
@@ -92,7 +92,7 @@ impl Scenario {
             Self::GetPipeline32 => Target::RatioAtLeast(0.5),
             Self::PutDurable => Target::AtLeast(100_000.0),
             Self::CommitUnderReads => Target::AtMost(5_000.0),
-            Self::GetUnderCompaction => Target::RatioAtMost(2.0),
+            Self::GetUnderCompaction | Self::GetBesidePuts => Target::RatioAtMost(2.0),
             Self::Idle => Target::AtMost(1.0),
         }
     }
