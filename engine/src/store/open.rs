@@ -61,12 +61,8 @@ impl<E: Env> Store<E> {
         // Only now, when all that the manifest says was found: one that is older than the rest
         // names neither the newest tables nor what the log goes on from.
         let first_file = version.next_file_number();
-        let version = version.with_file_numbers(limits::FILE_NUMBERS_AHEAD);
-        let manifest = Manifest::create(&env, dir, version).await?;
+        let (manifest, unnamed) = renew(&env, dir, version).await?;
         let version = Rc::clone(manifest.version());
-        let is_unnamed =
-            |name: &str| FileId::from_file_name(name).is_some_and(|id| version.get(id).is_none());
-        let unnamed = remove_files(&env, dir, is_unnamed).await?;
         let report = OpenReport {
             log: replayed,
             records: replay.records,
@@ -156,6 +152,22 @@ async fn make_dir<E: Env>(env: &E, dir: &str) -> Result<(), OpenError> {
         env.sync_dir(parent).await.map_err(failed("sync the directory of"))?;
     }
     Ok(())
+}
+
+/// Puts a manifest of `version` in the place of the one that is there, with numbers for the files
+/// of this run, and removes the tables that it does not name. Says how many that were.
+async fn renew<E: Env>(
+    env: &E,
+    dir: &str,
+    version: Version,
+) -> Result<(Manifest<E>, u64), OpenError> {
+    let version = version.with_file_numbers(limits::FILE_NUMBERS_AHEAD);
+    let manifest = Manifest::create(env, dir, version).await?;
+    let is_unnamed = |name: &str| {
+        FileId::from_file_name(name).is_some_and(|id| manifest.version().get(id).is_none())
+    };
+    let removed = remove_files(env, dir, is_unnamed).await?;
+    Ok((manifest, removed))
 }
 
 /// Removes the files of `dir` whose names are unwanted. Says how many that were.
