@@ -129,7 +129,7 @@ impl Bench<'_> {
             let writes = at_rate(WRITES_PER_SECOND, puts(16, 16, keys));
             let mut spec =
                 self.spec(self.kvcore, Target::Kv, vec![reads.clone(), writes], LARGE_VALUE_BYTES);
-            spec.duration = Some(2 * self.duration);
+            spec.duration = Some(4 * self.duration);
             let outcome = self.run(&spec)?;
             let flushes = self.kvcore.counter("kvcore_flushes_total")? - before;
             Ok((service_p99(&outcome, Kind::Get), flushes))
