@@ -74,12 +74,15 @@ impl StoreConfig {
     ) -> Self {
         let memtables_bytes_max = (memory_bytes / 2).max(3 * limits::MEMTABLE_BYTES_MIN);
         let memtable_bytes = (memtables_bytes_max / 3).min(64 << 20);
-        let log = LogConfig::default();
+        let mut log = LogConfig::default();
+        let log_bytes_max = (4 * memtable_bytes as u64).max(2 * log.segment_bytes);
+        // What a flush releases is used again: a segment that is removed has to be made anew.
+        log.spare_segments = (log_bytes_max / log.segment_bytes) as usize;
         Self {
             generation,
             shard,
             tokens,
-            log_bytes_max: (4 * memtable_bytes as u64).max(2 * log.segment_bytes),
+            log_bytes_max,
             log,
             memtable_bytes,
             memtables_bytes_max,
