@@ -52,11 +52,20 @@ fn a_table_damaged_under_a_running_server_fails_its_keys_alone() {
     server.stop();
     // Another number of shards puts everything into tables; a new start has nothing in memory.
     Start::on(dir.path()).cores(2).serve().stop();
-    let mut server = Start::on(dir.path()).cores(2).serve();
     let shard = dir.path().join("gen-0002/shard-001");
-    let table = names(&shard, ".sst").remove(0);
-    Damage::Flip(10_000).apply(&shard.join(table));
-    let (corrupt, absent) = read(&client(server.clients()), 400);
+    let damage = || {
+        let server = Start::on(dir.path()).cores(2).serve();
+        let table = names(&shard, ".sst").remove(0);
+        Damage::Flip(10_000).apply(&shard.join(table));
+        let (corrupt, absent) = read(&client(server.clients()), 400);
+        (server, corrupt, absent)
+    };
+    let (mut server, mut corrupt, mut absent) = damage();
+    if corrupt.is_empty() {
+        // The table was just written anew, without what the other shard has: that is done once.
+        server.stop();
+        (server, corrupt, absent) = damage();
+    }
     assert!((1..40).contains(&corrupt.len()) && absent.is_empty(), "{corrupt:?} {absent:?}");
     let damaged = key(corrupt[0]);
     let get = kvctl(server.clients(), ["get", &damaged]);

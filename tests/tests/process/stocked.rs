@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use kvclient::blocking::Client;
-use kvclient::{Bytes, ErrorKind};
+use kvclient::{Applied, Bytes, ErrorKind};
 
 use crate::clients::client;
 use crate::server::{Server, Start, eventually};
@@ -36,7 +36,12 @@ impl Ledger {
         let mut value = vec![0; bytes];
         fastrand::Rng::with_seed(self.writes.len() as u64).fill(&mut value);
         let value = Bytes::from(value);
-        client.put(&key, value.clone()).send().unwrap();
+        // A node with little memory refuses what its disk cannot take in time.
+        eventually("the write is taken", || match client.put(&key, value.clone()).send() {
+            Ok(_) => true,
+            Err(error) if error.is_retryable() && error.applied() == Applied::No => false,
+            Err(error) => panic!("{error}"),
+        });
         self.writes.push((key, Some(value)));
     }
 
@@ -206,7 +211,7 @@ fn work(dir: &Path, ledger: &mut Ledger) -> Vec<Vec<u8>> {
         let flushes = server.metric("kvcore_flushes_total");
         write_some(ledger, &writer, 30);
         for index in 0..64 {
-            ledger.put(&writer, format!("large {}", index % 4), 512 << 10);
+            ledger.put(&writer, format!("large {}", index % 16), 512 << 10);
         }
         eventually("it flushes", || server.metric("kvcore_flushes_total") > flushes);
         manifests.push(fs::read(dir.join("gen-0001/shard-000/MANIFEST")).unwrap());
