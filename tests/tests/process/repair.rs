@@ -45,27 +45,19 @@ fn read(reader: &Client, count: usize) -> (Vec<usize>, Vec<usize>) {
 }
 
 #[test]
-fn a_table_damaged_under_a_running_server_fails_its_keys_alone() {
+fn a_damaged_table_fails_its_keys_alone() {
     let dir = scratch();
     let server = Start::on(dir.path()).serve();
     write(&client(server.clients()), 400);
     server.stop();
     // Another number of shards puts everything into tables; a new start has nothing in memory.
     Start::on(dir.path()).cores(2).serve().stop();
+    // A compaction that is due meets the damage first, and leaves the table alone.
     let shard = dir.path().join("gen-0002/shard-001");
-    let damage = || {
-        let server = Start::on(dir.path()).cores(2).serve();
-        let table = names(&shard, ".sst").remove(0);
-        Damage::Flip(10_000).apply(&shard.join(table));
-        let (corrupt, absent) = read(&client(server.clients()), 400);
-        (server, corrupt, absent)
-    };
-    let (mut server, mut corrupt, mut absent) = damage();
-    if corrupt.is_empty() {
-        // The table was just written anew, without what the other shard has: that is done once.
-        server.stop();
-        (server, corrupt, absent) = damage();
-    }
+    let table = names(&shard, ".sst").remove(0);
+    Damage::Flip(10_000).apply(&shard.join(table));
+    let mut server = Start::on(dir.path()).cores(2).serve();
+    let (corrupt, absent) = read(&client(server.clients()), 400);
     assert!((1..40).contains(&corrupt.len()) && absent.is_empty(), "{corrupt:?} {absent:?}");
     let damaged = key(corrupt[0]);
     let get = kvctl(server.clients(), ["get", &damaged]);
