@@ -18,4 +18,4 @@ pub use self::clock::{Clock, Tick};
 pub use self::command::{Command, Commander};
 pub use self::core_loop::run;
 pub use self::driver::{CoreError, Driver, DriverConfig};
-pub use self::executor::{CoreThread, with_ring};
+pub use self::executor::{CoreThread, use_small_pages, with_ring};

@@ -72,6 +72,11 @@ impl Server {
         Self { child, banner: String::new() }
     }
 
+    /// Its id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What the start printed.
     pub(crate) fn banner(&self) -> &str {
         &self.banner

@@ -54,6 +54,16 @@ fn the_admin_port_tells_health_and_figures() {
     server.stop();
 }
 
+/// A huge page is cleared at its first touch: 2 to 3 ms in the midst of somebody's request.
+#[test]
+fn its_memory_is_of_small_pages() {
+    let dir = scratch();
+    let server = Server::start(&mut command(dir.path()));
+    let status = fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap();
+    assert!(status.lines().any(|line| line == "THP_enabled:\t0"), "{status}");
+    server.stop();
+}
+
 #[test]
 fn a_drained_server_closes_its_connections_and_ends_with_0() {
     for signal in [Signal::TERM, Signal::INT] {
