@@ -9,6 +9,7 @@
 //! - Directory operations run on the executor's blocking thread: they are rare, and the kernel has
 //!   no asynchronous form for most of them.
 
+mod closer;
 mod file;
 mod give_way;
 mod system;
@@ -22,6 +23,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use glommio::io::{DmaFile, OpenOptions};
 use glommio::{Latency, Shares, TaskQueueHandle};
 
+use self::closer::Closer;
 pub use self::file::DirectFile;
 pub use self::give_way::{PREEMPT_TIMER, give_way, with_heartbeat};
 use super::ring::Ring;
@@ -41,6 +43,7 @@ struct Inner {
     root: PathBuf,
     ring: Ring,
     queues: Queues,
+    closer: Closer,
     start: Instant,
     random: RefCell<fastrand::Rng>,
     /// When the background task that runs now began to.
@@ -87,7 +90,7 @@ impl DirectEnv {
     /// the generator behind [`Env::random`].
     ///
     /// # Errors
-    /// The directory cannot be written, or its file system has no direct I/O.
+    /// The directory cannot be written, its file system has no direct I/O, or there is no thread.
     pub async fn new(root: &Path, ring: Ring, seed: u64) -> io::Result<Self> {
         let probe = root.join(PROBE_FILE);
         blocking({
@@ -102,6 +105,7 @@ impl DirectEnv {
             root: root.to_path_buf(),
             ring,
             queues: Queues::new(),
+            closer: Closer::start()?,
             start: now(),
             random: RefCell::new(fastrand::Rng::with_seed(seed)),
             slice_start: Cell::new(now()),
@@ -124,7 +128,7 @@ impl Env for DirectEnv {
             Open::Create => options.read(true).write(true).create_new(true),
         };
         let file = options.dma_open(self.path(path)).await.map_err(file::system_error)?;
-        Ok(DirectFile::new(file, self.0.ring.clone()))
+        Ok(DirectFile::new(file, self.0.ring.clone(), self.0.closer.clone()))
     }
 
     async fn list(&self, path: &str) -> io::Result<Vec<String>> {

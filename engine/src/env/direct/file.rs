@@ -1,12 +1,14 @@
 //! A file of the real world.
 
 use std::io;
-use std::os::fd::AsRawFd;
+use std::ops::Deref;
+use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 
 use glommio::GlommioError;
 use glommio::io::DmaFile;
 
+use super::closer::Closer;
 use crate::env::buf::AlignedBuf;
 use crate::env::ring::Ring;
 use crate::env::{ALIGN, File};
@@ -18,13 +20,41 @@ const REQUEST_BYTES_MAX: usize = 128 << 10;
 /// An open file: glommio's descriptor, used by glommio and by the core's ring.
 #[derive(Clone)]
 pub struct DirectFile {
-    file: Rc<DmaFile>,
+    file: Rc<Descriptor>,
     ring: Ring,
 }
 
+/// A descriptor that the [`Closer`] closes.
+struct Descriptor {
+    file: Option<DmaFile>,
+    closer: Closer,
+}
+
+impl Deref for Descriptor {
+    type Target = DmaFile;
+
+    fn deref(&self) -> &DmaFile {
+        self.file.as_ref().expect("there until it is dropped")
+    }
+}
+
+impl AsRawFd for Descriptor {
+    fn as_raw_fd(&self) -> RawFd {
+        self.deref().as_raw_fd()
+    }
+}
+
+impl Drop for Descriptor {
+    fn drop(&mut self) {
+        if let Some(file) = self.file.take() {
+            self.closer.close(file.into());
+        }
+    }
+}
+
 impl DirectFile {
-    pub(super) fn new(file: DmaFile, ring: Ring) -> Self {
-        Self { file: Rc::new(file), ring }
+    pub(super) fn new(file: DmaFile, ring: Ring, closer: Closer) -> Self {
+        Self { file: Rc::new(Descriptor { file: Some(file), closer }), ring }
     }
 
     /// The ring's share in the descriptor: it stays open until the operation has ended.
