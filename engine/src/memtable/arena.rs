@@ -2,6 +2,8 @@
 //!
 //! - A row never moves and never spans chunks: `| len 4 | row |`.
 //! - [`Arena::bytes`] is exactly what the chunks hold, used or not.
+//! - A chunk is written as rows come: to clear all of it at once would be a page fault for each of
+//!   its pages in the midst of one request, 0.3 to 0.5 ms of them for a mebibyte.
 //! - A row too large to share a chunk has one of its own, so a chunk's unused tail is below
 //!   a quarter of it.
 
@@ -23,9 +25,10 @@ pub(super) struct RowAt {
 }
 
 pub(super) struct Arena {
-    chunks: Vec<Box<[u8]>>,
-    /// The chunk that small rows go to, and how much of it is used.
-    open: Option<(u32, usize)>,
+    /// Each as long as what is used of it, and with room for what it was made for.
+    chunks: Vec<Vec<u8>>,
+    /// The chunk that small rows go to.
+    open: Option<u32>,
     chunk_bytes: usize,
     bytes: usize,
 }
@@ -41,27 +44,26 @@ impl Arena {
         self.bytes
     }
 
-    /// Room for a row of `len` bytes.
+    /// Room for a row of `len` bytes, zeros.
     pub(super) fn alloc(&mut self, len: usize) -> (RowAt, &mut [u8]) {
         let need = len + LEN_BYTES;
-        let at = match self.open {
-            Some((chunk, used)) if need <= self.chunk_bytes - used => {
-                self.open = Some((chunk, used + need));
-                RowAt { chunk, offset: used as u32 }
-            }
-            _ if need > self.chunk_bytes / 4 => RowAt { chunk: self.grow(need), offset: 0 },
-            _ => {
-                let chunk = self.grow(self.chunk_bytes);
-                self.open = Some((chunk, need));
-                RowAt { chunk, offset: 0 }
+        let room = |chunk: &u32| self.chunk_bytes - self.chunks[*chunk as usize].len() >= need;
+        let index = match self.open.filter(room) {
+            Some(index) => index,
+            None if need > self.chunk_bytes / 4 => self.grow(need),
+            None => {
+                let index = self.grow(self.chunk_bytes);
+                self.open = Some(index);
+                index
             }
         };
+        let chunk = &mut self.chunks[index as usize];
+        let start = chunk.len();
+        let at = RowAt { chunk: index, offset: start as u32 };
         let stored = u32::try_from(len).expect("a row is within its limit");
-        let start = at.offset as usize;
-        let (head, row) =
-            self.chunks[at.chunk as usize][start..start + need].split_at_mut(LEN_BYTES);
-        head.copy_from_slice(&stored.to_le_bytes());
-        (at, row)
+        chunk.extend_from_slice(&stored.to_le_bytes());
+        chunk.resize(start + need, 0);
+        (at, &mut chunk[start + LEN_BYTES..])
     }
 
     #[inline]
@@ -88,7 +90,7 @@ impl Arena {
 
     fn grow(&mut self, bytes: usize) -> u32 {
         let index = u32::try_from(self.chunks.len()).expect("memory ends before the indexes do");
-        self.chunks.push(vec![0; bytes].into_boxed_slice());
+        self.chunks.push(Vec::with_capacity(bytes));
         self.bytes += bytes;
         index
     }
@@ -115,7 +117,7 @@ mod tests {
         for (i, (&at, &len)) in rows.iter().zip(&lens).enumerate() {
             assert_eq!(arena.row(at), vec![i as u8 + 1; len]);
         }
-        let held: usize = arena.chunks.iter().map(|chunk| chunk.len()).sum();
+        let held: usize = arena.chunks.iter().map(Vec::capacity).sum();
         assert_eq!(arena.bytes(), held);
         arena.row_mut(rows[2]).fill(99);
         assert_eq!(arena.row(rows[2]), [99; 60]);
