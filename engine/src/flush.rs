@@ -27,7 +27,7 @@ impl<E: Env> Store<E> {
         if self.active.is_empty() {
             return;
         }
-        let empty = self.new_memtable();
+        let empty = self.active.next();
         let memtable = Rc::new(std::mem::replace(&mut self.active, empty));
         self.frozen_bytes += memtable.bytes();
         let upto = match self.config.log.durability {

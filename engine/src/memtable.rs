@@ -9,6 +9,7 @@
 //! The token is a hash already; entries carry it, so that growing and probing read no rows.
 
 mod arena;
+mod chunks;
 
 use std::cmp::Ordering;
 
@@ -17,6 +18,7 @@ use hashbrown::hash_table::Entry;
 use schemas::ids::{Hlc, Token};
 
 use self::arena::{Arena, RowAt};
+use self::chunks::Chunks;
 use crate::record::{Key, Merge, Record};
 
 /// Parts of a memtable. At 64 MiB of 200-byte rows a part has some 1,300 entries: sorted in
@@ -42,6 +44,13 @@ impl Slot {
     }
 }
 
+/// Bytes of the tables of an empty memtable.
+const EMPTY_BYTES: usize = PARTS * size_of::<HashTable<Slot>>();
+
+fn empty_parts() -> Box<[HashTable<Slot>]> {
+    (0..PARTS).map(|_| HashTable::new()).collect()
+}
+
 /// An in-memory table of records.
 pub struct Memtable {
     arena: Arena,
@@ -63,14 +72,27 @@ impl Memtable {
     pub fn new(tokens: (Token, Token), chunk_bytes: usize, merge: Merge) -> Self {
         let span_bits = 64 - (tokens.1.0.saturating_sub(tokens.0.0)).leading_zeros();
         Self {
-            arena: Arena::new(chunk_bytes),
-            parts: (0..PARTS).map(|_| HashTable::new()).collect(),
+            arena: Arena::new(Chunks::new(chunk_bytes)),
+            parts: empty_parts(),
             first: tokens.0.0,
             shift: span_bits.saturating_sub(PARTS.trailing_zeros()),
             merge,
             len: 0,
-            table_bytes: PARTS * size_of::<HashTable<Slot>>(),
+            table_bytes: EMPTY_BYTES,
             hlc_min: Hlc(u64::MAX),
+        }
+    }
+
+    /// An empty one like this. What this one holds it uses again once this one is gone.
+    #[must_use]
+    pub fn next(&self) -> Self {
+        Self {
+            arena: Arena::new(self.arena.source().clone()),
+            parts: empty_parts(),
+            len: 0,
+            table_bytes: EMPTY_BYTES,
+            hlc_min: Hlc(u64::MAX),
+            ..*self
         }
     }
 

@@ -209,11 +209,6 @@ impl<E: Env> Store<E> {
         self.compactions.cancel();
     }
 
-    /// A memtable with nothing in it.
-    pub(crate) fn new_memtable(&self) -> Memtable {
-        open::new_memtable(&self.config, self.merge)
-    }
-
     /// Bytes of memtables and of what is on its way to them.
     pub(crate) fn memtables_bytes(&self) -> usize {
         self.active.bytes() + self.frozen_bytes + self.writes.unapplied_bytes()

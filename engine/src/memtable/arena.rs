@@ -1,4 +1,4 @@
-//! Memory of a memtable: rows in chunks, freed all at once.
+//! Memory of a memtable: rows in chunks, given back all at once.
 //!
 //! - A row never moves and never spans chunks: `| len 4 | row |`.
 //! - [`Arena::bytes`] is exactly what the chunks hold, used or not.
@@ -8,6 +8,8 @@
 //!   a quarter of it.
 
 use std::hint::black_box;
+
+use super::chunks::Chunks;
 
 /// Bytes before each row: its length.
 const LEN_BYTES: usize = size_of::<u32>();
@@ -29,14 +31,25 @@ pub(super) struct Arena {
     chunks: Vec<Vec<u8>>,
     /// The chunk that small rows go to.
     open: Option<u32>,
-    chunk_bytes: usize,
+    source: Chunks,
     bytes: usize,
 }
 
+impl Drop for Arena {
+    fn drop(&mut self) {
+        self.source.give(self.chunks.drain(..));
+    }
+}
+
 impl Arena {
-    pub(super) fn new(chunk_bytes: usize) -> Self {
-        assert!(u32::try_from(chunk_bytes).is_ok(), "offsets in a chunk are 32-bit");
-        Self { chunks: Vec::new(), open: None, chunk_bytes, bytes: 0 }
+    /// An empty one of the chunks of `source`.
+    pub(super) fn new(source: Chunks) -> Self {
+        Self { chunks: Vec::new(), open: None, source, bytes: 0 }
+    }
+
+    /// Where its chunks are from.
+    pub(super) fn source(&self) -> &Chunks {
+        &self.source
     }
 
     /// Memory held, in bytes.
@@ -47,12 +60,13 @@ impl Arena {
     /// Room for a row of `len` bytes, zeros.
     pub(super) fn alloc(&mut self, len: usize) -> (RowAt, &mut [u8]) {
         let need = len + LEN_BYTES;
-        let room = |chunk: &u32| self.chunk_bytes - self.chunks[*chunk as usize].len() >= need;
+        let chunk_bytes = self.source.bytes();
+        let room = |chunk: &u32| chunk_bytes - self.chunks[*chunk as usize].len() >= need;
         let index = match self.open.filter(room) {
             Some(index) => index,
-            None if need > self.chunk_bytes / 4 => self.grow(need),
+            None if need > chunk_bytes / 4 => self.add(Vec::with_capacity(need)),
             None => {
-                let index = self.grow(self.chunk_bytes);
+                let index = self.add(self.source.take());
                 self.open = Some(index);
                 index
             }
@@ -88,10 +102,10 @@ impl Arena {
         &mut rest[..u32::from_le_bytes(*len) as usize]
     }
 
-    fn grow(&mut self, bytes: usize) -> u32 {
+    fn add(&mut self, chunk: Vec<u8>) -> u32 {
         let index = u32::try_from(self.chunks.len()).expect("memory ends before the indexes do");
-        self.chunks.push(Vec::with_capacity(bytes));
-        self.bytes += bytes;
+        self.bytes += chunk.capacity();
+        self.chunks.push(chunk);
         index
     }
 }
@@ -102,7 +116,8 @@ mod tests {
 
     #[test]
     fn rows_keep_their_bytes_and_every_chunk_is_counted() {
-        let mut arena = Arena::new(256);
+        let chunks = Chunks::new(256);
+        let mut arena = Arena::new(chunks.clone());
         let lens = [0, 1, 60, 61, 40, 252, 253, 5000, 7, 60, 59];
         let rows: Vec<RowAt> = lens
             .iter()
@@ -122,5 +137,11 @@ mod tests {
         arena.row_mut(rows[2]).fill(99);
         assert_eq!(arena.row(rows[2]), [99; 60]);
         assert_eq!(arena.row(rows[3]), [4; 61], "the neighbour is untouched");
+        drop(arena);
+        assert!((1..rows.len()).contains(&chunks.free()), "those that large rows had are not kept");
+        let mut next = Arena::new(chunks.clone());
+        let (_, row) = next.alloc(60);
+        assert_eq!(row, [0; 60], "what was there before is not");
+        assert_eq!(next.bytes(), 256);
     }
 }

@@ -25,12 +25,6 @@ use crate::memtable::Memtable;
 use crate::record::{Merge, Record};
 use crate::sstable::{FileId, Table};
 
-/// An empty memtable for the store of `config`.
-pub(super) fn new_memtable(config: &StoreConfig, merge: Merge) -> Memtable {
-    let chunk_bytes = (config.memtable_bytes / 64).clamp(4 << 10, 1 << 20);
-    Memtable::new(config.tokens, chunk_bytes, merge)
-}
-
 impl<E: Env> Store<E> {
     /// Opens the store in directory `dir`, made if it is missing, and recovers what was
     /// acknowledged.
@@ -52,7 +46,7 @@ impl<E: Env> Store<E> {
         let flushed = Sequence(version.flushed());
         let mut replay = Replay::new(&config, merge, flushed);
         let id = LogId::new(config.generation, config.shard);
-        let apply = |sequence, row: &_| replay.apply(&config, merge, sequence, row);
+        let apply = |sequence, row: &_| replay.apply(&config, sequence, row);
         let (log, replayed) =
             CommitLog::open(env.clone(), dir, id, config.log.clone(), flushed, apply).await?;
         if let Some(sequence) = replay.not_a_record {
@@ -119,17 +113,19 @@ struct Replay {
 
 impl Replay {
     fn new(config: &StoreConfig, merge: Merge, flushed: Sequence) -> Self {
-        let (active, frozen) = (new_memtable(config, merge), VecDeque::new());
-        Self { active, frozen, last: flushed, records: 0, not_a_record: None }
+        let chunk_bytes = (config.memtable_bytes / 64).clamp(4 << 10, 1 << 20);
+        let active = Memtable::new(config.tokens, chunk_bytes, merge);
+        Self { active, frozen: VecDeque::new(), last: flushed, records: 0, not_a_record: None }
     }
 
-    fn apply(&mut self, config: &StoreConfig, merge: Merge, sequence: Sequence, row: &[u8]) {
+    fn apply(&mut self, config: &StoreConfig, sequence: Sequence, row: &[u8]) {
         let Some(record) = Record::from_row(row) else {
             self.not_a_record.get_or_insert(sequence);
             return;
         };
         if sequence != self.last && self.active.bytes() >= config.memtable_bytes {
-            let memtable = std::mem::replace(&mut self.active, new_memtable(config, merge));
+            let empty = self.active.next();
+            let memtable = std::mem::replace(&mut self.active, empty);
             self.frozen.push_back(Frozen { memtable: Rc::new(memtable), upto: self.last });
         }
         self.active.put(&record);
