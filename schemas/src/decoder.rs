@@ -18,14 +18,14 @@ const KEPT_BYTES_MAX: usize = 512;
 /// # use schemas::{decoder::Decoder, frame, header::Header, kind::Kind};
 /// let mut stream = Vec::new();
 /// frame::append(&Header::request(7), &Kind::Ping, &mut stream);
-/// let mut decoder = Decoder::after_handshake();
+/// let mut decoder = Decoder::new();
 /// let (mut first, mut second) = stream.split_at(11);
 /// assert_eq!(decoder.next(&mut first), Ok(None));
 /// let frame = decoder.next(&mut second)?.expect("the rest of the frame");
 /// assert_eq!((frame.kind(), frame.header.request_id), (Ok(Kind::Ping), 7));
 /// # Ok::<(), frame::FrameError>(())
 /// ```
-#[derive(Debug)]
+#[derive(Default, Debug)]
 pub struct Decoder {
     /// A frame's beginning, or the whole frame returned last.
     partial: Vec<u8>,
@@ -35,7 +35,7 @@ pub struct Decoder {
 impl Decoder {
     /// A decoder for a connection whose handshake is done: frames of the full size are allowed.
     #[must_use]
-    pub const fn after_handshake() -> Self {
+    pub const fn new() -> Self {
         Self { partial: Vec::new(), returned: false }
     }
 

@@ -7,8 +7,8 @@ use anyhow::{Context as _, bail};
 use serde::Serialize;
 
 use super::scenario::{
-    FEW_KEYS, KEYS, LARGE_KEYS, LARGE_VALUE_BYTES, MANY_KEYS, Scenario, VALUE_BYTES,
-    WRITES_PER_SECOND, at_rate, gets, load, puts,
+    FEW_KEYS, FLUSHED_BYTES_MIN, KEYS, LARGE_KEYS, LARGE_VALUE_BYTES, MANY_KEYS, Scenario,
+    VALUE_BYTES, WRITES_PER_SECOND, at_rate, gets, load, puts,
 };
 use super::servers::{Server, TERMS};
 use crate::generator::LaneSpec;
@@ -125,21 +125,21 @@ impl Bench<'_> {
         let peak = self.on_kvcore(vec![gets(50, 1, LARGE_KEYS)], LARGE_VALUE_BYTES)?;
         let reads = at_rate(peak.ops_per_sec() as u64 / 4, gets(50, 4, LARGE_KEYS));
         let beside = |keys: u64| -> anyhow::Result<(Measured, u64)> {
-            let before = self.kvcore.counter("kvcore_flushes_total")?;
+            let before = self.kvcore.counter("kvcore_flush_bytes_total")?;
             let writes = at_rate(WRITES_PER_SECOND, puts(16, 16, keys));
             let mut spec =
                 self.spec(self.kvcore, Target::Kv, vec![reads.clone(), writes], LARGE_VALUE_BYTES);
             spec.duration = Some(4 * self.duration);
             let outcome = self.run(&spec)?;
-            let flushes = self.kvcore.counter("kvcore_flushes_total")? - before;
-            Ok((service_p99(&outcome, Kind::Get), flushes))
+            let flushed = self.kvcore.counter("kvcore_flush_bytes_total")? - before;
+            Ok((service_p99(&outcome, Kind::Get), flushed))
         };
         // What the last round left to flush and compact is done before the first measurement.
         std::thread::sleep(Duration::from_secs(2));
         let (without, few) = beside(FEW_KEYS)?;
         let (with, many) = beside(MANY_KEYS)?;
-        if many <= few {
-            bail!("{many} flushes beside many keys, {few} beside few: measure for longer");
+        if many < 2 * few || many < FLUSHED_BYTES_MIN {
+            bail!("{many} bytes flushed beside many keys, {few} beside few: measure for longer");
         }
         Ok(Round { kvcore: with, against: Some(without) })
     }

@@ -363,7 +363,8 @@ fn a_power_cut_changes_nothing_that_is_seen() {
         let env = sim.env(&disk);
         disk.crash_at_io(nth, if nth % 2 == 0 { When::Before } else { When::After });
         let ended = sim.run(async {
-            let mut manifest = Manifest::open(&env, DIR).await.unwrap();
+            let found = Manifest::find(&env, DIR).await.unwrap();
+            let mut manifest = Manifest::create(&env, DIR, found).await.unwrap();
             let version = Rc::clone(manifest.version());
             let control = Rc::default();
             let mut job = start(&env, &version, &choice, rules(|_| true), &control).await.unwrap();

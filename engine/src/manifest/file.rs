@@ -39,21 +39,11 @@ struct Opened<F> {
 }
 
 impl<E: Env> Manifest<E> {
-    /// Opens the manifest of directory `dir` and renews it; makes one of no tables if there is
-    /// neither a manifest nor a table.
-    ///
-    /// # Errors
-    /// The disk refuses, or the file is not what was written.
-    pub async fn open(env: &E, dir: &str) -> Result<Self, ManifestError> {
-        let version = Self::find(env, dir).await?;
-        Self::create(env, dir, version).await
-    }
-
     /// What the manifest of directory `dir` says; no tables if there is neither a manifest nor a
     /// table. Changes nothing.
     ///
     /// # Errors
-    /// As for [`Manifest::open`].
+    /// The disk refuses, or the file is not what was written.
     pub async fn find(env: &E, dir: &str) -> Result<Version, ManifestError> {
         let names = env.list(dir).await.map_err(ManifestError::io("cannot list", dir))?;
         if names.iter().any(|name| name == NAME) {
@@ -79,7 +69,7 @@ impl<E: Env> Manifest<E> {
     /// What the manifest of directory `dir` says. Changes nothing.
     ///
     /// # Errors
-    /// As for [`Manifest::open`].
+    /// As for [`Manifest::find`].
     pub async fn read(env: &E, dir: &str) -> Result<Version, ManifestError> {
         let path = format!("{dir}/{NAME}");
         let read = async {

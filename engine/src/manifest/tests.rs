@@ -21,6 +21,16 @@ fn new_disk(seed: u64) -> SimDisk {
     disk
 }
 
+/// As a store does it.
+async fn open_in(env: &SimEnv, dir: &str) -> Result<Manifest<SimEnv>, ManifestError> {
+    let version = Manifest::find(env, dir).await?;
+    Manifest::create(env, dir, version).await
+}
+
+async fn open(env: &SimEnv) -> Result<Manifest<SimEnv>, ManifestError> {
+    open_in(env, DIR).await
+}
+
 fn with_env<T>(disk: &SimDisk, work: impl AsyncFnOnce(SimEnv) -> T) -> T {
     let sim = Sim::new(1);
     sim.block_on(work(sim.env(disk)))
@@ -76,7 +86,7 @@ fn versions(edits: &[VersionEdit]) -> Vec<Version> {
 fn disk_with(edits: &[VersionEdit]) -> SimDisk {
     let disk = new_disk(1);
     with_env(&disk, async |env| {
-        let mut manifest = Manifest::open(&env, DIR).await.unwrap();
+        let mut manifest = open(&env).await.unwrap();
         for edit in edits {
             manifest.commit(edit).await.unwrap();
         }
@@ -89,9 +99,7 @@ fn read(disk: &SimDisk) -> Result<Version, ManifestError> {
 }
 
 fn reopen(disk: &SimDisk) -> Result<Version, ManifestError> {
-    with_env(disk, async |env| {
-        Manifest::open(&env, DIR).await.map(|manifest| (**manifest.version()).clone())
-    })
+    with_env(disk, async |env| open(&env).await.map(|manifest| (**manifest.version()).clone()))
 }
 
 #[test]
@@ -144,7 +152,7 @@ fn a_full_manifest_is_renewed_and_loses_nothing() {
     let disk = new_disk(1);
     let edits = 3 * limits::MANIFEST_ROOM_BYTES / ALIGN as u64;
     let version = with_env(&disk, async |env| {
-        let mut manifest = Manifest::open(&env, DIR).await.unwrap();
+        let mut manifest = open(&env).await.unwrap();
         for number in 1..=edits {
             let token = number * 10;
             let dropped = if number % 3 == 0 { vec![FileId(number - 1)] } else { vec![] };
@@ -243,7 +251,7 @@ fn pages_of_an_older_manifest_are_noticed() {
     let old = disk.bytes(PATH).unwrap();
     reopen(&disk).unwrap();
     with_env(&disk, async |env| {
-        let mut manifest = Manifest::open(&env, DIR).await.unwrap();
+        let mut manifest = open(&env).await.unwrap();
         manifest.commit(&edits[2]).await.unwrap();
     });
     let new = disk.bytes(PATH).unwrap();
@@ -291,11 +299,11 @@ fn a_power_cut_leaves_the_version_before_or_after_an_edit() {
             let sim = Sim::new(nth);
             let env = sim.env(&disk);
             let work = async {
-                let mut manifest = Manifest::open(&env, DIR).await.unwrap();
+                let mut manifest = open(&env).await.unwrap();
                 for (number, edit) in edits.iter().enumerate() {
                     if number == 3 {
                         drop(manifest);
-                        manifest = Manifest::open(&env, DIR).await.unwrap();
+                        manifest = open(&env).await.unwrap();
                     }
                     manifest.commit(edit).await.unwrap();
                     done.set(number + 1);
@@ -331,7 +339,7 @@ fn a_power_cut_while_renewing_leaves_the_version_before_or_after() {
         let sim = Sim::new(nth);
         let env = sim.env(&disk);
         // Opening renews, so the room is used up first.
-        let mut manifest = sim.block_on(Manifest::open(&env, DIR)).unwrap();
+        let mut manifest = sim.block_on(open(&env)).unwrap();
         for number in room..2 * room - 1 {
             sim.block_on(manifest.commit(&fill(number))).unwrap();
         }
@@ -358,7 +366,7 @@ fn after_a_failed_write_nothing_is_committed_until_it_is_opened_again() {
         let disk = disk_with(&edits[..1]);
         let fault = Fault { on: Some(on), path: PATH.into(), nth: 1, sticky: false, how };
         with_env(&disk, async |env| {
-            let mut manifest = Manifest::open(&env, DIR).await.unwrap();
+            let mut manifest = open(&env).await.unwrap();
             disk.inject(fault);
             assert!(matches!(manifest.commit(&edits[1]).await, Err(ManifestError::Io { .. })));
             assert!(manifest.failed());
@@ -376,7 +384,7 @@ fn without_space_a_renewal_can_be_tried_again() {
     let disk = disk_with(&[]);
     let room = limits::MANIFEST_ROOM_BYTES / ALIGN as u64;
     with_env(&disk, async |env| {
-        let mut manifest = Manifest::open(&env, DIR).await.unwrap();
+        let mut manifest = open(&env).await.unwrap();
         let available = disk.space().available;
         disk.set_capacity(disk.space().total - available);
         let mut refused = 0;
@@ -426,12 +434,12 @@ fn the_manifest_of_another_shard_is_refused() {
     let disk = new_disk(20);
     with_env(&disk, async |env| {
         env.create_dir("other").await.unwrap();
-        Manifest::open(&env, DIR).await.unwrap();
-        Manifest::open(&env, "other").await.unwrap();
+        open(&env).await.unwrap();
+        open_in(&env, "other").await.unwrap();
     });
     let other = disk.bytes("other/MANIFEST").unwrap();
     disk.put(PATH, &other);
-    let error = with_env(&disk, async |env| Manifest::open(&env, DIR).await.err().unwrap());
+    let error = with_env(&disk, async |env| open(&env).await.err().unwrap());
     assert!(error.to_string().contains("manifest of another shard"), "{error}");
 }
 
@@ -441,7 +449,7 @@ fn the_manifest_of_another_shard_is_refused() {
 fn a_manifest_that_grew_is_refused_by_its_header() {
     let disk = new_disk(1);
     with_env(&disk, async |env| {
-        Manifest::open(&env, DIR).await.unwrap();
+        open(&env).await.unwrap();
         disk.corrupt(PATH, |bytes| bytes.resize(64 << 20, 0));
         let before = disk.ios();
         let read = Manifest::read(&env, DIR).await;

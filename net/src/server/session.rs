@@ -104,7 +104,7 @@ impl Session {
             kept_from: 0,
             kept_since_us: 0,
             placed,
-            decoder: Decoder::after_handshake(),
+            decoder: Decoder::new(),
             unfinished_since_us: None,
             in_flight: 0,
         }
@@ -168,7 +168,7 @@ impl Session {
         answers.refused(status);
         self.state = State::Refused;
         (self.kept, self.kept_from) = (Vec::new(), 0);
-        (self.decoder, self.unfinished_since_us) = (Decoder::after_handshake(), None);
+        (self.decoder, self.unfinished_since_us) = (Decoder::new(), None);
         let header = Header::error(request_id, EPOCH, status, 0);
         ErrorDetail::text(status.text()).encode(&header, out);
         Next::Refused

@@ -25,7 +25,7 @@ fn stream() -> Vec<u8> {
 
 fn whole() -> Seen {
     let mut seen = Seen::new();
-    feed(&mut Decoder::after_handshake(), &stream(), &mut seen).expect("sound");
+    feed(&mut Decoder::new(), &stream(), &mut seen).expect("sound");
     assert_eq!(seen.len(), samples::all().len());
     seen
 }
@@ -34,7 +34,7 @@ fn whole() -> Seen {
 fn a_stream_split_at_each_byte_gives_the_same_frames() {
     let (stream, whole) = (stream(), whole());
     for at in 0..=stream.len() {
-        let (mut decoder, mut seen) = (Decoder::after_handshake(), Seen::new());
+        let (mut decoder, mut seen) = (Decoder::new(), Seen::new());
         feed(&mut decoder, &stream[..at], &mut seen).expect("sound");
         feed(&mut decoder, &stream[at..], &mut seen).expect("sound");
         assert_eq!(seen, whole, "split at {at}");
@@ -46,7 +46,7 @@ fn a_stream_split_at_each_byte_gives_the_same_frames() {
 fn a_stream_in_pieces_of_any_size_gives_the_same_frames() {
     let (stream, whole) = (stream(), whole());
     for size in (1..80).chain([333, 4096]) {
-        let (mut decoder, mut seen) = (Decoder::after_handshake(), Seen::new());
+        let (mut decoder, mut seen) = (Decoder::new(), Seen::new());
         for piece in stream.chunks(size) {
             feed(&mut decoder, piece, &mut seen).expect("sound");
         }
@@ -58,7 +58,7 @@ fn a_stream_in_pieces_of_any_size_gives_the_same_frames() {
 fn a_frame_cut_short_at_any_byte_is_waited_for() {
     for sample in samples::all() {
         for len in 0..sample.bytes.len() {
-            let (mut decoder, mut seen) = (Decoder::after_handshake(), Seen::new());
+            let (mut decoder, mut seen) = (Decoder::new(), Seen::new());
             feed(&mut decoder, &sample.bytes[..len], &mut seen).expect("sound so far");
             assert!(seen.is_empty(), "{} cut at {len}", sample.name);
             assert_eq!(decoder.held(), len);
@@ -74,7 +74,7 @@ fn a_flipped_bit_is_never_taken_for_a_frame() {
                 let mut bytes = sample.bytes.clone();
                 bytes[at] ^= 1 << bit;
                 let mut seen = Seen::new();
-                let result = feed(&mut Decoder::after_handshake(), &bytes, &mut seen);
+                let result = feed(&mut Decoder::new(), &bytes, &mut seen);
                 assert!(seen.is_empty(), "{} byte {at} bit {bit}", sample.name);
                 // A longer length waits for bytes that never come; all else is noticed at once.
                 let waits = at < 4 && result.is_ok();
@@ -99,7 +99,7 @@ fn a_length_past_the_limit_is_refused_on_the_header_alone() {
         let expected = FrameError { status: Status::FrameTooLarge, request_id: 77 };
         for split in 0..HEADER_BYTES {
             let bytes = header_claiming(body_len);
-            let (mut decoder, mut seen) = (Decoder::after_handshake(), Seen::new());
+            let (mut decoder, mut seen) = (Decoder::new(), Seen::new());
             feed(&mut decoder, &bytes[..split], &mut seen).expect("no header yet");
             let refused = feed(&mut decoder, &bytes[split..], &mut seen);
             assert_eq!(refused, Err(expected), "{body_len} split at {split}");
@@ -107,7 +107,7 @@ fn a_length_past_the_limit_is_refused_on_the_header_alone() {
         }
     }
     for body_len in [8, max] {
-        let (mut decoder, mut seen) = (Decoder::after_handshake(), Seen::new());
+        let (mut decoder, mut seen) = (Decoder::new(), Seen::new());
         feed(&mut decoder, &header_claiming(body_len), &mut seen).expect("allowed");
         assert_eq!((decoder.held(), seen.len()), (HEADER_BYTES, 0));
     }
@@ -116,8 +116,7 @@ fn a_length_past_the_limit_is_refused_on_the_header_alone() {
 #[test]
 fn a_length_that_is_no_multiple_of_eight_is_refused() {
     for body_len in [1, 7, 9, 1023] {
-        let refused =
-            feed(&mut Decoder::after_handshake(), &header_claiming(body_len), &mut Seen::new());
+        let refused = feed(&mut Decoder::new(), &header_claiming(body_len), &mut Seen::new());
         assert_eq!(refused.map_err(|error| error.status), Err(Status::FrameCorrupt));
     }
 }
@@ -139,7 +138,7 @@ fn frames_of_the_greatest_size_pass() {
     let mut bytes = Vec::new();
     frame::append(&Header::request(1), &Zeros(FRAME_BYTES_MAX - HEADER_BYTES), &mut bytes);
     assert_eq!(bytes.len(), FRAME_BYTES_MAX);
-    let (mut decoder, mut seen) = (Decoder::after_handshake(), Seen::new());
+    let (mut decoder, mut seen) = (Decoder::new(), Seen::new());
     feed(&mut decoder, &bytes[..100_000], &mut seen).expect("sound");
     assert!((100_000..=200_000).contains(&decoder.memory()), "what arrived, not what is claimed");
     for piece in bytes[100_000..].chunks(100_000) {
@@ -159,7 +158,7 @@ fn what_is_no_kvcore_stream_is_refused() {
         b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n",
     ];
     for stranger in strangers {
-        let refused = feed(&mut Decoder::after_handshake(), stranger, &mut Seen::new());
+        let refused = feed(&mut Decoder::new(), stranger, &mut Seen::new());
         assert!(refused.is_err_and(|error| error.status.closes()));
     }
 }

@@ -20,6 +20,7 @@ const UNSAFE_FILES: &[&str] = &[
 const GLOMMIO_FILES: &[&str] = &[
     "engine/examples/throughput.rs",
     "engine/src/env/direct.rs",
+    "engine/src/env/direct/closer.rs",
     "engine/src/env/direct/give_way.rs",
     "engine/src/env/direct/file.rs",
     "engine/src/env/ring/park.rs",

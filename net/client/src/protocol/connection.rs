@@ -110,7 +110,7 @@ impl Connection {
         Self {
             state: State::Handshaking,
             hello,
-            decoder: Decoder::after_handshake(),
+            decoder: Decoder::new(),
             server: None,
             slots: Slots::new(0),
         }

@@ -19,7 +19,7 @@ struct Script {
 
 fn script() -> Script {
     Script {
-        decoder: Decoder::after_handshake(),
+        decoder: Decoder::new(),
         identity: ServerIdentity {
             node_id: NodeId(NonZeroU64::MIN),
             cluster_id: ClusterId(7),

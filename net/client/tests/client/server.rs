@@ -200,7 +200,7 @@ struct Session {
 
 impl Session {
     fn run(mut self) {
-        let mut decoder = Decoder::after_handshake();
+        let mut decoder = Decoder::new();
         let mut input = vec![0; 1 << 16];
         loop {
             let received = match self.stream.read(&mut input) {
