@@ -1,5 +1,6 @@
 //! The rounds.
 
+use std::ops::Sub;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use anyhow::{Context as _, bail};
 use serde::Serialize;
 
 use super::scenario::{
-    FEW_KEYS, FLUSHED_BYTES_MIN, KEYS, LARGE_KEYS, LARGE_VALUE_BYTES, MANY_KEYS, Scenario,
+    COMPACTED_BYTES_MIN, FEW_KEYS, KEYS, LARGE_KEYS, LARGE_VALUE_BYTES, MANY_KEYS, Scenario,
     VALUE_BYTES, WRITES_PER_SECOND, at_rate, gets, load, puts,
 };
 use super::servers::{Server, TERMS};
@@ -17,6 +18,24 @@ use crate::process;
 use crate::runner::{self, Outcome, RunSpec, Target};
 use crate::wire::Wire;
 use crate::workload::ValueBytes;
+
+/// Bytes that a server wrote in the background.
+#[derive(Clone, Copy, PartialEq, Debug)]
+struct Background {
+    flushed: u64,
+    compacted: u64,
+}
+
+impl Sub for Background {
+    type Output = Self;
+
+    fn sub(self, before: Self) -> Self {
+        Self {
+            flushed: self.flushed - before.flushed,
+            compacted: self.compacted - before.compacted,
+        }
+    }
+}
 
 /// A server under test and how it is loaded.
 pub(super) struct Bench<'a> {
@@ -35,7 +54,8 @@ pub(super) struct Measured {
     pub(super) value: f64,
     /// Operations a second.
     pub(super) ops_per_sec: f64,
-    /// 99th percentile of the service latency of what was measured, in microseconds.
+    /// 99th percentile of the latency of what was measured, in microseconds: from the send, or by a
+    /// schedule from the intended start.
     pub(super) p99_us: f64,
     /// Microseconds of server CPU for each request.
     pub(super) server_cpu_us: Option<f64>,
@@ -63,7 +83,7 @@ impl Bench<'_> {
             if self.stop.load(Ordering::Relaxed) {
                 bail!("interrupted");
             }
-            let round = self.round(scenario)?;
+            let round = self.round(scenario, number)?;
             on_round(number, &round);
             rounds.push(round);
         }
@@ -89,7 +109,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    fn round(&self, scenario: Scenario) -> anyhow::Result<Round> {
+    fn round(&self, scenario: Scenario, number: usize) -> anyhow::Result<Round> {
         match scenario {
             Scenario::GetPipeline1 => self.against_echo(&gets(50, 1, KEYS)),
             Scenario::GetPipeline32 => self.against_echo(&gets(50, 32, KEYS)),
@@ -102,7 +122,7 @@ impl Bench<'_> {
                 let outcome = self.on_kvcore(lanes, VALUE_BYTES)?;
                 Ok(Round { kvcore: service_p99(&outcome, Kind::Put), against: None })
             }
-            Scenario::GetUnderCompaction => self.with_and_without_flushes(),
+            Scenario::GetUnderCompaction => self.with_and_without_flushes(number),
             Scenario::GetBesidePuts => self.with_and_without_writes(),
             Scenario::Idle => self.idle(),
         }
@@ -120,28 +140,59 @@ impl Bench<'_> {
     }
 
     /// Reads and writes, together at about half of what the server can do: writes of few keys,
-    /// which are overwritten in memory, and of many, which are flushed and compacted.
-    fn with_and_without_flushes(&self) -> anyhow::Result<Round> {
+    /// which are overwritten in memory, and of many, which are flushed and compacted. In turns
+    /// either is first.
+    fn with_and_without_flushes(&self, number: usize) -> anyhow::Result<Round> {
         let peak = self.on_kvcore(vec![gets(50, 1, LARGE_KEYS)], LARGE_VALUE_BYTES)?;
         let reads = at_rate(peak.ops_per_sec() as u64 / 4, gets(50, 4, LARGE_KEYS));
-        let beside = |keys: u64| -> anyhow::Result<(Measured, u64)> {
-            let before = self.kvcore.counter("kvcore_flush_bytes_total")?;
+        let beside = |keys: u64| -> anyhow::Result<(Measured, Background)> {
+            let before = self.flush_and_rest()?;
             let writes = at_rate(WRITES_PER_SECOND, puts(16, 16, keys));
             let mut spec =
                 self.spec(self.kvcore, Target::Kv, vec![reads.clone(), writes], LARGE_VALUE_BYTES);
-            spec.duration = Some(4 * self.duration);
+            spec.duration = Some(8 * self.duration);
             let outcome = self.run(&spec)?;
-            let flushed = self.kvcore.counter("kvcore_flush_bytes_total")? - before;
-            Ok((service_p99(&outcome, Kind::Get), flushed))
+            let after = self.background()?;
+            Ok((response_p99(&outcome)?, after - before))
         };
-        // What the last round left to flush and compact is done before the first measurement.
-        std::thread::sleep(Duration::from_secs(2));
-        let (without, few) = beside(FEW_KEYS)?;
-        let (with, many) = beside(MANY_KEYS)?;
-        if many < 2 * few || many < FLUSHED_BYTES_MIN {
-            bail!("{many} bytes flushed beside many keys, {few} beside few: measure for longer");
+        let ((without, few), (with, many)) = if number.is_multiple_of(2) {
+            let with = beside(MANY_KEYS)?;
+            (beside(FEW_KEYS)?, with)
+        } else {
+            (beside(FEW_KEYS)?, beside(MANY_KEYS)?)
+        };
+        if many.flushed < 20 * few.flushed || many.compacted < COMPACTED_BYTES_MIN {
+            bail!("beside many keys {many:?}, beside few {few:?}: measure for longer");
         }
         Ok(Round { kvcore: with, against: Some(without) })
+    }
+
+    /// Writes few keys until the log's length has all that is in memory flushed, and waits until
+    /// nothing is flushed or compacted any more; what was so far.
+    fn flush_and_rest(&self) -> anyhow::Result<Background> {
+        let before = self.background()?;
+        let mut last = before;
+        for _ in 0..60 {
+            if last.flushed == before.flushed {
+                let writes = at_rate(4 * WRITES_PER_SECOND, puts(32, 8, FEW_KEYS));
+                self.on_kvcore(vec![writes], LARGE_VALUE_BYTES)?;
+            } else {
+                std::thread::sleep(Duration::from_secs(1));
+            }
+            let now = self.background()?;
+            if now == last && now.flushed > before.flushed {
+                return Ok(now);
+            }
+            last = now;
+        }
+        bail!("the server does not come to rest");
+    }
+
+    fn background(&self) -> anyhow::Result<Background> {
+        Ok(Background {
+            flushed: self.kvcore.counter("kvcore_flush_bytes_total")?,
+            compacted: self.kvcore.counter("kvcore_compaction_bytes_total")?,
+        })
     }
 
     /// Reads at half of what the server can do, without and with writes beside them.
@@ -151,10 +202,7 @@ impl Bench<'_> {
         let without = self.on_kvcore(vec![reads.clone()], LARGE_VALUE_BYTES)?;
         let writes = at_rate(WRITES_PER_SECOND, puts(16, 16, LARGE_KEYS));
         let with = self.on_kvcore(vec![reads, writes], LARGE_VALUE_BYTES)?;
-        Ok(Round {
-            kvcore: service_p99(&with, Kind::Get),
-            against: Some(service_p99(&without, Kind::Get)),
-        })
+        Ok(Round { kvcore: response_p99(&with)?, against: Some(response_p99(&without)?) })
     }
 
     /// CPU time of the server with connections and nothing to do.
@@ -219,6 +267,15 @@ impl Bench<'_> {
 fn throughput(outcome: &Outcome, kind: Kind) -> Measured {
     let measured = service_p99(outcome, kind);
     Measured { value: measured.ops_per_sec, ..measured }
+}
+
+/// Of reads by a schedule: the wait for a late answer before counts.
+fn response_p99(outcome: &Outcome) -> anyhow::Result<Measured> {
+    if let Some(why) = outcome.saturated() {
+        bail!("the load generator is the limit: {why}");
+    }
+    let p99_us = Quantiles::from(outcome.tally.latencies[Kind::Get as usize].response()).p99;
+    Ok(Measured { value: p99_us, p99_us, ..service_p99(outcome, Kind::Get) })
 }
 
 fn service_p99(outcome: &Outcome, kind: Kind) -> Measured {

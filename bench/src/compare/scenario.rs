@@ -27,8 +27,8 @@ pub(super) const MANY_KEYS: u64 = 4_000_000;
 /// Writes a second beside the reads of the scenario that flushes and compacts: about 20 MiB.
 pub(super) const WRITES_PER_SECOND: u64 = 20_000;
 
-/// Flushed beside the writes of many keys, or it is no measurement of flushes: two memtables.
-pub(super) const FLUSHED_BYTES_MIN: u64 = 128 << 20;
+/// Compacted beside the writes of many keys, or it is no measurement of that: two memtables.
+pub(super) const COMPACTED_BYTES_MIN: u64 = 128 << 20;
 
 /// A scenario.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]

@@ -33,7 +33,7 @@ use super::{ALIGN, Class, Done, Env, Open, Space};
 pub const PROBE_FILE: &str = "PROBE";
 
 /// A background task gives way after so long, as the foreground does. With 100 us the slowest
-/// hundredth of reads beside a flush took twice as long, and no less was flushed.
+/// hundredth of reads beside a flush took twice as long.
 const SLICE: Duration = Duration::from_micros(50);
 
 /// One core's world, over directory `root`.

@@ -1,4 +1,5 @@
 //! The chunks that a store's memtables are made of: those of one that is gone are for the next.
+//! With those that are free, memtables hold no more than they once held without.
 //!
 //! An allocator may give them back to the kernel, which took 5 to 10 ms for 64 MiB and held up all
 //! reads of the core, and new ones are page faults in the midst of writes.
@@ -29,6 +30,13 @@ impl Chunks {
     pub(super) fn take(&self) -> Vec<u8> {
         let used = self.free.borrow_mut().pop();
         used.unwrap_or_else(|| Vec::with_capacity(self.bytes))
+    }
+
+    /// Gives up free chunks of `bytes` in all, or what there is: somebody needs as much otherwise.
+    pub(super) fn give_up(&self, bytes: usize) {
+        let mut free = self.free.borrow_mut();
+        let kept = free.len().saturating_sub(bytes.div_ceil(self.bytes));
+        free.truncate(kept);
     }
 
     /// Gives chunks back. One that is not of the size is none of these, and is freed.

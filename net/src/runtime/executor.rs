@@ -13,20 +13,11 @@ use engine::env::direct::{PREEMPT_TIMER, with_heartbeat};
 use engine::env::ring::Ring;
 use glommio::timer::Timer;
 use glommio::{ExecutorJoinHandle, Latency, LocalExecutorBuilder, Placement, Shares};
-use rustix::thread::disable_transparent_huge_pages;
 
 use crate::limits::IO_MEMORY_BYTES;
 
 /// Shares of the foreground; the background's are in `engine::env::direct`.
 const FOREGROUND_SHARES: usize = 1000;
-
-/// Has the kernel give this process memory in small pages only: a huge one, 2 MiB, is cleared at
-/// its first touch, in the midst of somebody's request. See `DESIGN.md`.
-pub fn use_small_pages() {
-    if let Err(error) = disable_transparent_huge_pages(true) {
-        tracing::warn!(%error, "huge pages cannot be switched off: reads may wait for them");
-    }
-}
 
 /// The thread of one core.
 pub struct CoreThread<T: Send + 'static>(ExecutorJoinHandle<io::Result<T>>);

@@ -6,6 +6,7 @@
 //! driver.rs     one round: what came in is answered, what has ended goes out
 //! executor.rs   a pinned glommio executor; the only file here that names glommio
 //! core_loop.rs  rounds, giving way, spinning, sleeping
+//! memory.rs     how the process takes memory
 //! ```
 
 mod clock;
@@ -13,9 +14,11 @@ mod command;
 mod core_loop;
 mod driver;
 mod executor;
+mod memory;
 
 pub use self::clock::{Clock, Tick};
 pub use self::command::{Command, Commander};
 pub use self::core_loop::run;
 pub use self::driver::{CoreError, Driver, DriverConfig};
-pub use self::executor::{CoreThread, use_small_pages, with_ring};
+pub use self::executor::{CoreThread, with_ring};
+pub use self::memory::settle_memory;

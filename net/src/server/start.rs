@@ -28,7 +28,7 @@ use super::stats::CoreStats;
 use crate::limits;
 use crate::mesh::{Port, Wake, mesh};
 use crate::runtime::{
-    Clock, Command, Commander, CoreError, CoreThread, Driver, DriverConfig, run, use_small_pages,
+    Clock, Command, Commander, CoreError, CoreThread, Driver, DriverConfig, run, settle_memory,
     with_ring,
 };
 
@@ -165,7 +165,7 @@ impl Server {
         S: Service,
         F: Future<Output = Result<S, Box<dyn std::error::Error + Send + Sync>>> + 'static,
     {
-        use_small_pages();
+        settle_memory();
         let cores = config.cpus.len();
         let (listeners, address) = Listener::bind(config.listen, cores)
             .map_err(|source| StartError::Listen { address: config.listen, source })?;
