@@ -14,6 +14,7 @@ const UNSAFE_FILES: &[&str] = &[
     "engine/src/env/ring/ring.rs",
     "engine/src/env/ring/socket.rs",
     "net/src/mesh/spsc.rs",
+    "net/src/runtime/memory.rs",
 ];
 
 /// All files that may name glommio.
