@@ -303,7 +303,7 @@ impl<F> Job<F> {
 }
 
 /// Whether an error says that there is no space, for now.
-pub(super) fn is_full(error: &io::Error) -> bool {
+pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 

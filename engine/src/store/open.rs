@@ -16,11 +16,11 @@ use super::versions::table_set;
 use super::writes::Writes;
 use super::{OpenError, OpenReport, Stats, Store, StoreConfig};
 use crate::cache::BlockCache;
-use crate::commit_log::{CommitLog, LogId, Sequence};
+use crate::commit_log::{CommitLog, LogId, Sequence, is_full};
 use crate::env::Env;
 use crate::flush::Frozen;
 use crate::limits;
-use crate::manifest::{Manifest, Version};
+use crate::manifest::{Manifest, ManifestError, Version};
 use crate::memtable::Memtable;
 use crate::record::{Merge, Record};
 use crate::sstable::{FileId, Table};
@@ -150,20 +150,29 @@ async fn make_dir<E: Env>(env: &E, dir: &str) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Puts a manifest of `version` in the place of the one that is there, with numbers for the files
-/// of this run, and removes the tables that it does not name. Says how many that were.
+/// Removes the tables that `version` does not name, and says how many that were. Then puts a
+/// manifest of it in the place of the one that is there, with numbers for the files of this run.
+///
+/// On a full disk that is the order that has room. A segment of the log that is being made may
+/// still hold the rest of it for a moment, until it is seen not to fit.
 async fn renew<E: Env>(
     env: &E,
     dir: &str,
     version: Version,
 ) -> Result<(Manifest<E>, u64), OpenError> {
     let version = version.with_file_numbers(limits::FILE_NUMBERS_AHEAD);
-    let manifest = Manifest::create(env, dir, version).await?;
-    let is_unnamed = |name: &str| {
-        FileId::from_file_name(name).is_some_and(|id| manifest.version().get(id).is_none())
-    };
+    let is_unnamed =
+        |name: &str| FileId::from_file_name(name).is_some_and(|id| version.get(id).is_none());
     let removed = remove_files(env, dir, is_unnamed).await?;
-    Ok((manifest, removed))
+    for _ in 0..limits::OPEN_RETRIES {
+        match Manifest::create(env, dir, version.clone()).await {
+            Err(ManifestError::Io { source, .. }) if is_full(&source) => {
+                env.sleep_us(limits::RETRY_FIRST_US).await
+            }
+            made => return Ok((made?, removed)),
+        }
+    }
+    Ok((Manifest::create(env, dir, version).await?, removed))
 }
 
 /// Removes the files of `dir` whose names are unwanted. Says how many that were.
