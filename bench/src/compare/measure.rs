@@ -174,7 +174,7 @@ impl Bench<'_> {
         let mut last = before;
         for _ in 0..60 {
             if last.flushed == before.flushed {
-                let writes = at_rate(4 * WRITES_PER_SECOND, puts(32, 8, FEW_KEYS));
+                let writes = at_rate(2 * WRITES_PER_SECOND, puts(32, 8, FEW_KEYS));
                 self.on_kvcore(vec![writes], LARGE_VALUE_BYTES)?;
             } else {
                 std::thread::sleep(Duration::from_secs(1));

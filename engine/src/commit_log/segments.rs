@@ -16,8 +16,6 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use futures_lite::future::zip;
-
 use super::format::{TEMPORARY, segment_name};
 use super::{LogFailure, LogId};
 use crate::env::buf::AlignedBuf;
@@ -249,28 +247,20 @@ impl<E: Env> Shared<E> {
     async fn fill(&self, temporary: &str) -> io::Result<E::File> {
         let file = self.env.open(temporary, Open::Create).await?;
         file.allocate(self.bytes).await?;
-        // One request at a time, beside a busy foreground, is slower than writers fill segments.
-        let lane = |first| self.fill_every_fourth(&file, first);
-        let halves = zip(zip(lane(0), lane(1)), zip(lane(2), lane(3))).await;
-        let ((first, second), (third, fourth)) = halves;
-        first.and(second).and(third).and(fourth)?;
-        file.sync().await?;
-        Ok(file)
-    }
-
-    /// Of its pieces, every fourth from number `first` on.
-    async fn fill_every_fourth(&self, file: &E::File, first: u64) -> io::Result<()> {
-        let piece = BACKGROUND_IO_BYTES_MAX as u64;
         let mut zeros = AlignedBuf::default();
-        for offset in (first * piece..self.bytes).step_by(4 * BACKGROUND_IO_BYTES_MAX) {
-            let len = (self.bytes - offset).min(piece) as usize;
+        let mut offset = 0;
+        while offset < self.bytes {
+            let left = usize::try_from(self.bytes - offset).unwrap_or(usize::MAX);
+            let len = left.min(BACKGROUND_IO_BYTES_MAX);
             if zeros.len() != len {
                 zeros = AlignedBuf::zeroed(len);
             }
             zeros = file.write_at(offset, zeros).await?;
+            offset += len as u64;
             self.env.pause().await;
         }
-        Ok(())
+        file.sync().await?;
+        Ok(file)
     }
 
     async fn recycle(&self, segment: &Segment<E::File>) -> io::Result<Segment<E::File>> {

@@ -87,13 +87,16 @@ fn a_full_disk_refuses_writes_and_loses_nothing() {
     assert_eq!(put.code, 1);
     assert!(put.stderr.contains("disk is full"), "{}", put.stderr);
 
-    // Killed while it is full: all is there, and writes are still refused.
+    // Killed while it is full: all is there, and writes are still refused, unless what the kill
+    // left unfinished made room.
     server.kill();
     let server = Start::on(&data).serve();
     assert_all_there(&server, &acknowledged);
     assert!(client(server.clients()).get(&gone).send().unwrap().is_none());
-    let refused = client(server.clients()).put("key", "value").send().unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::DiskFull, "{refused}");
+    match client(server.clients()).put("key", "value").send() {
+        Ok(_) => drop(acknowledged.insert("key".to_owned(), Bytes::from_static(b"value"))),
+        Err(refused) => assert_eq!(refused.kind(), ErrorKind::DiskFull, "{refused}"),
+    }
 
     // Space comes back from outside, without a restart; all of it is used, and it is full again.
     fs::remove_file(disk.root().join("filler")).unwrap();
