@@ -45,5 +45,4 @@ pub use self::error::{AppendError, LogError, LogFailure};
 pub use self::format::{Entries, LogId};
 pub use self::log::{CommitLog, DurableBatch, LogStats};
 pub use self::recovery::ReplayReport;
-pub(crate) use self::segments::is_full;
 pub use self::sequence::Sequence;

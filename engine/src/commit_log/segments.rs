@@ -19,7 +19,7 @@ use std::sync::Arc;
 use super::format::{TEMPORARY, segment_name};
 use super::{LogFailure, LogId};
 use crate::env::buf::AlignedBuf;
-use crate::env::{Class, Env, File, Open};
+use crate::env::{Class, Env, File, Open, is_full};
 use crate::limits::BACKGROUND_IO_BYTES_MAX;
 
 /// How long to wait before a full disk is asked again, in microseconds.
@@ -290,11 +290,6 @@ impl<F> Job<F> {
             Self::Remove(_) => "remove a segment in",
         }
     }
-}
-
-/// Whether an error says that there is no space, for now.
-pub(crate) fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Removes the file at `path`, if there is one.

@@ -12,6 +12,7 @@
 
 pub mod buf;
 pub mod direct;
+mod error;
 pub mod ring;
 pub mod sim;
 
@@ -19,6 +20,7 @@ use std::future::Future;
 use std::io;
 
 use self::buf::AlignedBuf;
+pub(crate) use self::error::is_full;
 
 /// Alignment of every offset, length and buffer of I/O, in bytes: a page, and the largest logical
 /// block in use.

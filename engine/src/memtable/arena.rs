@@ -3,7 +3,7 @@
 //! - A row never moves and never spans chunks: `| len 4 | row |`.
 //! - [`Arena::bytes`] is exactly what the chunks hold, used or not.
 //! - A chunk is written as rows come: to clear all of it at once would be a page fault for each of
-//!   its pages in the midst of one request, 0.3 to 0.5 ms of them for a mebibyte.
+//!   its pages in the midst of one request: rounds of more than 0.3 ms, for a mebibyte.
 //! - A row too large to share a chunk has one of its own, so a chunk's unused tail is below
 //!   a quarter of it.
 

@@ -1,8 +1,8 @@
 //! The chunks that a store's memtables are made of: those of one that is gone are for the next.
 //! With those that are free, memtables hold no more than they once held without.
 //!
-//! An allocator may give them back to the kernel, which took 5 to 10 ms for 64 MiB and held up all
-//! reads of the core, and new ones are page faults in the midst of writes.
+//! An allocator may give them back to the kernel, which was seen to hold up all reads of the core
+//! for 8 ms at once, and new ones are page faults in the midst of writes.
 
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -92,12 +92,12 @@ fn a_table_damaged_under_a_server_fails_its_keys_alone() {
 }
 
 #[test]
-fn a_compaction_that_meets_damage_leaves_the_table_to_be_read() {
+fn a_table_damaged_before_a_start_fails_its_keys_alone() {
     let dir = scratch();
     let server = Start::on(dir.path()).serve();
     write(&client(server.clients()), 400);
     server.stop();
-    // Another number of shards puts everything into tables that are due to be trimmed.
+    // Another number of shards puts everything into tables, which two shards share at first.
     Start::on(dir.path()).cores(2).serve().stop();
     let shard = dir.path().join("gen-0002/shard-001");
     let table = names(&shard, ".sst").remove(0);

@@ -40,9 +40,11 @@ mod tests {
     use std::time::Duration;
 
     use glommio::LocalExecutorBuilder;
-    use glommio::io::DmaFile;
 
     use super::*;
+    use crate::env::direct::DirectEnv;
+    use crate::env::ring::{Ring, RingConfig};
+    use crate::env::{Env, Open};
 
     fn is_open(path: &Path) -> bool {
         let entries = fs::read_dir("/proc/self/fd").unwrap();
@@ -50,15 +52,17 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_closed_by_the_thread() {
+    fn a_file_that_is_dropped_is_closed_by_the_thread() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
         let builder = LocalExecutorBuilder::default().io_memory(64 << 10);
         let at = path.clone();
         let executor = builder.spawn(move || async move {
-            let file = DmaFile::create(&at).await.unwrap();
+            let ring = Ring::new(RingConfig::default()).unwrap();
+            let env = DirectEnv::new(at.parent().unwrap(), ring, 1).await.unwrap();
+            let file = env.open("file", Open::Create).await.unwrap();
             assert!(is_open(&at));
-            Closer::start().unwrap().close(file.into());
+            drop(file);
             // It is not this executor that closes it: that one does nothing but look.
             let closed = (0..10_000).any(|_| {
                 thread::sleep(Duration::from_millis(1));
