@@ -36,6 +36,11 @@ pub const SLOWED_US_MAX: u64 = 50_000;
 /// slowed, and where they are slowed the most, in percent.
 pub const SLOWED_PRESSURE_PERCENT: (usize, usize) = (200, 600);
 
+/// How far behind the making of the next segment of the log may be
+/// ([`segment_lag_percent`](crate::commit_log::CommitLog::segment_lag_percent)) before writers are
+/// slowed, and where they are slowed the most, in percent.
+pub const SLOWED_SEGMENT_LAG_PERCENT: (usize, usize) = (150, 400);
+
 /// The first wait after a background job failed, in microseconds; it doubles with each failure.
 pub const RETRY_FIRST_US: u64 = 50_000;
 

@@ -277,7 +277,9 @@ impl<E: Env> Store<E> {
         }
         let (low, high) = (self.config.memtable_bytes, self.config.memtables_bytes_max);
         let memory = writes::delay_us(self.memtables_bytes(), low.midpoint(high), high);
-        let delay_us = memory.max(self.compaction_delay_us());
+        let (low, high) = limits::SLOWED_SEGMENT_LAG_PERCENT;
+        let log = writes::delay_us(self.log.segment_lag_percent(), low, high);
+        let delay_us = memory.max(log).max(self.compaction_delay_us());
         let was_slowed = self.writes.is_slowed();
         let now_us = self.env.monotonic_us();
         let acknowledged = self.writes.acknowledge(now_us, delay_us);

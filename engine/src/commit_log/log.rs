@@ -190,7 +190,7 @@ impl<E: Env> CommitLog<E> {
         if self.in_flight.is_none() && self.failure.is_none() {
             self.write_next();
         }
-        if self.pending.is_half_full() {
+        if self.pending.wants_next() {
             self.segments.want();
         }
         while let Some(segment) = self.pending.take_flushed(self.flushed) {
@@ -269,6 +269,17 @@ impl<E: Env> CommitLog<E> {
         self.pending.kept_bytes()
     }
 
+    /// What the next segment lacks to be ready, in percent of what is left of the one in use. Where
+    /// it is over 100, appends at the rate of the zeroing would outrun it.
+    #[must_use]
+    pub fn segment_lag_percent(&self) -> usize {
+        if self.segments.is_full() {
+            return 0;
+        }
+        let lag = self.segments.lacking() * 100 / self.pending.room().max(1);
+        usize::try_from(lag).unwrap_or(usize::MAX)
+    }
+
     /// What it has written.
     #[must_use]
     pub fn stats(&self) -> LogStats {
@@ -283,14 +294,15 @@ impl<E: Env> CommitLog<E> {
 
     fn write_next(&mut self) {
         let Some(first) = self.pending.first() else { return self.rest() };
-        let goes_on = self.writing.as_ref().is_some_and(|last| last.id != first.segment.id);
-        if goes_on && self.durable < self.written {
+        let begins = self.writing.as_ref().is_none_or(|last| last.id != first.segment.id);
+        if begins && self.durable < self.written {
             // The first batch of a segment is written when all before it are durable.
             return self.start_sync();
         }
         let seal = first.label.kind == Kind::Seal;
         if let Some(batch) = self.pending.take_first() {
-            let sync = seal || self.wants_sync();
+            // No batch of a segment is read that has lost its beginning.
+            let sync = begins || seal || self.wants_sync();
             self.write(batch, sync);
         }
     }
@@ -400,10 +412,11 @@ impl<E: Env> CommitLog<E> {
             let sync_us = (self.synced_at_us + interval_us).saturating_sub(now_us);
             let unsynced = self.durable < self.written;
             if unsynced && sync_us == 0 {
-                self.start_sync();
+                // Its end wakes.
+                return self.start_sync();
             }
             // Never further than an interval: what is appended before the alarm must not wait.
-            wake_us = wake_us.min(if unsynced { sync_us.max(1) } else { interval_us });
+            wake_us = wake_us.min(if unsynced { sync_us } else { interval_us });
         }
         self.wake_in(wake_us);
     }

@@ -151,7 +151,7 @@ impl<F> Pending<F> {
     }
 
     /// Bytes left in the segment where batches are placed.
-    fn room(&self) -> u64 {
+    pub(super) fn room(&self) -> u64 {
         self.held.back().map_or(0, |held| held.segment.bytes - self.offset)
     }
 
@@ -244,9 +244,11 @@ impl<F> Pending<F> {
         Sequence(if self.open.entries > 0 { self.next.0 } else { self.next.0 - 1 })
     }
 
-    /// Whether it is time to have the next segment made.
-    pub(super) fn is_half_full(&self) -> bool {
-        self.held.back().is_none_or(|held| self.offset >= held.segment.bytes / 2)
+    /// Whether it is time to have the next segment made: early, since writers are as fast as the
+    /// disk, and not at the first write, since most of the logs of a test or a small node stay
+    /// small.
+    pub(super) fn wants_next(&self) -> bool {
+        self.held.back().is_none_or(|held| self.offset >= held.segment.bytes / 8)
     }
 
     /// Takes out the oldest segment, if all its entries are at or below `flushed` and nobody

@@ -57,6 +57,8 @@ struct State<F> {
     /// One should be made if there is no spare.
     wanted: bool,
     running: bool,
+    /// Bytes of the one being made that are zeros already.
+    zeroed: u64,
     full: bool,
     failure: Option<LogFailure>,
 }
@@ -89,6 +91,7 @@ impl<E: Env> Segments<E> {
             released: VecDeque::new(),
             wanted: false,
             running: false,
+            zeroed: 0,
             full: false,
             failure: None,
         };
@@ -121,6 +124,13 @@ impl<E: Env> Segments<E> {
     /// A segment for use.
     pub(super) fn take(&self) -> Option<Segment<E::File>> {
         self.0.state.borrow_mut().spares.pop_front()
+    }
+
+    /// Bytes that are still to be zeroed before one is ready, and an eighth of a segment more, for
+    /// its sync, its name and the batches that are on their way.
+    pub(super) fn lacking(&self) -> u64 {
+        let (state, all) = (self.0.state.borrow(), self.0.bytes);
+        if state.spares.is_empty() { all - state.zeroed + all / 8 } else { 0 }
     }
 
     /// Whether the last try to make one found the disk full.
@@ -187,6 +197,7 @@ impl<E: Env> Shared<E> {
             }
             Err(error) => Some(error),
         };
+        state.zeroed = 0;
         state.full = error.as_ref().is_some_and(is_full);
         let more = error.is_none();
         if let Some(source) = error {
@@ -257,6 +268,7 @@ impl<E: Env> Shared<E> {
             }
             zeros = file.write_at(offset, zeros).await?;
             offset += len as u64;
+            self.state.borrow_mut().zeroed = offset;
             self.env.pause().await;
         }
         file.sync().await?;

@@ -148,14 +148,14 @@ impl Writes {
     }
 }
 
-/// How long to hold back an acknowledgement when memtables hold `bytes`: nothing up to `from`,
-/// then growing with the square of what is gone of the way to `max`. Writers who wait for their
-/// answers slow down with it, long before anybody has to be refused.
-pub(crate) fn delay_us(bytes: usize, from: usize, max: usize) -> u64 {
-    if bytes <= from {
+/// How long to hold back an acknowledgement when something that may be `max` is at `now`: nothing
+/// up to `from`, then growing with the square of what is gone of the way to `max`. Writers who
+/// wait for their answers slow down with it, long before anybody has to be refused.
+pub(crate) fn delay_us(now: usize, from: usize, max: usize) -> u64 {
+    if now <= from {
         return 0;
     }
-    let gone = (bytes - from) as f64 / max.saturating_sub(from).max(1) as f64;
+    let gone = (now - from) as f64 / max.saturating_sub(from).max(1) as f64;
     (gone.min(1.0).powi(2) * limits::SLOWED_US_MAX as f64) as u64
 }
 

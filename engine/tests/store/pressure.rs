@@ -57,6 +57,35 @@ fn writers_are_slowed_then_refused_while_nothing_can_be_flushed() {
     });
 }
 
+/// A new node has no segment to recycle. Where batches are written faster than zeros, the next
+/// segment was not ready when the one in use was full, and all writers were refused until it was.
+#[test]
+fn writers_who_wait_are_slowed_and_not_refused_while_the_log_grows() {
+    const IN_FLIGHT: usize = 64;
+    let (sim, disk) = (Sim::new(1), SimDisk::new(1));
+    let env = sim.env(&disk);
+    let mut config = small_config();
+    config.memtable_bytes = 256 << 20;
+    config.memtables_bytes_max = 1 << 30;
+    config.log_bytes_max = 1 << 30;
+    config.log.segment_bytes = 8 << 20;
+    config.log.batch_bytes_max = 512 << 10;
+    let segments = 8;
+    sim.block_on(async {
+        let (mut client, _) = Client::open(&env, config.clone(), &Rc::default()).await.unwrap();
+        while client.store.stats().log_bytes < segments * config.log.segment_bytes {
+            while client.taken() - client.ledger.borrow().acknowledged < IN_FLIGHT {
+                let key = client.taken() as u32 % KEYS;
+                client.write(Write::put(key, client.taken(), 8000)).unwrap();
+            }
+            client.round().await.unwrap();
+        }
+        let stats = client.store.stats();
+        assert!(stats.slowdowns >= segments, "{} slowdowns", stats.slowdowns);
+        assert_eq!((stats.puts_busy, stats.flushes), (0, 0));
+    });
+}
+
 #[test]
 fn one_key_written_for_ever_holds_no_more_log_than_it_may() {
     let (sim, disk) = (Sim::new(1), SimDisk::new(1));
