@@ -20,17 +20,16 @@ fn a_full_disk_refuses_puts_and_nothing_else() {
         let (mut client, _) = Client::open(&env, config, &Rc::default()).await.unwrap();
         client.write(Write::put(1, 0, 100)).unwrap();
         client.settle().await.unwrap();
-        let used = {
-            let space = disk.space();
-            space.total - space.available
-        };
         for (percent, level) in [
             (50, SpaceLevel::Ample),
             (86, SpaceLevel::Warn),
             (93, SpaceLevel::BackgroundStopped),
             (98, SpaceLevel::PutsRefused),
         ] {
-            disk.set_capacity(used * 100 / percent);
+            // A segment of the log that is being made is there when it is asked.
+            env.sleep_us(10_000).await;
+            let space = disk.space();
+            disk.set_capacity((space.total - space.available) * 100 / percent);
             env.sleep_us(2000).await;
             client.round().await.unwrap();
             assert_eq!(client.store.stats().space, level, "{percent} % used");
