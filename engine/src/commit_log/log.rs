@@ -193,6 +193,7 @@ impl<E: Env> CommitLog<E> {
         if self.pending.wants_next() {
             self.segments.want();
         }
+        self.segments.hurry(self.segment_lag_percent() > 100);
         while let Some(segment) = self.pending.take_flushed(self.flushed) {
             self.segments.release(segment);
         }

@@ -16,6 +16,8 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use futures_lite::future::zip;
+
 use super::format::{TEMPORARY, segment_name};
 use super::{LogFailure, LogId};
 use crate::env::buf::AlignedBuf;
@@ -24,6 +26,9 @@ use crate::limits::BACKGROUND_IO_BYTES_MAX;
 
 /// How long to wait before a full disk is asked again, in microseconds.
 const RETRY_US: u64 = 100_000;
+
+/// Zeros that are written at once.
+const PIECE_BYTES: u64 = BACKGROUND_IO_BYTES_MAX as u64;
 
 /// A file of the log.
 #[derive(Debug)]
@@ -59,6 +64,8 @@ struct State<F> {
     running: bool,
     /// Bytes of the one being made that are zeros already.
     zeroed: u64,
+    /// Writers are about to outrun it.
+    hurried: bool,
     full: bool,
     failure: Option<LogFailure>,
 }
@@ -92,6 +99,7 @@ impl<E: Env> Segments<E> {
             wanted: false,
             running: false,
             zeroed: 0,
+            hurried: false,
             full: false,
             failure: None,
         };
@@ -131,6 +139,12 @@ impl<E: Env> Segments<E> {
     pub(super) fn lacking(&self) -> u64 {
         let (state, all) = (self.0.state.borrow(), self.0.bytes);
         if state.spares.is_empty() { all - state.zeroed + all / 8 } else { 0 }
+    }
+
+    /// Has zeros written four requests at a time, or one. Four are in the way of other I/O, which
+    /// is better than writers without a segment, and not better than anything else.
+    pub(super) fn hurry(&self, hurried: bool) {
+        self.0.state.borrow_mut().hurried = hurried;
     }
 
     /// Whether the last try to make one found the disk full.
@@ -258,21 +272,33 @@ impl<E: Env> Shared<E> {
     async fn fill(&self, temporary: &str) -> io::Result<E::File> {
         let file = self.env.open(temporary, Open::Create).await?;
         file.allocate(self.bytes).await?;
-        let mut zeros = AlignedBuf::default();
         let mut offset = 0;
         while offset < self.bytes {
-            let left = usize::try_from(self.bytes - offset).unwrap_or(usize::MAX);
-            let len = left.min(BACKGROUND_IO_BYTES_MAX);
-            if zeros.len() != len {
-                zeros = AlignedBuf::zeroed(len);
+            // A request is told of only when the executor looks after its rings: one at a time is
+            // no more than a hundred megabytes a second beside a busy foreground.
+            let zero = |nth: u64| self.zero(&file, offset + nth * PIECE_BYTES);
+            if self.state.borrow().hurried {
+                let (first, second) = zip(zip(zero(0), zero(1)), zip(zero(2), zero(3))).await;
+                first.0.and(first.1).and(second.0).and(second.1)?;
+                offset += 4 * PIECE_BYTES;
+            } else {
+                zero(0).await?;
+                offset += PIECE_BYTES;
             }
-            zeros = file.write_at(offset, zeros).await?;
-            offset += len as u64;
-            self.state.borrow_mut().zeroed = offset;
+            self.state.borrow_mut().zeroed = offset.min(self.bytes);
             self.env.pause().await;
         }
         file.sync().await?;
         Ok(file)
+    }
+
+    /// Writes zeros from `offset` on, a piece of them or to the end of the segment.
+    async fn zero(&self, file: &E::File, offset: u64) -> io::Result<()> {
+        let bytes = self.bytes.saturating_sub(offset).min(PIECE_BYTES);
+        if bytes > 0 {
+            file.write_at(offset, AlignedBuf::zeroed(bytes as usize)).await?;
+        }
+        Ok(())
     }
 
     async fn recycle(&self, segment: &Segment<E::File>) -> io::Result<Segment<E::File>> {
