@@ -18,12 +18,12 @@ use clap::Parser;
 use engine::store::{Failure, Stats};
 use net::runtime::Tick;
 use net::server::{
-    Context, CoreLimits, CoreMemory, FrontConfig, Outcome, Replies, Request, Server, Service,
+    Context, CoreLimits, CoreMemory, FrontConfig, Operation, Outcome, Replies, Request, Server,
+    Service,
 };
 use schemas::frame;
 use schemas::handshake::ServerIdentity;
 use schemas::ids::{Actor, ClusterId, Dot, Hlc, NodeId, ShardId, Version, VnodeBits};
-use schemas::kind::Kind;
 use schemas::limits::VALUE_BYTES_MAX;
 use schemas::message::{
     ConnectionLimits, Delete, Get, GetReply, KeyResult, MultiGet, MultiGetReplyWriter, Put,
@@ -63,22 +63,22 @@ impl Echo {
     fn answer(&self, request: &Request<'_>, own: ShardId, out: &mut Vec<u8>) -> Result<(), Status> {
         let header = request.origin.reply_header(own);
         let version = Some(self.version);
-        match request.kind {
-            Kind::Get => {
+        match request.origin.operation {
+            Operation::Get | Operation::Exists => {
                 let get = Get::decode(request.body)?;
                 let value = if get.key_only { &[][..] } else { &self.value };
                 let reply = GetReply { found: true, version, value, ..GetReply::ABSENT };
                 frame::append(&header, &reply, out);
             }
-            Kind::Put => {
+            Operation::Put => {
                 Put::decode(request.body)?;
                 frame::append(&header, &WriteReply::put(self.version, &[]), out);
             }
-            Kind::Delete => {
+            Operation::Delete => {
                 Delete::decode(request.body)?;
                 frame::append(&header, &WriteReply::delete(self.version, &[]), out);
             }
-            Kind::MultiGet => {
+            Operation::MultiGet => {
                 let count = MultiGet::decode(request.body)?.key_count();
                 let mut writer = MultiGetReplyWriter::new(count);
                 let value = &self.value[..];
@@ -88,7 +88,7 @@ impl Echo {
                 }
                 writer.encode(&header, out);
             }
-            _ => return Err(Status::Unsupported),
+            Operation::Scan => return Err(Status::Unsupported),
         }
         Ok(())
     }

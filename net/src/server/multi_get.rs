@@ -316,8 +316,7 @@ impl<E: Env> Shard<E> {
                     } else if bytes <= room {
                         writer.encode(&origin.reply_header(own), out);
                     } else {
-                        let Refusal { status, retry_after_us } = Refusal::overloaded();
-                        origin.refuse_for(own, status, retry_after_us, out);
+                        origin.refuse_overloaded(own, out);
                     }
                 })
             }

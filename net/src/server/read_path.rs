@@ -109,8 +109,7 @@ impl<E: Env> Shard<E> {
                         let reply =
                             record.map_or(GetReply::ABSENT, |record| found(&record, key_only));
                         if reply.value.len() > room {
-                            let Refusal { status, retry_after_us } = Refusal::overloaded();
-                            return origin.refuse_for(own, status, retry_after_us, out);
+                            return origin.refuse_overloaded(own, out);
                         }
                         frame::append(&origin.reply_header(own), &reply, out);
                     }

@@ -72,8 +72,7 @@ impl<E: Env> Shard<E> {
             _ if deadline_us <= tick.now_us => origin.refuse(own, Status::DeadlineExceeded, out),
             Err(_) => origin.refuse(own, Status::Corrupt, out),
             Ok(page) if page.rows.bytes() > room => {
-                let Refusal { status, retry_after_us } = Refusal::overloaded();
-                origin.refuse_for(own, status, retry_after_us, out);
+                origin.refuse_overloaded(own, out);
             }
             Ok(page) => {
                 let next = next_place(page, to, last);

@@ -64,6 +64,12 @@ impl Origin {
         frame::append(&self.hinted(own, header), &Kind::Error, out);
     }
 
+    /// Appends a refusal for want of room, with the usual time to wait.
+    #[cold]
+    pub fn refuse_overloaded(&self, own: ShardId, out: &mut Vec<u8>) {
+        self.refuse_for(own, Status::Overloaded, RETRY_AFTER_US, out);
+    }
+
     fn hinted(&self, own: ShardId, header: Header) -> Header {
         if self.core == own { header } else { header.with_route_hint(own) }
     }
@@ -72,11 +78,9 @@ impl Origin {
 /// A request whose frame was sound.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    /// `Get`, `Put`, `Delete`, `MultiGet` or `Scan`.
-    pub kind: Kind,
     /// The body of its frame: not checked yet.
     pub body: &'a [u8],
-    /// Where it came from.
+    /// Where it came from, and what it asks for.
     pub origin: Origin,
     /// When its client gives up, on the clock of [`Tick::now_us`]; `u64::MAX` for never.
     pub deadline_us: u64,
@@ -182,7 +186,7 @@ impl<M> Replies<'_, M> {
         self.connections.reply(origin, |out, room| {
             heard = true;
             if frame.len() > room && is_read(frame) {
-                origin.refuse_for(owner, Status::Overloaded, RETRY_AFTER_US, out);
+                origin.refuse_overloaded(owner, out);
             } else {
                 out.extend_from_slice(frame);
             }

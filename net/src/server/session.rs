@@ -378,7 +378,7 @@ fn answer<S: Service>(
     let header = &frame.header;
     let refusal = match frame.kind() {
         Ok(kind) => match Operation::of(kind, frame.body) {
-            Some(operation) => return request(operation, kind, frame, arrived_us, draining, input),
+            Some(operation) => return request(operation, frame, arrived_us, draining, input),
             None => other(kind, frame, input),
         },
         Err(status) => Some(status),
@@ -392,7 +392,6 @@ fn answer<S: Service>(
 #[inline]
 fn request<S: Service>(
     operation: Operation,
-    kind: Kind,
     frame: &Frame<'_>,
     arrived_us: u64,
     draining: bool,
@@ -411,7 +410,7 @@ fn request<S: Service>(
         operation,
         arrived_us,
     };
-    let request = Request { kind, body: frame.body, origin, deadline_us };
+    let request = Request { body: frame.body, origin, deadline_us };
     let outcome = if draining || deadline_us <= input.context.tick.now_us {
         let status = if draining { Status::Draining } else { Status::DeadlineExceeded };
         request.origin.refuse(input.context.own, status, input.out);

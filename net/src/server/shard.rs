@@ -27,6 +27,7 @@ use smallvec::SmallVec;
 
 use super::config::Ceiling;
 use super::multi_get::{FoundKeys, Gathers, WantedKeys};
+use super::operation::Operation;
 use super::outbox::Message;
 use super::scan_path::PendingScan;
 use super::service::{Context, Origin, Outcome, Replies, Request, Service};
@@ -49,7 +50,6 @@ pub enum ShardMessage {
 
 /// A request on its way to the core that owns its key.
 pub struct Forwarded {
-    kind: Kind,
     origin: Origin,
     deadline_us: u64,
     body: Box<[u8]>,
@@ -161,8 +161,8 @@ impl<E: Env> Shard<E> {
         context: &mut Context<'_, ShardMessage>,
         out: &mut Vec<u8>,
     ) -> Result<Outcome, Refusal> {
-        match request.kind {
-            Kind::Get => {
+        match request.origin.operation {
+            Operation::Get | Operation::Exists => {
                 let get = Get::decode(request.body)?;
                 check(get.namespace, get.consistency)?;
                 let key = self.key(get.namespace, get.key);
@@ -173,22 +173,22 @@ impl<E: Env> Shard<E> {
                     owner => self.forward(owner, request, context),
                 }
             }
-            Kind::Put => {
+            Operation::Put => {
                 let put = Put::decode(request.body)?;
                 check(put.namespace, put.consistency)?;
                 self.write_or_forward(put.key, &Write::put(&put), request, context)
             }
-            Kind::Delete => {
+            Operation::Delete => {
                 let delete = Delete::decode(request.body)?;
                 check(delete.namespace, delete.consistency)?;
                 self.write_or_forward(delete.key, &Write::delete(&delete), request, context)
             }
-            Kind::MultiGet => {
+            Operation::MultiGet => {
                 let wanted = MultiGet::decode(request.body)?;
                 check(wanted.namespace, wanted.consistency)?;
                 self.multi_get(&wanted, request, context, out)
             }
-            Kind::Scan => {
+            Operation::Scan => {
                 let scan = Scan::decode(request.body)?;
                 check(scan.namespace, scan.consistency)?;
                 match self.identity.owner(scan.from.token) {
@@ -196,7 +196,6 @@ impl<E: Env> Shard<E> {
                     owner => self.forward(owner, request, context),
                 }
             }
-            _ => Err(Status::Unsupported.into()),
         }
     }
 
@@ -223,8 +222,8 @@ impl<E: Env> Shard<E> {
     ) -> Result<Outcome, Refusal> {
         assert!(request.origin.core == self.identity.own, "every core knows the same owner");
         admit(request, context)?;
-        let &Request { kind, origin, deadline_us, body } = request;
-        let forwarded = Forwarded { kind, origin, deadline_us, body: body.into() };
+        let &Request { origin, deadline_us, body } = request;
+        let forwarded = Forwarded { origin, deadline_us, body: body.into() };
         let message = Message::Service(ShardMessage::Request(forwarded));
         context.outbox.try_send(owner, message).map_err(|_| Refusal::overloaded())?;
         Ok(Outcome::UnderWay)
@@ -278,14 +277,14 @@ impl<E: Env> Service for Shard<E> {
     ) {
         match message {
             ShardMessage::Request(forwarded) => {
-                let Forwarded { kind, origin, deadline_us, body } = forwarded;
+                let Forwarded { origin, deadline_us, body } = forwarded;
                 let mut frame = Vec::new();
                 let own = self.identity.own;
                 let outcome = if deadline_us <= tick.now_us {
                     origin.refuse(own, Status::DeadlineExceeded, &mut frame);
                     Outcome::Refused(Status::DeadlineExceeded)
                 } else {
-                    let request = Request { kind, body: &body, origin, deadline_us };
+                    let request = Request { body: &body, origin, deadline_us };
                     self.request(&request, &mut replies.context(tick), &mut frame)
                 };
                 if outcome != Outcome::UnderWay {

@@ -103,8 +103,7 @@ impl Core {
             operation,
             arrived_us: tick.now_us,
         };
-        let kind = schemas::kind::Kind::Put;
-        let request = Request { kind, origin, deadline_us: u64::MAX, body: &body };
+        let request = Request { origin, deadline_us: u64::MAX, body: &body };
         let mut refusal = Vec::new();
         self.with_replies(|shard, replies| {
             let outcome = shard.request(&request, &mut replies.context(tick), &mut refusal);
