@@ -8,7 +8,7 @@
 //! its old batches is valid. Ids only grow: a segment taken later has the greater one.
 //!
 //! All of it is done by one task of [`Class::Log`] at a time, which ends when there is nothing
-//! left to do. When the disk is full it tries again at intervals.
+//! left to do. When the disk has no room it looks again at intervals, and takes nothing meanwhile.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -26,6 +26,9 @@ use crate::limits::BACKGROUND_IO_BYTES_MAX;
 
 /// How long to wait before a full disk is asked again, in microseconds.
 const RETRY_US: u64 = 100_000;
+
+/// What a new segment leaves of the disk, as a fraction of itself.
+const LEFT_FRACTION: u64 = 16;
 
 /// Zeros that are written at once.
 const PIECE_BYTES: u64 = BACKGROUND_IO_BYTES_MAX as u64;
@@ -258,6 +261,11 @@ impl<E: Env> Shared<E> {
     async fn make(&self) -> io::Result<Segment<E::File>> {
         let temporary = path(&self.dir, TEMPORARY);
         remove_if_there(&self.env, &temporary).await?;
+        // To try would take what is left from those who need less, above all from the manifest that
+        // a start has to write.
+        if self.env.space()?.available < self.bytes + self.bytes / LEFT_FRACTION {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         match self.fill(&temporary).await {
             Ok(file) => self.name(&temporary, file).await,
             Err(error) => {

@@ -160,7 +160,7 @@ fn flushing_is_enough_to_recover_from_a_full_disk() {
     let shadow = Rc::new(RefCell::new(Shadow::default()));
     let (sim, disk) = (Sim::new(4), SimDisk::new(4));
     let env = sim.env(&disk);
-    disk.set_capacity(2 * SEGMENT_BYTES);
+    disk.set_capacity(2 * SEGMENT_BYTES + SEGMENT_BYTES / 8);
     sim.block_on(async {
         let mut rig = Rig::open(&env, config.clone(), &shadow).await;
         let max = config.batch_bytes_max - 52;
@@ -212,6 +212,25 @@ fn a_log_opens_on_a_full_disk_and_gives_what_it_has() {
         rig.append().await.unwrap();
         rig.settle().await.unwrap();
     });
+}
+
+/// A start on a full disk failed for want of a manifest: segments that did not fit had taken what
+/// there was, again and again, while it was needed.
+#[test]
+fn a_segment_that_does_not_fit_takes_nothing_from_others() {
+    for left in [SEGMENT_BYTES / 2, SEGMENT_BYTES] {
+        let (sim, disk) = (Sim::new(7), SimDisk::new(6));
+        let env = sim.env(&disk);
+        disk.set_capacity(left);
+        sim.block_on(async {
+            let mut rig = Rig::open(&env, config(Durability::Sync), &Rc::default()).await;
+            for _ in 0..3000 {
+                assert_eq!(rig.log.append(8, |_| ()), Err(AppendError::DiskFull));
+                assert_eq!(disk.space().available, left);
+                env.sleep_us(100).await;
+            }
+        });
+    }
 }
 
 #[test]
