@@ -246,7 +246,10 @@ impl<S: Service> Driver<S> {
             }
             Event::Sent(id, buf, result) => self.connections.sent(id, buf, result),
             Event::Ended(id, result) => self.connections.ended(id, result),
-            Event::Accepted(socket) => self.connections.accept(socket, tick),
+            Event::Accepted(listener, socket) => {
+                self.connections.accept(socket, tick);
+                self.ring.accept(listener);
+            }
             Event::AcceptFailed(_, error) => {
                 tracing::warn!(shard = self.own.0, %error, "cannot accept a connection");
                 self.accept_again_us = Some(tick.now_us + ACCEPT_PAUSE_US);

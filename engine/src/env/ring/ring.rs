@@ -281,7 +281,7 @@ impl Core {
                 Kind::Sync => self.disk.synced(index, result),
                 Kind::Cancel => {}
                 Kind::Timer => self.timer.armed = false,
-                Kind::Accept => self.sockets.accepted(index, result, entry.flags()),
+                Kind::Accept => self.sockets.accepted(index, result),
                 Kind::Recv => self.sockets.received(index, result, entry.flags()),
                 Kind::Send => self.sockets.sent(index, result),
             }

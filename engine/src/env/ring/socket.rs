@@ -3,6 +3,10 @@
 //! A socket has at most one receive and one send in flight. Its slot lives until the last of them
 //! has completed, so whatever a completion says is about the socket it was started for; what comes
 //! in for one that was closed meanwhile is dropped here.
+//!
+//! A listener has at most one accept in flight, and the next is asked for by who took the
+//! connection: strangers who connect faster than they can be served wait in the kernel's queue,
+//! not among the events of those who are connected.
 #![expect(unsafe_code, reason = "hands buffers to the kernel")]
 
 use std::collections::VecDeque;
@@ -39,10 +43,10 @@ pub struct ListenerId(usize);
 
 /// Something that happened on a socket.
 pub enum Event {
-    /// Somebody connected.
-    Accepted(OwnedFd),
-    /// The listener accepts nothing more until [`Ring::accept`] is called again: too many open
-    /// files, most likely.
+    /// Somebody connected. The listener accepts nothing more until [`Ring::accept`] is called.
+    Accepted(ListenerId, OwnedFd),
+    /// Nobody could be accepted: too many open files, most likely. Nor is anybody until
+    /// [`Ring::accept`] is called.
     AcceptFailed(ListenerId, io::Error),
     /// Bytes came in, at least one.
     Received(SocketId, RecvBuffer),
@@ -175,29 +179,22 @@ impl Sockets {
     }
 
     /// The completion of an accept.
-    pub(super) fn accepted(&mut self, index: usize, result: i32, flags: u32) {
+    pub(super) fn accepted(&mut self, index: usize, result: i32) {
         let listener = &mut self.listeners[index];
-        if !cqueue::more(flags) {
-            listener.armed = false;
-        }
-        if result >= 0 {
-            // SAFETY: the kernel made the descriptor for this completion; nobody else has it.
-            let fd = unsafe { OwnedFd::from_raw_fd(result) };
-            if !listener.closing {
-                self.events.push_back(Event::Accepted(fd));
+        listener.armed = false;
+        // SAFETY: the kernel made the descriptor for this completion; nobody else has it.
+        let accepted = (result >= 0).then(|| unsafe { OwnedFd::from_raw_fd(result) });
+        match accepted {
+            _ if listener.closing => drop(self.listeners.remove(index)),
+            Some(fd) => self.events.push_back(Event::Accepted(ListenerId(index), fd)),
+            None if -result == libc::ECONNABORTED => {
+                listener.armed = true;
+                self.again.push(accept_entry(index, &listener.fd));
             }
-        }
-        if listener.armed {
-            return;
-        }
-        if listener.closing {
-            self.listeners.remove(index);
-        } else if result >= 0 || -result == libc::ECONNABORTED {
-            listener.armed = true;
-            self.again.push(accept_entry(index, &listener.fd));
-        } else {
-            let error = io::Error::from_raw_os_error(-result);
-            self.events.push_back(Event::AcceptFailed(ListenerId(index), error));
+            None => {
+                let error = io::Error::from_raw_os_error(-result);
+                self.events.push_back(Event::AcceptFailed(ListenerId(index), error));
+            }
         }
     }
 
@@ -293,7 +290,7 @@ impl Sockets {
 }
 
 fn accept_entry(index: usize, fd: &OwnedFd) -> squeue::Entry {
-    opcode::AcceptMulti::new(Fd(fd.as_raw_fd()))
+    opcode::Accept::new(Fd(fd.as_raw_fd()), std::ptr::null_mut(), std::ptr::null_mut())
         .flags(libc::SOCK_CLOEXEC)
         .build()
         .user_data(Kind::Accept.user_data(index))
@@ -322,7 +319,7 @@ impl Core {
         loop {
             let event = self.sockets.events.pop_front()?;
             let about = match &event {
-                Event::Accepted(_) | Event::AcceptFailed(..) => return Some(event),
+                Event::Accepted(..) | Event::AcceptFailed(..) => return Some(event),
                 Event::Received(id, _) | Event::Ended(id, _) | Event::Sent(id, ..) => *id,
             };
             if self.sockets.get(about).is_some() {
@@ -346,7 +343,7 @@ impl Core {
 }
 
 impl Ring {
-    /// Accepts connections from a listening socket: [`Event::Accepted`] for each.
+    /// Accepts a connection from a listening socket: [`Event::Accepted`], once.
     #[must_use]
     pub fn listen(&self, fd: OwnedFd) -> ListenerId {
         let listener = Listener { fd, armed: false, closing: false };
@@ -355,7 +352,7 @@ impl Ring {
         id
     }
 
-    /// Accepts again after [`Event::AcceptFailed`].
+    /// Accepts the next, after [`Event::Accepted`] or [`Event::AcceptFailed`].
     pub fn accept(&self, id: ListenerId) {
         let mut core = self.0.borrow_mut();
         let Some(listener) = core.sockets.listeners.get_mut(id.0) else { return };

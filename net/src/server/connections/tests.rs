@@ -133,7 +133,7 @@ impl Bench {
                 }
                 Event::Sent(id, buf, result) => self.connections.sent(id, buf, result),
                 Event::Ended(id, result) => self.connections.ended(id, result),
-                Event::Accepted(_) | Event::AcceptFailed(..) => unreachable!("nobody listens"),
+                Event::Accepted(..) | Event::AcceptFailed(..) => unreachable!("nobody listens"),
             }
         }
         self.with(|connections, parts| connections.settle(parts));

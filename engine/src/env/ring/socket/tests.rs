@@ -62,7 +62,8 @@ fn connections_are_accepted_and_echoed_until_the_listener_stops() {
     let id = ring.listen(listener.into());
     for round in 0..3u8 {
         let mut far = TcpStream::connect(address).unwrap();
-        let Event::Accepted(fd) = event(&ring) else { panic!("expected a connection") };
+        let Event::Accepted(_, fd) = event(&ring) else { panic!("expected a connection") };
+        ring.accept(id);
         let socket = ring.adopt(fd);
         ring.receive(socket, Receive::Stream);
         far.write_all(&[round; 100]).unwrap();
@@ -80,6 +81,24 @@ fn connections_are_accepted_and_echoed_until_the_listener_stops() {
     silence(&ring);
     assert!(TcpStream::connect(address).is_err());
     assert_eq!(ring.socket_count(), 0);
+}
+
+/// A flood of connections stood between a client and its answer for seconds: all of them were
+/// accepted at once, and whoever was connected already came after them.
+#[test]
+fn a_flood_of_connections_waits_outside_while_one_is_taken() {
+    let ring = ring();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let id = ring.listen(listener.into());
+    let strangers: Vec<_> = (0..50).map(|_| TcpStream::connect(address).unwrap()).collect();
+    for _ in &strangers {
+        let Event::Accepted(listener, _) = event(&ring) else { panic!("expected a connection") };
+        silence(&ring);
+        ring.accept(listener);
+    }
+    silence(&ring);
+    ring.stop_listening(id);
 }
 
 #[test]
