@@ -39,7 +39,7 @@ impl Weighter<Place, Rc<Block>> for ByBytes {
 /// Hashes places alike in every run: what is evicted must not vary. File ids and offsets are not
 /// chosen by clients, so the hash need not withstand them.
 #[derive(Clone, Copy, Default)]
-struct PlaceHash(u64);
+pub(crate) struct PlaceHash(u64);
 
 impl BuildHasher for PlaceHash {
     type Hasher = Self;

@@ -60,7 +60,9 @@ impl<E: Env> Store<E> {
             }
             let held = best.map(|best| best.hold());
             let read = Read::new(key, now_ms, &self.tables, wanted, held);
-            return Get::Miss(self.reads.start(read));
+            let (ticket, leads) = self.reads.start(read);
+            self.stats.gets_shared += u64::from(!leads);
+            return Get::Miss(ticket);
         }
         let Some(best) = best.filter(|best| !best.record.is_dead(now_ms)) else {
             self.stats.gets_absent += 1;
@@ -82,42 +84,55 @@ impl<E: Env> Store<E> {
         }
     }
 
-    /// A block came from the disk: answers the read that waited for it, or sends it on.
+    /// A block came from the disk: answers the reads that waited for it, or sends them on.
     pub(crate) fn read_ended(&mut self, ended: env::Done, done: &mut Vec<Done>) {
         let mut read = self.reads.take(ended.ticket);
         let bytes = match ended.result {
             Ok(bytes) => bytes,
-            Err(error) => return self.read_failed(&read, ReadCause::Io(error), done),
+            Err(error) => return self.reads_failed(read, ReadCause::Io(Rc::new(error)), done),
         };
-        let Wanted { run, ref table, at } = read.wanted;
+        let Wanted { ref table, at, .. } = read.wanted;
         // The last page of a block may lie past the end of what was read; the block may not.
         if bytes < ended.buf.len() && at.in_cover(&ended.buf[..bytes]).is_none() {
             self.reads.recycle(ended.buf);
             read.shorts += 1;
             if read.shorts < limits::SHORT_READS_MAX {
-                return self.reads.resume(read);
+                self.reads.resume(read);
+                return;
             }
-            let cause = ReadCause::Io(io::ErrorKind::UnexpectedEof.into());
-            return self.read_failed(&read, cause, done);
+            let cause = ReadCause::Io(Rc::new(io::ErrorKind::UnexpectedEof.into()));
+            return self.reads_failed(read, cause, done);
         }
         let block = table.block(at, &ended.buf[..bytes]);
         self.reads.recycle(ended.buf);
         let Ok(block) = block.map(Rc::new) else {
-            return self.read_failed(&read, ReadCause::Corrupt, done);
+            return self.reads_failed(read, ReadCause::Corrupt, done);
         };
         if self.is_current(table.id()) {
             self.cache.insert(table.id(), at.offset, Rc::clone(&block));
         }
+        let followers = std::mem::take(&mut read.followers);
+        self.go_on_in(read, &block, done);
+        for slot in followers {
+            let follower = self.reads.take_follower(slot);
+            self.go_on_in(follower, &block, done);
+        }
+    }
+
+    /// Searches the block that a read waited for: answers it, or sends it on.
+    fn go_on_in(&mut self, mut read: Read<E>, block: &Rc<Block>, done: &mut Vec<Done>) {
         let key = read.key();
         let best = read.best.as_ref().map(Best::of);
-        let best = search_block(&block, &key, best, self.merge, &mut self.stats);
+        let best = search_block(block, &key, best, self.merge, &mut self.stats);
         let search = Search { tables: &read.tables, cache: &self.cache, merge: self.merge };
-        let (best, wanted) = search.go_on(&key, run + 1, best, &mut self.stats);
+        let (best, wanted) = search.go_on(&key, read.wanted.run + 1, best, &mut self.stats);
         if let Some(wanted) = wanted {
             read.best = best.map(|best| best.hold());
             read.wanted = wanted;
             read.shorts = 0;
-            return self.reads.resume(read);
+            let leads = self.reads.resume(read);
+            self.stats.gets_shared += u64::from(!leads);
+            return;
         }
         let best = best.filter(|best| !best.record.is_dead(read.now_ms));
         let held: Option<Held> = best.map(|best| best.hold());
@@ -129,10 +144,19 @@ impl<E: Env> Store<E> {
         done.push(Done::Get(read.ticket, Ok(held.into())));
     }
 
-    fn read_failed(&mut self, read: &Read<E>, cause: ReadCause, done: &mut Vec<Done>) {
+    /// A block cannot be read: nor can those who waited for it.
+    fn reads_failed(&mut self, mut read: Read<E>, cause: ReadCause, done: &mut Vec<Done>) {
         let Wanted { table, at, .. } = &read.wanted;
         let error = ReadError { path: table.path().to_owned(), offset: at.offset, cause };
         tracing::error!(%error, "a read failed");
+        for slot in std::mem::take(&mut read.followers) {
+            let follower = self.reads.take_follower(slot);
+            self.read_failed(&follower, error.clone(), done);
+        }
+        self.read_failed(&read, error, done);
+    }
+
+    fn read_failed(&mut self, read: &Read<E>, error: ReadError, done: &mut Vec<Done>) {
         self.stats.gets_failed += 1;
         self.reads.finish(read.ticket);
         done.push(Done::Get(read.ticket, Err(error)));

@@ -1,5 +1,6 @@
 //! What a store answers: tickets, outcomes, refusals and failures.
 
+use std::rc::Rc;
 use std::{fmt, io};
 
 use super::reads::Held;
@@ -108,7 +109,7 @@ pub enum PutError {
 }
 
 /// Why a read has no answer. Other keys are served.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("cannot read {path} at offset {offset}: {cause}")]
 pub struct ReadError {
     /// The file, relative to the data directory.
@@ -120,11 +121,11 @@ pub struct ReadError {
 }
 
 /// What went wrong with a read.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum ReadCause {
     /// The disk refused it.
     #[error("{0}")]
-    Io(io::Error),
+    Io(Rc<io::Error>),
     /// The block is not what was written.
     #[error("the block is damaged")]
     Corrupt,

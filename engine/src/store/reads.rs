@@ -1,7 +1,12 @@
 //! Reads that wait for the disk: one slot each, at most one block being read for each.
+//!
+//! Of all that wait for one block the first has it read; the others follow it, and are given what
+//! it is given.
 
 use std::rc::Rc;
 
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use schemas::ids::{NamespaceId, Token};
 use slab::Slab;
 use smallvec::SmallVec;
@@ -9,11 +14,12 @@ use smallvec::SmallVec;
 use super::answer::{Found, GetTicket};
 use super::table_set::TableSet;
 use super::tickets;
+use crate::cache::PlaceHash;
 use crate::env::buf::AlignedBuf;
 use crate::env::{Env, File};
 use crate::limits;
 use crate::record::{Key, Record};
-use crate::sstable::{Block, BlockAt, Table};
+use crate::sstable::{Block, BlockAt, FileId, Table};
 
 /// Buffers kept for the next reads.
 const SPARE_BUFFERS: usize = 64;
@@ -75,6 +81,12 @@ pub(crate) struct Wanted<E: Env> {
     pub(crate) at: BlockAt,
 }
 
+impl<E: Env> Wanted<E> {
+    fn place(&self) -> (FileId, u64) {
+        (self.table.id(), self.at.offset)
+    }
+}
+
 /// A read that waits for a block.
 pub(crate) struct Read<E: Env> {
     pub(crate) ticket: GetTicket,
@@ -87,6 +99,8 @@ pub(crate) struct Read<E: Env> {
     pub(crate) best: Option<Held>,
     /// Reads of this block that came back short.
     pub(crate) shorts: u8,
+    /// Slots of the reads that wait for the same block.
+    pub(crate) followers: SmallVec<[u32; 4]>,
 }
 
 impl<E: Env> Read<E> {
@@ -107,6 +121,7 @@ impl<E: Env> Read<E> {
             wanted,
             best,
             shorts: 0,
+            followers: SmallVec::new(),
         }
     }
 
@@ -119,6 +134,8 @@ impl<E: Env> Read<E> {
 pub(crate) struct Reads<E: Env> {
     /// Empty while its read is being worked on.
     slots: Slab<Option<Read<E>>>,
+    /// The slot of the read that each block is being read for.
+    leaders: HashMap<(FileId, u64), u32, PlaceHash>,
     /// Counts slots taken, so that a slot used again has another ticket.
     taken: u32,
     bytes: usize,
@@ -127,7 +144,13 @@ pub(crate) struct Reads<E: Env> {
 
 impl<E: Env> Reads<E> {
     pub(crate) fn new() -> Self {
-        Self { slots: Slab::new(), taken: 0, bytes: 0, spare: Vec::new() }
+        Self {
+            slots: Slab::new(),
+            leaders: HashMap::default(),
+            taken: 0,
+            bytes: 0,
+            spare: Vec::new(),
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -141,15 +164,15 @@ impl<E: Env> Reads<E> {
             || (self.slots.len() < slots_max && bytes <= limits::READ_BYTES_IN_FLIGHT_MAX)
     }
 
-    /// Gives `read` a slot and starts it.
-    pub(crate) fn start(&mut self, mut read: Read<E>) -> GetTicket {
+    /// Gives `read` a slot and starts it, unless the block is being read already; whether it is
+    /// started is told with the ticket.
+    pub(crate) fn start(&mut self, mut read: Read<E>) -> (GetTicket, bool) {
         self.taken = self.taken.wrapping_add(1);
         let slot = u32::try_from(self.slots.vacant_key()).expect("bounded by has_room");
         read.ticket = GetTicket(tickets::read(self.taken, slot));
         let ticket = read.ticket;
-        self.submit(&read);
-        self.slots.insert(Some(read));
-        ticket
+        self.slots.insert(None);
+        (ticket, self.resume(read))
     }
 
     /// Takes out the read whose block was read; its slot stays its own.
@@ -158,14 +181,32 @@ impl<E: Env> Reads<E> {
         let read = read.expect("a completion names a read in flight");
         assert_eq!(read.ticket.0, ticket, "a slot waits for its own read");
         self.bytes -= read.wanted.at.cover().1;
+        self.leaders.remove(&read.wanted.place());
         read
     }
 
-    /// Goes on with a read that was taken out.
-    pub(crate) fn resume(&mut self, read: Read<E>) {
-        self.submit(&read);
+    /// Takes out a read that followed the one that was taken out.
+    pub(crate) fn take_follower(&mut self, slot: u32) -> Read<E> {
+        self.slots[slot as usize].take().expect("a follower waits")
+    }
+
+    /// Goes on with a read that was taken out; whether the disk is asked for it.
+    pub(crate) fn resume(&mut self, read: Read<E>) -> bool {
         let slot = tickets::slot(read.ticket.0);
+        let leads = match self.leaders.entry(read.wanted.place()) {
+            Entry::Vacant(free) => {
+                free.insert(slot as u32);
+                self.submit(&read);
+                true
+            }
+            Entry::Occupied(leader) => {
+                let leader = &mut self.slots[*leader.get() as usize];
+                leader.as_mut().expect("its block is being read").followers.push(slot as u32);
+                false
+            }
+        };
         self.slots[slot] = Some(read);
+        leads
     }
 
     /// Frees the slot of a read that was taken out.

@@ -29,6 +29,8 @@ pub struct Stats {
     pub gets_cache: u64,
     /// Reads answered after reading the disk.
     pub gets_disk: u64,
+    /// Blocks that reads waited for which were being read for another already.
+    pub gets_shared: u64,
     /// Reads, among all, of keys without a value.
     pub gets_absent: u64,
     /// Reads turned away because too many wait.

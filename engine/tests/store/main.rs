@@ -10,4 +10,5 @@ mod figures;
 mod harness;
 mod model;
 mod pressure;
+mod shared_reads;
 mod space;

@@ -93,6 +93,7 @@ const STORE_COUNTERS: &[OfStore] = &[
     ("gets_memtable", "Reads answered from a memtable", |store| store.gets_memtable),
     ("gets_cache", "Reads answered from cached blocks", |store| store.gets_cache),
     ("gets_disk", "Reads answered after reading the disk", |store| store.gets_disk),
+    ("gets_shared", "Blocks waited for that were being read already", |store| store.gets_shared),
     ("gets_absent", "Reads, of all, of keys without a value", |store| store.gets_absent),
     ("gets_busy", "Reads turned away: too many wait for the disk", |store| store.gets_busy),
     ("gets_failed", "Reads that ended in an error", |store| store.gets_failed),
