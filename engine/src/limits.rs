@@ -114,6 +114,9 @@ const _: () = {
     assert!(BLOCK_BYTES_MAX < u32::MAX as usize, "lengths of blocks are 32 bits");
 };
 
+/// Damaged places that a store keeps a list of. More are logged as they are met, and not listed.
+pub const DAMAGE_LISTED_MAX: usize = 1000;
+
 /// Tables that one frame of a manifest names when it is renewed: some 110 bytes each, so that a
 /// frame is about one request of background I/O.
 pub const MANIFEST_TABLES_PER_FRAME: usize = 1000;

@@ -25,7 +25,7 @@ use crate::record::{Key, Merge};
 use crate::sstable::Block;
 use crate::store::reads::{Best, Held, Read, Wanted};
 use crate::store::table_set::TableSet;
-use crate::store::{Done, Get, ReadCause, ReadError, Stats, Store};
+use crate::store::{Done, FoundBy, Get, ReadCause, ReadError, Stats, Store};
 
 impl<E: Env> Store<E> {
     /// Reads `key`, as of `now_ms` in Unix milliseconds: a record past its time is absent.
@@ -148,7 +148,11 @@ impl<E: Env> Store<E> {
     fn reads_failed(&mut self, mut read: Read<E>, cause: ReadCause, done: &mut Vec<Done>) {
         let Wanted { table, at, .. } = &read.wanted;
         let error = ReadError { path: table.path().to_owned(), offset: at.offset, cause };
+        let id = table.id();
         tracing::error!(%error, "a read failed");
+        if matches!(error.cause, ReadCause::Corrupt) {
+            self.found_damage(id, error.offset, FoundBy::Read);
+        }
         for slot in std::mem::take(&mut read.followers) {
             let follower = self.reads.take_follower(slot);
             self.read_failed(&follower, error.clone(), done);

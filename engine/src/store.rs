@@ -8,10 +8,12 @@ mod answer;
 pub(crate) mod background;
 mod compactions;
 mod config;
+mod damage;
 mod forgetting;
 mod open;
 pub(crate) mod reads;
 mod scans;
+mod scrub;
 mod space;
 mod stats;
 pub(crate) mod table_set;
@@ -33,9 +35,13 @@ pub use self::answer::{
 use self::background::{Change, News, Office};
 use self::compactions::Compactions;
 pub use self::config::{SpaceLimits, StoreConfig};
+use self::damage::DamageList;
+pub use self::damage::{Damage, FoundBy};
 use self::forgetting::Forgetting;
 use self::reads::Reads;
 use self::scans::Scans;
+use self::scrub::Scrub;
+pub use self::scrub::ScrubOptions;
 pub use self::space::SpaceLevel;
 use self::space::SpaceWatch;
 pub use self::stats::Stats;
@@ -73,6 +79,8 @@ pub struct Store<E: Env> {
     pub(crate) cache: BlockCache,
     pub(crate) reads: Reads<E>,
     scans: Scans,
+    scrub: Scrub,
+    damage: DamageList,
     pub(crate) office: Rc<Office<E>>,
     pub(crate) flushing: bool,
     compactions: Compactions,
@@ -207,6 +215,7 @@ impl<E: Env> Store<E> {
     fn stop(&self) {
         self.office.stop();
         self.compactions.cancel();
+        self.scrub.cancel();
     }
 
     /// Bytes of memtables and of what is on its way to them.
@@ -228,6 +237,7 @@ impl<E: Env> Store<E> {
             News::Failed(job) => self.stats.count_error(job),
             News::CompactionEnded(choice, result) => self.compaction_ended(&choice, &result),
             News::Scanned(ticket, page) => self.scanned(ticket, page),
+            News::Scrubbed(id, checked) => self.scrubbed(id, checked),
             News::Block(file, offset, block) => self.cache.insert(file, offset, Rc::new(block)),
             News::Due => self.alarmed = false,
         }
@@ -237,6 +247,7 @@ impl<E: Env> Store<E> {
         if !self.office.is_stopping() {
             self.start_flush();
             self.start_compaction();
+            self.start_scrub();
         }
         self.start_commit();
     }
@@ -304,8 +315,10 @@ impl<E: Env> Store<E> {
     fn gauge(&mut self) {
         self.stats.memtables_bytes = self.memtables_bytes() as u64;
         self.stats.cache_bytes = self.cache.bytes();
+        (self.stats.cache_hits, self.stats.cache_misses) = (self.cache.hits(), self.cache.misses());
         self.stats.log_bytes_kept = self.log.kept_bytes();
         self.stats.reads_in_flight = self.reads.len() as u64;
+        self.stats.compactions_running = self.compactions.running() as u64;
         self.stats.space = self.space.level();
     }
 }

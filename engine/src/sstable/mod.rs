@@ -11,6 +11,7 @@
 mod actors;
 mod block;
 mod block_builder;
+mod check;
 mod error;
 mod file_id;
 mod filter;
@@ -30,6 +31,7 @@ mod token_range;
 mod writer;
 
 pub use self::block::Block;
+pub(crate) use self::check::Checked;
 pub use self::error::TableError;
 pub use self::file_id::FileId;
 pub use self::footer::TABLE_FORMAT;

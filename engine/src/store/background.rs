@@ -21,7 +21,7 @@ use crate::env::{Class, Env};
 use crate::limits;
 use crate::manifest::{Manifest, ManifestError, Version, VersionEdit};
 use crate::scan::Page;
-use crate::sstable::{Block, FileId, KeepBlock, Table, TableError};
+use crate::sstable::{Block, Checked, FileId, KeepBlock, Table, TableError};
 
 /// What a task has for the store.
 pub(crate) enum News<E: Env> {
@@ -37,6 +37,8 @@ pub(crate) enum News<E: Env> {
     Scanned(ScanTicket, Result<Page, TableError>),
     /// A block that was written, to be cached.
     Block(FileId, u64, Block),
+    /// Part of a table was scrubbed, or could not be read.
+    Scrubbed(FileId, Result<Checked, TableError>),
     /// It is time to look again.
     Due,
 }
@@ -77,7 +79,7 @@ pub(crate) struct Signal {
 }
 
 impl Signal {
-    fn give(&self) {
+    pub(crate) fn give(&self) {
         self.given.set(true);
         if let Some(waker) = self.waiting.take() {
             waker.wake();

@@ -6,6 +6,7 @@ use schemas::ids::Hlc;
 
 use super::Store;
 use super::background::{Change, Job, News, Office, Signal, SignalOnDrop};
+use super::damage::FoundBy;
 use super::space::SpaceLevel;
 use super::unreadable::Unreadable;
 use super::writes::delay_us;
@@ -13,7 +14,7 @@ use crate::compaction::{self, Choice, Control, Given, Input, JobError, Rules, ch
 use crate::env::{Class, Env};
 use crate::limits;
 use crate::record::Key;
-use crate::sstable::{Table, TokenRange};
+use crate::sstable::{FileId, Table, TokenRange};
 
 /// Compactions under way.
 #[derive(Default)]
@@ -35,15 +36,28 @@ impl Compactions {
         self.control.cancel();
     }
 
-    /// A compaction is over.
-    fn ended(&mut self, choice: &Choice, result: &Result<(), JobError>, now_us: u64) {
+    /// How many run.
+    pub(super) fn running(&self) -> usize {
+        self.running.len()
+    }
+
+    /// A compaction is over; the place of damage that it met, if it did.
+    fn ended(
+        &mut self,
+        choice: &Choice,
+        result: &Result<(), JobError>,
+        now_us: u64,
+    ) -> Option<(FileId, u64)> {
         self.running.retain(|it| it != choice);
         self.nothing_before_us = 0;
         match result {
-            Ok(()) => self.failures = 0,
+            Ok(()) => {
+                self.failures = 0;
+                None
+            }
             Err(error) => {
                 self.failures = self.failures.saturating_add(1);
-                self.unreadable.note(choice, error, now_us);
+                self.unreadable.note(choice, error, now_us)
             }
         }
     }
@@ -97,8 +111,17 @@ impl<E: Env> Store<E> {
 
     /// A compaction is over.
     pub(super) fn compaction_ended(&mut self, choice: &Choice, result: &Result<(), JobError>) {
-        self.compactions.ended(choice, result, self.env.monotonic_us());
+        let damaged = self.compactions.ended(choice, result, self.env.monotonic_us());
+        if let Some((id, offset)) = damaged {
+            self.found_damage(id, offset, FoundBy::Compaction);
+        }
         self.compactions.unreadable.forget(&self.version);
+        self.stats.tables_unreadable = self.compactions.unreadable.len() as u64;
+    }
+
+    /// Table `id` is damaged: no compaction takes it.
+    pub(super) fn leave_alone(&mut self, id: FileId) {
+        self.compactions.unreadable.damaged(id);
         self.stats.tables_unreadable = self.compactions.unreadable.len() as u64;
     }
 
@@ -125,7 +148,7 @@ impl<E: Env> Store<E> {
         }
     }
 
-    fn input(&self, id: crate::sstable::FileId) -> Input<E> {
+    fn input(&self, id: FileId) -> Input<E> {
         let entry = **self.version.get(id).expect("the choice is of this version");
         Input { entry, table: Table::clone(&self.open_tables[&id]) }
     }

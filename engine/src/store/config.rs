@@ -2,6 +2,7 @@
 
 use schemas::ids::{ShardId, Token};
 
+use super::ScrubOptions;
 use crate::commit_log::LogConfig;
 use crate::compaction::CompactionOptions;
 use crate::limits;
@@ -60,6 +61,8 @@ pub struct StoreConfig {
     pub reads_in_flight_max: usize,
     /// When the file system counts as full.
     pub space: SpaceLimits,
+    /// How fast tables are scrubbed.
+    pub scrub: ScrubOptions,
 }
 
 impl StoreConfig {
@@ -90,6 +93,7 @@ impl StoreConfig {
             compaction: CompactionOptions::default(),
             reads_in_flight_max: limits::READS_IN_FLIGHT_MAX,
             space: SpaceLimits::default(),
+            scrub: ScrubOptions::default(),
         }
     }
 

@@ -8,9 +8,11 @@ use schemas::ids::Hlc;
 
 use super::background::Office;
 use super::compactions::Compactions;
+use super::damage::DamageList;
 use super::forgetting::Forgetting;
 use super::reads::Reads;
 use super::scans::Scans;
+use super::scrub::Scrub;
 use super::space::SpaceWatch;
 use super::versions::table_set;
 use super::writes::Writes;
@@ -78,6 +80,8 @@ impl<E: Env> Store<E> {
             cache: BlockCache::new(config.cache_bytes),
             reads: Reads::new(),
             scans: Scans::default(),
+            scrub: Scrub::default(),
+            damage: DamageList::default(),
             office: Rc::new(office),
             flushing: false,
             compactions: Compactions::default(),

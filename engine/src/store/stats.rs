@@ -39,6 +39,10 @@ pub struct Stats {
     pub gets_failed: u64,
     /// Pages of scans begun.
     pub scans: u64,
+    /// Blocks that reads found in the cache.
+    pub cache_hits: u64,
+    /// Blocks that reads asked the cache for in vain.
+    pub cache_misses: u64,
     /// Filters asked.
     pub filter_probes: u64,
     /// Blocks searched in vain because a filter said maybe.
@@ -61,7 +65,17 @@ pub struct Stats {
     pub compaction_bytes: u64,
     /// Compactions that failed and are tried again.
     pub compaction_errors: u64,
-    /// Now: tables that compactions could not read and therefore leave alone.
+    /// Bytes that the scrub has read.
+    pub scrub_bytes: u64,
+    /// Times that it has been through all tables.
+    pub scrub_passes: u64,
+    /// Tables that it could not read.
+    pub scrub_errors: u64,
+    /// Now: places in tables known to be damaged.
+    pub blocks_damaged: u64,
+    /// Now: compactions under way.
+    pub compactions_running: u64,
+    /// Now: tables that cannot be read, which compactions therefore leave alone.
     pub tables_unreadable: u64,
     /// Now: bytes of the memtables and of puts on their way to the log.
     pub memtables_bytes: u64,

@@ -23,21 +23,32 @@ struct Refused {
 }
 
 impl Unreadable {
-    /// The job of `choice` ended with `error`: notes which of its inputs that is about, if any.
-    pub(super) fn note(&mut self, choice: &Choice, error: &JobError, now_us: u64) {
-        let JobError::Table(error) = error else { return };
-        let (path, is_damaged) = match error {
-            TableError::Corrupt(corrupt) => (&corrupt.file, true),
-            TableError::Io { file, .. } => (file, false),
-            _ => return,
+    /// The job of `choice` ended with `error`: notes which of its inputs that is about, if any. Of
+    /// damage the place is told.
+    pub(super) fn note(
+        &mut self,
+        choice: &Choice,
+        error: &JobError,
+        now_us: u64,
+    ) -> Option<(FileId, u64)> {
+        let JobError::Table(error) = error else { return None };
+        let (path, damaged_at) = match error {
+            TableError::Corrupt(corrupt) => (&corrupt.file, Some(corrupt.offset)),
+            TableError::Io { file, .. } => (file, None),
+            _ => return None,
         };
         let name = path.rsplit_once('/').map_or(path.as_str(), |(_, name)| name);
-        let id = FileId::from_file_name(name).filter(|id| choice.inputs.contains(id));
-        let Some(id) = id else { return };
+        let id = FileId::from_file_name(name).filter(|id| choice.inputs.contains(id))?;
         let table = self.tables.entry(id).or_insert(Refused { failures: 0, until_us: 0 });
         let wait_us = limits::UNREADABLE_FIRST_US << table.failures;
         table.failures = (table.failures + 1).min(limits::UNREADABLE_DOUBLINGS_MAX);
-        table.until_us = if is_damaged { u64::MAX } else { now_us + wait_us };
+        table.until_us = table.until_us.max(now_us + wait_us);
+        damaged_at.map(|offset| (id, offset))
+    }
+
+    /// Table `id` is damaged.
+    pub(super) fn damaged(&mut self, id: FileId) {
+        self.tables.insert(id, Refused { failures: 0, until_us: u64::MAX });
     }
 
     /// Forgets tables that `version` has not got.

@@ -10,5 +10,6 @@ mod figures;
 mod harness;
 mod model;
 mod pressure;
+mod scrub;
 mod shared_reads;
 mod space;

@@ -97,6 +97,8 @@ const STORE_COUNTERS: &[OfStore] = &[
     ("gets_absent", "Reads, of all, of keys without a value", |store| store.gets_absent),
     ("gets_busy", "Reads turned away: too many wait for the disk", |store| store.gets_busy),
     ("gets_failed", "Reads that ended in an error", |store| store.gets_failed),
+    ("cache_hits", "Blocks that reads found in the cache", |store| store.cache_hits),
+    ("cache_misses", "Blocks that reads did not find in the cache", |store| store.cache_misses),
     ("scans", "Pages of scans begun", |store| store.scans),
     ("filter_probes", "Filters of tables asked", |store| store.filter_probes),
     ("filter_false_positives", "Blocks searched in vain because a filter said maybe", |store| {
@@ -115,6 +117,11 @@ const STORE_COUNTERS: &[OfStore] = &[
     ("manifest_errors", "Commits of the manifest that failed and are tried again", |store| {
         store.manifest_errors
     }),
+    ("scrub_bytes", "Bytes that the scrub has read", |store| store.scrub_bytes),
+    ("scrub_passes", "Times that the scrub has been through all tables", |store| {
+        store.scrub_passes
+    }),
+    ("scrub_errors", "Tables that the scrub could not read", |store| store.scrub_errors),
     ("tables_removed", "Table files removed", |store| store.tables_removed),
 ];
 
@@ -122,6 +129,7 @@ const STORE_GAUGES: &[OfStore] = &[
     ("memtables_bytes", "Bytes of memtables and of puts on their way", |store| {
         store.memtables_bytes
     }),
+    ("compactions_running", "Compactions under way", |store| store.compactions_running),
     ("disk_reads_in_flight", "Reads that wait for the disk", |store| store.reads_in_flight),
     ("cache_bytes", "Bytes of cached blocks", |store| store.cache_bytes),
     ("log_kept_bytes", "Bytes of the commit log kept", |store| store.log_bytes_kept),
@@ -137,9 +145,10 @@ const STORE_GAUGES: &[OfStore] = &[
     ("unfiltered_keys", "Keys in tables that no filter tells from others", |store| {
         store.unfiltered_keys
     }),
-    ("tables_unreadable", "Tables that compactions could not read", |store| {
+    ("tables_unreadable", "Tables that compactions leave alone: they cannot be read", |store| {
         store.tables_unreadable
     }),
+    ("blocks_damaged", "Places in tables known to be damaged", |store| store.blocks_damaged),
     ("disk_level", "How full the disk is: 0 well, 1 warn, 2 no growth, 3 puts refused", |store| {
         store.space as u64
     }),

@@ -99,6 +99,8 @@ pub struct Config {
     pub vnodes: (VnodeBits, Origin),
     /// When a put counts as done.
     pub durability: Durability,
+    /// In which time everything on disk is read and checked once; zero for never.
+    pub scrub: Duration,
     /// How long an idle core spins.
     pub spin: Duration,
     /// How log lines look.
@@ -142,6 +144,7 @@ pub fn resolve(sources: &Sources<'_>) -> Result<Config, ConfigError> {
         rack: layers.parsed("rack", parse_name)?,
         vnodes: layers.with_origin("vnodes", parse_vnodes)?,
         durability: layers.parsed("durability", parse_durability)?,
+        scrub: layers.parsed("scrub", parse_scrub)?,
         spin: layers.parsed("spin", parse_spin)?,
         log_format: layers.parsed("log-format", parse_log_format)?,
         log_level: layers.parsed("log-level", parse_log_level)?,
@@ -303,6 +306,12 @@ fn parse_durability(text: &str) -> Result<Durability, String> {
         }
         _ => Err("is none of sync, periodic:10ms, none".to_owned()),
     }
+}
+
+fn parse_scrub(text: &str) -> Result<Duration, String> {
+    let pass = parse_time(text)?;
+    let whole = pass.is_zero() || pass >= Duration::from_secs(1);
+    whole.then_some(pass).ok_or_else(|| "is less than 1s and not 0".to_owned())
 }
 
 fn parse_spin(text: &str) -> Result<Duration, String> {

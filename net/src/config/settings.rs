@@ -56,6 +56,13 @@ pub(super) const SETTINGS: &[Setting] = &[
         Text("sync"),
         "When a write counts as done: sync (on disk), periodic:10ms (synced that often), none",
     ),
+    setting(
+        "scrub",
+        "TIME",
+        Text("7d"),
+        "Read and check everything on disk once in this time, at most 8 MiB a second and core; 0 \
+         for never",
+    ),
     setting("spin", "TIME", Text("20us"), "How long an idle core looks for work before it sleeps"),
     setting("log-format", "FORMAT", Text("text"), "Log lines on stderr: text or json"),
     setting("log-level", "LEVEL", Text("info"), "error, warn, info, debug, trace; or a filter"),

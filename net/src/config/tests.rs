@@ -37,6 +37,7 @@ fn defaults_are_those_of_the_manual() {
     assert_eq!(config.admin_listen.to_string(), "127.0.0.1:7402");
     assert_eq!(config.vnodes.0.count(), 4096);
     assert_eq!(config.durability, Durability::Sync);
+    assert_eq!(config.scrub, Duration::from_secs(7 * 24 * 60 * 60));
     assert_eq!(config.spin, Duration::from_micros(20));
     assert_eq!(config.node_name, "box");
     assert!(!config.repair);

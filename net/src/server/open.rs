@@ -60,6 +60,7 @@ async fn open_shard(config: Arc<ServerConfig>, seat: Seat) -> Opened {
     let mut store_config = StoreConfig::new(config.generation, shard, tokens, memory_bytes);
     store_config.log.durability = config.durability;
     store_config.log.repair = config.repair;
+    store_config.scrub.pass_s = config.scrub_pass_s;
     let dir = &config.shard_dirs[usize::from(shard.0)];
     let (store, report) = Store::open(env, dir, store_config, record::lww).await?;
     tracing::debug!(shard = shard.0, ?report, "store opened");

@@ -6,6 +6,7 @@ use crate::sources::{Source, all, at, check, none};
 
 /// All files that may say `unsafe`.
 const UNSAFE_FILES: &[&str] = &[
+    "bench/compare/src/engines/lmdb.rs",
     "bench/src/ring.rs",
     "engine/src/env/buf.rs",
     "engine/src/env/ring/disk.rs",
@@ -19,6 +20,7 @@ const UNSAFE_FILES: &[&str] = &[
 
 /// All files that may name glommio.
 const GLOMMIO_FILES: &[&str] = &[
+    "bench/compare/src/engines/kvcore.rs",
     "engine/examples/throughput.rs",
     "engine/src/env/direct.rs",
     "engine/src/env/direct/closer.rs",

@@ -1,0 +1,138 @@
+//! The scrub: damage that nobody asks for is found within a pass, and nothing else is disturbed.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use engine::env::Env;
+use engine::env::sim::{Fail, Fault, Io, Sim, SimDisk};
+use engine::store::{Damage, FoundBy, ScrubOptions, StoreConfig};
+
+use crate::harness::{Client, KEYS, Ledger, Write, small_config};
+
+/// Virtual seconds of a pass.
+const PASS_S: u64 = 2;
+
+fn config() -> StoreConfig {
+    let mut config = small_config();
+    config.scrub = ScrubOptions { pass_s: PASS_S, bytes_per_s_max: 1 << 30 };
+    config
+}
+
+/// A store with all keys in one table, and its client.
+async fn with_a_table(sim: &Sim, disk: &SimDisk, config: StoreConfig) -> Client {
+    let ledger = Rc::new(RefCell::new(Ledger::default()));
+    let (mut client, _) = Client::open(&sim.env(disk), config, &ledger).await.unwrap();
+    for key in 0..KEYS {
+        client.write(Write::put(key, client.taken(), 500)).unwrap();
+    }
+    client.settle().await.unwrap();
+    client.store.flush().await.unwrap();
+    client
+}
+
+fn table_of(disk: &SimDisk) -> String {
+    let mut tables = disk.paths().into_iter().filter(|path| path.ends_with(".sst"));
+    let table = tables.next().expect("there is a table");
+    assert_eq!(tables.next(), None);
+    table
+}
+
+/// Lets virtual time pass.
+async fn rest(client: &mut Client, ms: u64) {
+    let until_us = client.env.monotonic_us() + ms * 1000;
+    while client.env.monotonic_us() < until_us {
+        client.env.sleep_us(1000).await;
+        client.round().await.expect("the disk works");
+    }
+}
+
+#[test]
+fn damage_that_nobody_reads_is_found_within_a_pass() {
+    let bytes = {
+        let (sim, disk) = (Sim::new(1), SimDisk::new(1));
+        sim.block_on(with_a_table(&sim, &disk, config()));
+        disk.bytes(&table_of(&disk)).unwrap()
+    };
+    let mut found = 0;
+    for at in (0..bytes.len()).step_by(701) {
+        let (sim, disk) = (Sim::new(1), SimDisk::new(1));
+        sim.block_on(async {
+            let mut client = with_a_table(&sim, &disk, config()).await;
+            disk.corrupt(&table_of(&disk), |bytes| bytes[at] ^= 1);
+            rest(&mut client, 2 * 1000 * PASS_S + 100).await;
+            let damaged: Vec<Damage> = client.store.damaged().collect();
+            let [Damage { offset, found_by, .. }] = damaged[..] else {
+                panic!("byte {at} of {}: {damaged:?}", bytes.len());
+            };
+            assert!(offset <= at as u64 && found_by == FoundBy::Scrub);
+            let stats = client.store.stats();
+            assert_eq!((stats.blocks_damaged, stats.tables_unreadable), (1, 1));
+            assert!(stats.scrub_passes >= 1, "it goes on after what it found");
+            found += 1;
+        });
+    }
+    assert!(found > 15, "{found} places");
+}
+
+#[test]
+fn a_sound_store_is_scrubbed_again_and_again_in_silence() {
+    let (sim, disk) = (Sim::new(2), SimDisk::new(2));
+    sim.block_on(async {
+        let mut client = with_a_table(&sim, &disk, config()).await;
+        rest(&mut client, 10 * 1000 * PASS_S).await;
+        let stats = client.store.stats();
+        assert!((4..=10).contains(&stats.scrub_passes), "{} passes", stats.scrub_passes);
+        let all = stats.table_bytes.iter().sum::<u64>();
+        assert!(stats.scrub_bytes > 4 * all / 2, "{} bytes of {all}", stats.scrub_bytes);
+        assert_eq!((stats.blocks_damaged, stats.scrub_errors), (0, 0));
+        assert_eq!(client.store.damaged().count(), 0);
+    });
+}
+
+#[test]
+fn it_never_reads_faster_than_it_may() {
+    let (sim, disk) = (Sim::new(3), SimDisk::new(3));
+    sim.block_on(async {
+        let mut config = config();
+        // A pass would take 128 KiB every 100 ms and less: a tenth of it is allowed.
+        config.scrub = ScrubOptions { pass_s: 1, bytes_per_s_max: 10_000 };
+        let mut client = with_a_table(&sim, &disk, config).await;
+        rest(&mut client, 100_000).await;
+        let bytes = client.store.stats().scrub_bytes;
+        assert!((10_000..=1_000_000).contains(&bytes), "{bytes} bytes in 100 s");
+    });
+}
+
+/// What the disk refuses once is not damage.
+#[test]
+fn a_table_that_cannot_be_read_is_tried_again_in_the_next_pass() {
+    let (sim, disk) = (Sim::new(4), SimDisk::new(4));
+    sim.block_on(async {
+        let mut client = with_a_table(&sim, &disk, config()).await;
+        let (on, path) = (Some(Io::Read), ".sst".to_owned());
+        disk.inject(Fault { on, path, nth: 1, sticky: true, how: Fail::Eio });
+        rest(&mut client, 2 * 1000 * PASS_S + 100).await;
+        let stats = client.store.stats();
+        assert!(stats.scrub_errors >= 1 && stats.blocks_damaged == 0, "{stats:?}");
+        let (before, errors) = (stats.scrub_bytes, stats.scrub_errors);
+        disk.clear_faults();
+        rest(&mut client, 2 * 1000 * PASS_S + 100).await;
+        let stats = client.store.stats();
+        assert!(stats.scrub_bytes > before && stats.scrub_errors == errors);
+    });
+}
+
+/// A scrub that waits for its hour must not hold up the end.
+#[test]
+fn a_store_closes_at_once_while_its_scrub_waits() {
+    let (sim, disk) = (Sim::new(5), SimDisk::new(5));
+    sim.block_on(async {
+        let mut config = config();
+        config.scrub.pass_s = 1 << 20;
+        let client = with_a_table(&sim, &disk, config).await;
+        let before_us = client.env.monotonic_us();
+        let env = client.env.clone();
+        client.store.close().await.unwrap();
+        assert!(env.monotonic_us() - before_us < 1_000_000);
+    });
+}
