@@ -9,6 +9,7 @@ pub mod compaction;
 pub mod data_dir;
 pub mod env;
 mod flush;
+pub mod inspect;
 pub mod integrity;
 pub mod latency;
 pub mod limits;

@@ -86,6 +86,10 @@ pub const BLOCK_BYTES_TARGET: usize = 4096;
 /// is damaged.
 pub const BLOCK_BYTES_MAX: usize = KEY_BYTES_MAX + VALUE_BYTES_MAX + 256;
 
+/// Damaged blocks of one table that are told one by one when a data directory is verified; all are
+/// counted.
+pub const BLOCK_FINDINGS_MAX: u64 = 100;
+
 /// Bytes of records in one table: offsets of blocks are 32 bits. Writing past it fails with
 /// [`TableError::Full`](crate::sstable::TableError::Full); memtables and fragments are far smaller.
 pub const TABLE_DATA_BYTES_MAX: u64 = u32::MAX as u64;
@@ -120,6 +124,9 @@ pub const DAMAGE_LISTED_MAX: usize = 1000;
 /// Tables that one frame of a manifest names when it is renewed: some 110 bytes each, so that a
 /// frame is about one request of background I/O.
 pub const MANIFEST_TABLES_PER_FRAME: usize = 1000;
+
+/// Bytes of a manifest: nine million tables. A longer one is damaged, and is not read.
+pub const MANIFEST_BYTES_MAX: u64 = 1 << 30;
 
 /// Bytes that a manifest has for edits. When they are used up it is renewed.
 pub const MANIFEST_ROOM_BYTES: u64 = 256 << 10;

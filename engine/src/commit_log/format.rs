@@ -93,7 +93,7 @@ pub(super) fn number(segment: u64) -> u32 {
 /// What a batch is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
-pub(super) enum Kind {
+pub enum Kind {
     /// It has entries of the store.
     Entries = 0,
     /// It has none, and tells that all before it are durable. Its sequence is that of the batch
@@ -125,15 +125,19 @@ pub(super) struct Place {
 
 /// What a batch says of itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Label {
-    pub(super) sequence: Sequence,
-    pub(super) durable_upto: Sequence,
-    pub(super) kind: Kind,
+pub struct Label {
+    /// Its number; of a seal, that of the batch to come.
+    pub sequence: Sequence,
+    /// Batches up to this one were known to be durable when it was written.
+    pub durable_upto: Sequence,
+    /// What it is for.
+    pub kind: Kind,
     /// Blocks of its segment when it was made.
-    pub(super) segment_blocks: u32,
-    pub(super) entries: u32,
+    pub segment_blocks: u32,
+    /// Its entries.
+    pub entries: u32,
     /// Bytes without the padding.
-    pub(super) length: usize,
+    pub length: usize,
 }
 
 impl Label {
@@ -146,7 +150,8 @@ impl Label {
     }
 
     /// Bytes on disk, with the padding.
-    pub(super) fn padded(&self) -> usize {
+    #[must_use]
+    pub fn padded(&self) -> usize {
         self.length.next_multiple_of(ALIGN)
     }
 }
@@ -278,13 +283,15 @@ pub(super) fn aside_name(id: u64) -> String {
     format!("{id:016x}{ASIDE_SUFFIX}")
 }
 
-/// The id in the name of a segment.
-pub(super) fn segment_id(name: &str) -> Option<u64> {
+/// The id in the name of a segment; `None` for the name of anything else.
+#[must_use]
+pub fn segment_id(name: &str) -> Option<u64> {
     parse(name, SUFFIX)
 }
 
-/// The id in the name of a segment that a repair kept.
-pub(super) fn aside_id(name: &str) -> Option<u64> {
+/// The id in the name of a segment that a repair kept; `None` for the name of anything else.
+#[must_use]
+pub fn aside_id(name: &str) -> Option<u64> {
     parse(name, ASIDE_SUFFIX)
 }
 

@@ -23,12 +23,14 @@
 //! log.rs          writes, syncs, seals: CommitLog
 //! segments.rs     segments made ahead and recycled, in a background task
 //! recovery.rs     start: list, replay, first segment
+//! listing.rs      a segment piece by piece, a log checked: for people, nothing is changed
 //! replay.rs       the scan; replay_case.rs decides where it stops; scanner.rs reads
 //! ```
 
 mod config;
 mod error;
 mod format;
+mod listing;
 mod log;
 mod pending;
 mod recovery;
@@ -42,7 +44,10 @@ mod tests;
 
 pub use self::config::{Durability, LogConfig};
 pub use self::error::{AppendError, LogError, LogFailure};
-pub use self::format::{Entries, LogId};
+pub use self::format::{
+    Entries, Kind as BatchKind, Label as BatchLabel, LogId, aside_id, segment_id,
+};
+pub use self::listing::{Listed, Piece, ScanEnd, check, given_up, list_segment};
 pub use self::log::{CommitLog, DurableBatch, LogStats};
 pub use self::recovery::ReplayReport;
 pub use self::sequence::Sequence;

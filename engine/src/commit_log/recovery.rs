@@ -70,26 +70,10 @@ impl<E: Env> CommitLog<E> {
     ) -> Result<(Self, ReplayReport), LogError> {
         config.check();
         let start = Start { env: &env, dir, id, config: &config };
-        let (mut files, next_number) = start.list().await?;
-        let given_up = start.read_beginnings(&mut files).await?;
-        let mut replay = Replay {
-            env: &env,
-            dir,
-            files: &mut files,
-            settled: Settled { flushed, given_up },
-            repair: config.repair,
-            apply,
-            expected: Sequence(0),
-            sealed_in: None,
-            report: ReplayReport::default(),
-            damaged: Vec::new(),
-        };
-        replay.run().await?;
-        let (settled, sealed_in, damaged) = (replay.settled, replay.sealed_in, replay.damaged);
-        let (mut report, expected) = (replay.report, replay.expected);
+        let Replayed { mut files, next_number, settled, sealed_in, damaged, mut next, mut report } =
+            start.replay(flushed, apply).await?;
         // From here on the disk is changed.
         start.set_aside(&mut files, &damaged).await?;
-        let mut next = expected.max(Sequence(flushed.0 + 1));
         let (bytes, spares_max) = (config.segment_bytes, config.spare_segments);
         let segments = Segments::new(env.clone(), dir, id, bytes, spares_max, next_number);
         let (held, sealed) = start.keep(files, &segments, flushed, sealed_in).await?;
@@ -113,17 +97,58 @@ impl<E: Env> CommitLog<E> {
 }
 
 /// The steps of an opening.
-struct Start<'a, E> {
-    env: &'a E,
-    dir: &'a str,
-    id: LogId,
-    config: &'a LogConfig,
+pub(super) struct Start<'a, E> {
+    pub(super) env: &'a E,
+    pub(super) dir: &'a str,
+    pub(super) id: LogId,
+    pub(super) config: &'a LogConfig,
+}
+
+/// A log that was replayed, and not changed.
+pub(super) struct Replayed<F> {
+    files: Vec<LogFile<F>>,
+    next_number: u64,
+    settled: Settled,
+    /// The file whose last batch is a seal that nothing follows.
+    sealed_in: Option<usize>,
+    /// Ids of segments in which something acknowledged is missing.
+    damaged: Vec<u64>,
+    /// The sequence of the batch to come.
+    next: Sequence,
+    pub(super) report: ReplayReport,
 }
 
 impl<E: Env> Start<'_, E> {
     fn failed(&self, what: &'static str, name: &str) -> impl FnOnce(io::Error) -> LogError {
         let file = path(self.dir, name);
         move |source| LogError::Io { what, file, source }
+    }
+
+    /// Gives `apply` all entries above `flushed`. Changes nothing.
+    pub(super) async fn replay(
+        &self,
+        flushed: Sequence,
+        apply: impl FnMut(Sequence, &[u8]),
+    ) -> Result<Replayed<E::File>, LogError> {
+        let (mut files, next_number) = self.list().await?;
+        let given_up = self.read_beginnings(&mut files).await?;
+        let mut replay = Replay {
+            env: self.env,
+            dir: self.dir,
+            files: &mut files,
+            settled: Settled { flushed, given_up },
+            repair: self.config.repair,
+            apply,
+            expected: Sequence(0),
+            sealed_in: None,
+            report: ReplayReport::default(),
+            damaged: Vec::new(),
+        };
+        replay.run().await?;
+        let (settled, sealed_in, damaged) = (replay.settled, replay.sealed_in, replay.damaged);
+        let next = replay.expected.max(Sequence(flushed.0 + 1));
+        let report = ReplayReport { last: Sequence(next.0 - 1), ..replay.report };
+        Ok(Replayed { files, next_number, settled, sealed_in, damaged, next, report })
     }
 
     /// The segments, by id, and a number greater than any there was.
@@ -304,7 +329,7 @@ fn encode_pair((first, last): (Sequence, Sequence)) -> [u8; PAIR_BYTES] {
     (u128::from(first.0) | u128::from(last.0) << 64).to_le_bytes()
 }
 
-fn decode_pair(entry: &[u8]) -> Option<(Sequence, Sequence)> {
+pub(super) fn decode_pair(entry: &[u8]) -> Option<(Sequence, Sequence)> {
     let pair = u128::from_le_bytes(entry.try_into().ok()?);
     let (first, last) = (pair as u64, (pair >> 64) as u64);
     (first <= last && last < u64::MAX).then_some((Sequence(first), Sequence(last)))

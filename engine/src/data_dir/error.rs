@@ -49,7 +49,7 @@ pub enum DirError {
 
 impl DirError {
     /// For `map_err`: what was tried, on what.
-    pub(super) fn io(action: &'static str, path: &str) -> impl FnOnce(io::Error) -> Self + use<> {
+    pub(crate) fn io(action: &'static str, path: &str) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source }
     }

@@ -28,10 +28,21 @@ pub fn shard_dir(generation: u16, shard: ShardId) -> String {
 }
 
 /// The generation whose directory is `name`; `None` for the name of anything else.
-pub(super) fn generation_of(name: &str) -> Option<u16> {
+pub(crate) fn generation_of(name: &str) -> Option<u16> {
     let generation = name.strip_prefix(GENERATION_PREFIX)?.parse().ok()?;
     (generation_dir(generation) == name).then_some(generation)
 }
+
+/// Generation and number of the shard whose directory is `path`; `None` for that of anything else.
+#[must_use]
+pub fn shard_of(path: &str) -> Option<(u16, ShardId)> {
+    let (generation, shard) = path.split_once("/shard-")?;
+    let of = (generation_of(generation)?, ShardId(shard.parse().ok()?));
+    (shard_dir(of.0, of.1) == path).then_some(of)
+}
+
+/// What lies in a node's directory beside its generations.
+pub(crate) const NODE_FILES: [&str; 4] = [LOCK_FILE, NODE_FILE, CLOCK_FILE, PROBE_FILE];
 
 /// What may lie in a directory without NODE: the file system's own, and what a start that was
 /// interrupted before it made NODE leaves, where generation 1 holds no file.
@@ -53,5 +64,12 @@ mod tests {
             assert_eq!(generation_of(other), None, "{other}");
         }
         assert_eq!(shard_dir(2, ShardId(7)), "gen-0002/shard-007");
+        for (generation, shard) in [(1, 0), (2, 7), (u16::MAX, 1_000)] {
+            let path = shard_dir(generation, ShardId(shard));
+            assert_eq!(shard_of(&path), Some((generation, ShardId(shard))));
+        }
+        for other in ["gen-0001", "gen-0001/shard-1", "gen-0001/shard-000/x", "gen-1/shard-000"] {
+            assert_eq!(shard_of(other), None, "{other}");
+        }
     }
 }

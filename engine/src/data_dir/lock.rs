@@ -56,6 +56,28 @@ impl DirLock {
         sign(&mut file).map_err(refused())?;
         Ok(Self { _file: file })
     }
+
+    /// Keeps every process that would write out of directory `path`, and lets others in that do
+    /// this too. Writes nothing: `None` for a directory without LOCK, a copy, which nobody uses.
+    ///
+    /// # Errors
+    /// [`DirError::InUse`], or the file system refuses.
+    pub fn share(path: &Path) -> Result<Option<Self>, DirError> {
+        let lock = path.join(LOCK_FILE);
+        let refused = || DirError::io("lock", &lock.display().to_string());
+        let mut file = match File::open(&lock) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(refused())?,
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(Some(Self { _file: file })),
+            Err(TryLockError::WouldBlock) => {
+                let (path, pid) = (path.display().to_string(), holder(&mut file));
+                Err(DirError::InUse { path, pid })
+            }
+            Err(TryLockError::Error(error)) => Err(refused()(error)),
+        }
+    }
 }
 
 /// Makes directory `path` and those it is in, and has `sync` make the entries of a directory
@@ -144,6 +166,19 @@ mod tests {
         }
         drop(lock);
         DirLock::take(&path).unwrap();
+    }
+
+    #[test]
+    fn readers_share_a_directory_and_keep_its_owner_out() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(DirLock::share(dir.path()).unwrap().is_none(), "there is no LOCK to share");
+        let owner = DirLock::take(dir.path()).unwrap();
+        assert!(matches!(DirLock::share(dir.path()), Err(DirError::InUse { .. })));
+        drop(owner);
+        let readers = [DirLock::share(dir.path()).unwrap(), DirLock::share(dir.path()).unwrap()];
+        assert!(matches!(DirLock::take(dir.path()), Err(DirError::InUse { .. })));
+        drop(readers);
+        DirLock::take(dir.path()).unwrap();
     }
 
     /// Only the directory that the lowest one is in was synced: a power cut took the others' names,

@@ -30,8 +30,11 @@ mod tests;
 
 pub use self::clock::{Clock, ClockSlot};
 pub use self::error::DirError;
-pub use self::layout::{CLOCK_FILE, LOCK_FILE, NODE_FILE, generation_dir, shard_dir};
+pub use self::layout::{CLOCK_FILE, LOCK_FILE, NODE_FILE, generation_dir, shard_dir, shard_of};
+pub(crate) use self::layout::{NODE_FILES, generation_of};
 pub use self::lock::DirLock;
-pub use self::open::{Opened, open, read_superblock, remove_generation, write_superblock};
+pub use self::open::{
+    Opened, open, read_clock, read_superblock, remove_generation, write_superblock,
+};
 pub use self::reshard::{ReshardError, ReshardStep, reshard};
 pub use self::superblock::{NewNode, Superblock};

@@ -146,7 +146,11 @@ async fn create_clock<E: Env>(env: &E, node: NodeId) -> io::Result<Clock> {
     Ok(clock)
 }
 
-async fn read_clock<E: Env>(env: &E, node: NodeId) -> Result<Clock, DirError> {
+/// The ceiling of the stamps of `node`.
+///
+/// # Errors
+/// [`DirError`]: CLOCK is damaged or missing, or the disk refuses.
+pub async fn read_clock<E: Env>(env: &E, node: NodeId) -> Result<Clock, DirError> {
     let bytes = read_file(env, CLOCK_FILE, CLOCK_BYTES).await;
     Clock::decode(node, &bytes.map_err(|error| missing_or(error, "read", CLOCK_FILE))?)
 }

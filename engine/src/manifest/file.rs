@@ -14,11 +14,13 @@ use super::frame::{Header, frame_len, shard_hash};
 use super::version::Version;
 use crate::env::buf::AlignedBuf;
 use crate::env::{ALIGN, Env, File, Open};
+use crate::integrity::Corrupt;
 use crate::limits;
 use crate::sequential::{Sink, read_span};
 use crate::sstable::FileId;
 
-const NAME: &str = "MANIFEST";
+/// The name of a manifest in its shard's directory.
+pub const NAME: &str = "MANIFEST";
 const TEMPORARY: &str = "MANIFEST.tmp";
 
 /// A shard's manifest, open for edits.
@@ -72,21 +74,35 @@ impl<E: Env> Manifest<E> {
     /// As for [`Manifest::find`].
     pub async fn read(env: &E, dir: &str) -> Result<Version, ManifestError> {
         let path = format!("{dir}/{NAME}");
+        let (header, bytes) = Self::read_bytes(env, &path).await?;
+        header.check_shard(&path)?;
+        Ok(header.replay(&bytes, &path)?)
+    }
+
+    /// The header and all bytes of the manifest at `path`.
+    pub(super) async fn read_bytes(
+        env: &E,
+        path: &str,
+    ) -> Result<(Header, Vec<u8>), ManifestError> {
         let read = async {
-            let file = env.open(&path, Open::Read).await?;
+            let file = env.open(path, Open::Read).await?;
             let (len, page) = (file.size().await?, file.read_at(0, ALIGN).await?);
             Ok((file, len, page))
         };
-        let io = || ManifestError::io("cannot read", &path);
+        let io = || ManifestError::io("cannot read", path);
         let (file, len, page) = read.await.map_err(io())?;
         // What the file has for a length is believed when its header says the same.
-        let header = Header::decode(&page, len, &path)?;
+        let header = Header::decode(&page, len, path)?;
+        if len > limits::MANIFEST_BYTES_MAX {
+            let what = "manifest longer than any that is written";
+            return Err(Corrupt { file: path.to_owned(), offset: 0, what }.into());
+        }
         let len = usize::try_from(len).expect("64 bits");
         let bytes = read_span(&file, 0, len).await.map_err(io())?;
         if bytes.len() < len {
             return Err(io()(io::ErrorKind::UnexpectedEof.into()));
         }
-        Ok(header.replay(&bytes, &path)?)
+        Ok((header, bytes))
     }
 
     /// The version as of the last commit.

@@ -114,16 +114,20 @@ impl Header {
         if stored.file_len.get() != len {
             return Err(corrupt("manifest is not as long as its header says"));
         }
-        let shard = shard_hash(path.rsplit_once('/').map_or("", |(dir, _)| dir));
-        if stored.shard.get() != shard {
-            return Err(corrupt("manifest of another shard"));
-        }
         Ok(Self {
-            shard,
+            shard: stored.shard.get(),
             incarnation: stored.incarnation.get(),
             base_frames: stored.base_frames.get(),
             file_len: stored.file_len.get(),
         })
+    }
+
+    /// That it is of the shard in whose directory it is: it is kept at `path`.
+    pub(super) fn check_shard(&self, path: &str) -> Result<(), Corrupt> {
+        let shard = shard_hash(path.rsplit_once('/').map_or("", |(dir, _)| dir));
+        let corrupt =
+            || Corrupt { file: path.to_owned(), offset: 0, what: "manifest of another shard" };
+        (self.shard == shard).then_some(()).ok_or_else(corrupt)
     }
 
     /// Appends to `out` the frame `sequence` for byte `offset` of the file; a seal without `edit`.
@@ -152,7 +156,11 @@ impl Header {
 
     /// The frame at `offset` of the file `bytes`: its number, its body and its end; `None` if no
     /// frame of this file's is there.
-    fn frame<'a>(&self, bytes: &'a [u8], offset: usize) -> Option<(u64, &'a [u8], usize)> {
+    pub(super) fn frame<'a>(
+        &self,
+        bytes: &'a [u8],
+        offset: usize,
+    ) -> Option<(u64, &'a [u8], usize)> {
         let rest = bytes.get(offset..)?;
         let (head, _) = FrameHead::ref_from_prefix(rest).ok()?;
         let body_len = head.body_len.get() as usize;

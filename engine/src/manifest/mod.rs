@@ -10,12 +10,14 @@ mod edit;
 mod error;
 mod file;
 mod frame;
+mod listing;
 #[cfg(test)]
 mod tests;
 mod version;
 
 pub use self::edit::{TableEntry, VersionEdit};
 pub use self::error::ManifestError;
-pub use self::file::Manifest;
+pub use self::file::{Manifest, NAME};
 pub use self::frame::MANIFEST_FORMAT;
+pub use self::listing::{FrameAt, FrameContent, Listing};
 pub use self::version::{BOTTOM, EditError, LEVELS, Version};

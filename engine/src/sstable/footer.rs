@@ -59,6 +59,34 @@ pub(super) const FOOTER_BYTES: usize = size_of::<Body>() + size_of::<Tail>();
 /// Bytes of the tail that its sum does not cover.
 const UNSUMMED_BYTES: usize = size_of::<U32>() + MAGIC.len();
 
+/// Where the parts of a table are. Blocks begin at byte 0.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Layout {
+    /// Bytes of all blocks together.
+    pub data_bytes: u64,
+    /// The index of the blocks.
+    pub index: Part,
+    /// The list of actors.
+    pub actors: Part,
+    /// The filter.
+    pub filter: Part,
+    /// Where the footer begins: between it and the filter are zeros.
+    pub footer_at: u64,
+    /// The footer's bytes, up to the end of the file.
+    pub footer_bytes: u64,
+}
+
+/// A part of a table that is not a block.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Part {
+    /// Its first byte.
+    pub offset: u64,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// Its CRC-32C, as the footer tells it.
+    pub sum: u32,
+}
+
 /// What a footer tells.
 pub(super) struct Footer {
     pub(super) properties: Properties,
@@ -134,6 +162,24 @@ impl Footer {
         let footer = Self { properties, file, data_len: data_len.get(), index, actors, filter };
         let fits = footer.end() <= offset && offset - footer.end() < ALIGN as u64;
         fits.then_some(footer).ok_or_else(|| corrupt(offset, "footer's lengths do not fit"))
+    }
+
+    /// Where everything is, in a file of `file_bytes` bytes.
+    pub(super) fn layout(&self, file_bytes: u64) -> Layout {
+        let mut end = u64::from(self.data_len);
+        let mut part = |section: Section| {
+            let len = u64::from(section.len.get());
+            end += len;
+            Part { offset: end - len, bytes: len, sum: section.crc.get() }
+        };
+        Layout {
+            data_bytes: self.data_len.into(),
+            index: part(self.index),
+            actors: part(self.actors),
+            filter: part(self.filter),
+            footer_at: file_bytes - FOOTER_BYTES as u64,
+            footer_bytes: FOOTER_BYTES as u64,
+        }
     }
 
     /// Where the last section ends: only padding is between there and the footer.

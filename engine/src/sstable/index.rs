@@ -104,6 +104,12 @@ impl Index {
         BlockAt { offset: start.into(), len: end - start }
     }
 
+    /// The blocks, each with its first token.
+    pub(super) fn blocks(&self) -> impl Iterator<Item = (BlockAt, Token)> {
+        let tokens = self.first_tokens.iter().enumerate();
+        tokens.map(|(index, &token)| (self.block(index), Token(token)))
+    }
+
     /// Where the blocks begin.
     pub(super) fn offsets(&self) -> impl Iterator<Item = u64> {
         self.offsets[..self.first_tokens.len()].iter().map(|&it| it.into())

@@ -34,7 +34,7 @@ pub use self::block::Block;
 pub(crate) use self::check::Checked;
 pub use self::error::TableError;
 pub use self::file_id::FileId;
-pub use self::footer::TABLE_FORMAT;
+pub use self::footer::{Layout, Part, TABLE_FORMAT};
 pub use self::index::BlockAt;
 pub use self::properties::Properties;
 pub(crate) use self::properties::StoredProperties;

@@ -50,7 +50,7 @@ pub(crate) struct StoredProperties {
 
 impl Properties {
     /// Those of a table of `record` alone.
-    pub(super) fn of(record: &Record<'_>) -> Self {
+    pub(crate) fn of(record: &Record<'_>) -> Self {
         let token = record.key.token;
         Self {
             records: 1,
@@ -65,7 +65,7 @@ impl Properties {
     }
 
     /// Those of a table of what `self` and `other` tell of.
-    pub(super) fn and(self, other: Self) -> Self {
+    pub(crate) fn and(self, other: Self) -> Self {
         Self {
             records: self.records + other.records,
             tombstones: self.tombstones + other.tombstones,

@@ -7,12 +7,14 @@
 use std::ops::Range;
 use std::rc::Rc;
 
+use schemas::ids::Token;
+
 use super::actors::Actors;
 use super::block::Block;
 use super::error::TableError;
 use super::file_id::FileId;
 use super::filter::Filter;
-use super::footer::{FOOTER_BYTES, Footer, Section};
+use super::footer::{FOOTER_BYTES, Footer, Layout, Section};
 use super::index::{BlockAt, Index};
 use super::properties::Properties;
 use super::token_range::TokenRange;
@@ -34,7 +36,7 @@ pub(super) struct Contents<E: Env> {
     pub(super) path: String,
     pub(super) file: E::File,
     file_bytes: u64,
-    properties: Properties,
+    footer: Footer,
     pub(super) index: Index,
     filter: Filter,
     actors: Rc<Actors>,
@@ -62,14 +64,14 @@ impl<E: Env> Table<E> {
         let file = env.open(&path, Open::Read).await;
         let file = file.map_err(TableError::io("cannot open", &path))?;
         let contents = Contents::<E>::read(file, path, id).await?;
-        let range = contents.properties.tokens.intersection(visible);
+        let range = contents.footer.properties.tokens.intersection(visible);
         Ok(Self { contents: Rc::new(contents), range })
     }
 
     /// The same table with another visible range.
     #[must_use]
     pub fn with_visible(&self, visible: TokenRange) -> Self {
-        let range = self.contents.properties.tokens.intersection(visible);
+        let range = self.contents.footer.properties.tokens.intersection(visible);
         Self { contents: Rc::clone(&self.contents), range }
     }
 
@@ -109,7 +111,18 @@ impl<E: Env> Table<E> {
     #[inline]
     #[must_use]
     pub fn properties(&self) -> &Properties {
-        &self.contents.properties
+        &self.contents.footer.properties
+    }
+
+    /// Where its parts are in the file.
+    #[must_use]
+    pub fn layout(&self) -> Layout {
+        self.contents.footer.layout(self.contents.file_bytes)
+    }
+
+    /// Its blocks in order, seen or not, with the first token of each as the index has it.
+    pub fn blocks(&self) -> impl Iterator<Item = (BlockAt, Token)> {
+        self.contents.index.blocks()
     }
 
     /// Keys that its filter cannot tell from others.
@@ -191,15 +204,14 @@ impl<E: Env> Contents<E> {
         let decoded = decode_meta(&meta, &footer);
         let (index, actors, filter) =
             decoded.map_err(|(at, what)| TableError::from(corrupt(start + at as u64, what)))?;
-        let properties = footer.properties;
         let actors = Rc::new(actors);
-        Ok(Self { id, path, file, file_bytes, properties, index, filter, actors })
+        Ok(Self { id, path, file, file_bytes, footer, index, filter, actors })
     }
 
     /// Checks the block at `at`, whose bytes are `bytes`; an error says what is wrong.
     pub(super) fn verify(&self, at: BlockAt, bytes: &[u8]) -> Result<Block, &'static str> {
         let block = Block::verify(bytes, self.id, at.offset, &self.actors)?;
-        let tokens = self.properties.tokens;
+        let tokens = self.footer.properties.tokens;
         let (first, last) = (block.record(0).key, block.last_key());
         let inside = tokens.contains(first.token) && tokens.contains(last.token);
         inside.then_some(block).ok_or("block with tokens that its table has not got")

@@ -1,0 +1,115 @@
+//! [`Finding`]: something that is not as it was written, and where.
+
+use std::fmt;
+
+use crate::commit_log::LogError;
+use crate::data_dir::DirError;
+use crate::integrity::{Corrupt, FormatNewer};
+use crate::manifest::ManifestError;
+use crate::sstable::TableError;
+
+/// Something that is not as it was written.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Finding {
+    /// The file's path in the data directory.
+    pub file: String,
+    /// The byte at which it begins; 0 where it is about the file as a whole.
+    pub offset: u64,
+    /// What it is.
+    pub what: String,
+}
+
+impl Finding {
+    pub(super) fn new(file: &str, offset: u64, what: impl Into<String>) -> Self {
+        Self { file: file.to_owned(), offset, what: what.into() }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at byte {}: {}", self.file, self.offset, self.what)
+    }
+}
+
+impl From<Corrupt> for Finding {
+    fn from(Corrupt { file, offset, what }: Corrupt) -> Self {
+        Self { file, offset, what: what.to_owned() }
+    }
+}
+
+impl From<FormatNewer> for Finding {
+    fn from(FormatNewer { file, found, supported }: FormatNewer) -> Self {
+        let what = format!("it has format {found}, this kvcore reads up to {supported}");
+        Self { file, offset: 0, what }
+    }
+}
+
+impl From<TableError> for Finding {
+    fn from(error: TableError) -> Self {
+        match error {
+            TableError::Corrupt(corrupt) => corrupt.into(),
+            TableError::FormatNewer(newer) => newer.into(),
+            TableError::Io { what, file, source } => {
+                Self { file, offset: 0, what: format!("{what} it: {source}") }
+            }
+            TableError::NotATable { file } => {
+                Self { file, offset: 0, what: "it does not end as a table does".to_owned() }
+            }
+            TableError::Full { file, what } => {
+                Self { file, offset: 0, what: format!("it has no room for {what}") }
+            }
+        }
+    }
+}
+
+impl From<ManifestError> for Finding {
+    fn from(error: ManifestError) -> Self {
+        let (file, what) = match error {
+            ManifestError::Corrupt(corrupt) => return corrupt.into(),
+            ManifestError::FormatNewer(newer) => return newer.into(),
+            ManifestError::Io { what, file, source } => (file, format!("{what} it: {source}")),
+            ManifestError::NotAManifest { file } => {
+                (file, "it does not begin as a manifest does".to_owned())
+            }
+            ManifestError::Missing { file } => {
+                (file, "it is missing, yet there are tables beside it".to_owned())
+            }
+            ManifestError::Failed { file } => (file, "a write of it failed".to_owned()),
+        };
+        Self { file, offset: 0, what }
+    }
+}
+
+impl From<LogError> for Finding {
+    fn from(error: LogError) -> Self {
+        match error {
+            LogError::Io { what, file, source } => {
+                Self { file, offset: 0, what: format!("cannot {what} it: {source}") }
+            }
+            LogError::Damaged { at, lost: None } => at.into(),
+            LogError::Damaged { at, lost: Some((first, last)) } => {
+                let what = format!("{}; acknowledged batches {first} to {last} are lost", at.what);
+                Self { file: at.file, offset: at.offset, what }
+            }
+        }
+    }
+}
+
+impl From<DirError> for Finding {
+    fn from(error: DirError) -> Self {
+        let what = error.to_string();
+        match error {
+            DirError::Corrupt(corrupt) => corrupt.into(),
+            DirError::Newer(newer) => newer.into(),
+            DirError::Missing { path } => {
+                Self { file: path, offset: 0, what: "it is missing".to_owned() }
+            }
+            DirError::Io { action, path, source } => {
+                Self { file: path, offset: 0, what: format!("cannot {action} it: {source}") }
+            }
+            DirError::InUse { path, .. } | DirError::Foreign { path, .. } => {
+                Self { file: path, offset: 0, what }
+            }
+        }
+    }
+}
