@@ -1,6 +1,7 @@
 //! kvctl, kvcore's admin tool.
 
 mod cli;
+mod disk;
 mod encoding;
 mod entry;
 mod format;

@@ -40,6 +40,14 @@ fn usage_errors_exit_with_2() {
         (&["import", "--tsv", "a", "--concurrency", "0"], "0 is not in 1..=4096"),
         (&["export"], "required"),
         (&["scan"], "unrecognized"),
+        (&["disk"], "Usage"),
+        (&["disk", "sstable"], "required"),
+        (&["disk", "sstable", "a.sst"], "not named as a table is"),
+        (&["disk", "sstable", "0001000000000001.sst"], "cannot read 0001000000000001.sst"),
+        (&["disk", "manifest", "/nowhere"], "cannot read /nowhere"),
+        (&["disk", "manifest", "Cargo.toml"], "nor named MANIFEST"),
+        (&["disk", "log", "Cargo.toml"], "not named as a segment is"),
+        (&["disk", "verify", "Cargo.toml"], "is no directory"),
     ] {
         ends(kvctl(arguments), 2, because);
     }

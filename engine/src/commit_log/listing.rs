@@ -3,6 +3,7 @@
 //! [`list_segment`] shows one file from its first byte to its last, also what is behind the place
 //! where its batches end; [`check`] does what a start does up to its first change.
 
+use std::io;
 use std::ops::ControlFlow;
 
 use super::format::{Entries, Label};
@@ -62,44 +63,45 @@ pub async fn list_segment<E: Env>(
     let mut scanner = Scanner::new(env, file, id, file_bytes, false);
     let (mut offset, mut expected) = (0, None);
     let mut end: Option<ScanEnd> = None;
-    // Blocks that are no batch, side by side.
-    let mut gap: Option<Listed<'static>> = None;
     loop {
         let found = scanner.look(offset).await.map_err(|(_, error)| failed("read")(error))?;
-        let why = stop(&found, expected);
-        if let Some(why) = why {
+        if let Some(why) = stop(&found, expected) {
             end.get_or_insert(ScanEnd { offset, why });
         }
-        let piece = match found {
-            Found::Torn(_) => Piece::Torn,
-            Found::Foreign => Piece::Foreign,
-            Found::Batch(_) | Found::End => {
-                if gap.take().is_some_and(|gap| each(gap).is_break()) {
-                    return Ok((file_bytes, end));
-                }
-                let Found::Batch(label) = found else { return Ok((file_bytes, end)) };
+        let (bytes, piece) = match found {
+            Found::End => return Ok((file_bytes, end)),
+            Found::Batch(label) => {
                 expected = Some(Sequence(label.last().0 + 1));
                 let entries = Entries::of(scanner.batch(offset, &label));
-                let (bytes, piece) = (label.padded() as u64, Piece::Batch(label, entries));
-                if each(Listed { offset, bytes, piece }).is_break() {
-                    return Ok((file_bytes, end));
-                }
-                offset += bytes;
-                continue;
+                (label.padded() as u64, Piece::Batch(label, entries))
+            }
+            Found::Torn(_) | Found::Foreign => {
+                let is_torn = found != Found::Foreign;
+                let gap = gap(&mut scanner, offset, is_torn).await;
+                let bytes = gap.map_err(|(_, error)| failed("read")(error))?;
+                (bytes, if is_torn { Piece::Torn } else { Piece::Foreign })
             }
         };
-        let bytes = ALIGN as u64;
-        let is_torn = matches!(piece, Piece::Torn);
-        match gap.as_mut().filter(|gap| matches!(gap.piece, Piece::Torn) == is_torn) {
-            Some(gap) => gap.bytes += bytes,
-            None => {
-                let before = gap.replace(Listed { offset, bytes, piece });
-                if before.is_some_and(|gap| each(gap).is_break()) {
-                    return Ok((file_bytes, end));
-                }
-            }
+        if each(Listed { offset, bytes, piece }).is_break() {
+            return Ok((file_bytes, end));
         }
         offset += bytes;
+    }
+}
+
+/// Bytes from `offset` on whose blocks are all torn, or all foreign.
+async fn gap<E: Env>(
+    scanner: &mut Scanner<'_, E>,
+    offset: u64,
+    is_torn: bool,
+) -> Result<u64, (u64, io::Error)> {
+    let mut bytes = ALIGN as u64;
+    loop {
+        match scanner.look(offset + bytes).await? {
+            Found::Torn(_) if is_torn => bytes += ALIGN as u64,
+            Found::Foreign if !is_torn => bytes += ALIGN as u64,
+            _ => return Ok(bytes),
+        }
     }
 }
 

@@ -11,6 +11,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use super::error::DirError;
@@ -65,7 +66,10 @@ impl DirLock {
     pub fn share(path: &Path) -> Result<Option<Self>, DirError> {
         let lock = path.join(LOCK_FILE);
         let refused = || DirError::io("lock", &lock.display().to_string());
-        let mut file = match File::open(&lock) {
+        let mut options = OpenOptions::new();
+        // A pipe in its place would be waited for.
+        options.read(true).custom_flags(libc::O_NONBLOCK);
+        let mut file = match options.open(&lock) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened.map_err(refused())?,
         };

@@ -30,11 +30,12 @@ impl Shards {
     pub fn of(path: &Path) -> Result<Self, DirError> {
         let refused = || DirError::io("read", &path.display().to_string());
         let mut full = fs::canonicalize(path).map_err(refused())?;
-        if full.is_file() {
+        let is_dir = full.is_dir();
+        if !is_dir {
             full.pop();
         }
         let names = now(ReadOnly::new(&*full).list("")).map_err(refused())?;
-        if names.iter().any(|name| name == NODE_FILE || generation_of(name).is_some()) {
+        if is_dir && names.iter().any(|name| name == NODE_FILE || generation_of(name).is_some()) {
             let lock = DirLock::share(&full)?;
             let dirs = list(&full, &names).map_err(refused())?;
             return Ok(Self { root: full, dirs, _lock: lock });

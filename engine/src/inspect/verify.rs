@@ -3,11 +3,14 @@
 //! What a start would refuse is a [`Finding`], and so is what a read would. Files that nobody names
 //! are told and not read: a start removes them.
 
+use std::io;
+use std::ops::ControlFlow;
+
 use schemas::ids::ShardId;
 
 use super::finding::Finding;
 use super::table::{Checked, check_table};
-use crate::commit_log::{self, LogId, Sequence, aside_id, segment_id};
+use crate::commit_log::{self, Listed, LogId, Piece, Sequence, aside_id, list_segment, segment_id};
 use crate::data_dir::{
     self, CLOCK_FILE, DirError, NODE_FILE, NODE_FILES, Superblock, generation_dir, generation_of,
     shard_dir, shard_of,
@@ -126,7 +129,7 @@ impl<E: Env> Verification<'_, E> {
                 return Ok(dirs);
             }
             Ok(None) if generations.is_empty() => {
-                return Err(DirError::Missing { path: NODE_FILE.to_owned() });
+                return Err(DirError::io("read", NODE_FILE)(io::ErrorKind::NotFound.into()));
             }
             Ok(None) => self.found(DirError::Missing { path: NODE_FILE.to_owned() }),
             Err(error) => self.found(error),
@@ -227,6 +230,25 @@ impl<E: Env> Verification<'_, E> {
         self.verified.findings.extend(findings);
     }
 
+    /// Batch `sequence` of a log is sound and holds an entry that is no record: says where it is.
+    async fn no_record(&mut self, dir: &str, segments: &[&String], sequence: Sequence) {
+        let what = format!("batch {sequence} holds an entry that is no record");
+        let (mut file, mut at) = (dir.to_owned(), 0);
+        for name in segments {
+            let (path, Some(id)) = (format!("{dir}/{name}"), segment_id(name)) else { continue };
+            let each = |listed: Listed<'_>| match listed.piece {
+                Piece::Batch(label, _) if label.sequence == sequence => {
+                    (file, at) = (path.clone(), listed.offset);
+                    ControlFlow::Break(())
+                }
+                _ => ControlFlow::Continue(()),
+            };
+            // What cannot be read was found before.
+            drop(list_segment(self.env, &path, id, each).await);
+        }
+        self.found(Finding::new(&file, at, what));
+    }
+
     /// Replays a shard's log as a start would; that tells gaps from ends.
     async fn log(&mut self, shard: &Shard) {
         let Shard { dir, names, version } = shard;
@@ -252,8 +274,7 @@ impl<E: Env> Verification<'_, E> {
                 Err(error) => self.found(error),
             }
             if let Some(sequence) = not_a_record {
-                let what = format!("batch {sequence} of the log holds an entry that is no record");
-                self.found(Finding::new(dir, 0, what));
+                self.no_record(dir, &segments, sequence).await;
             }
         }
         for name in segments {

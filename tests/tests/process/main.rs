@@ -7,6 +7,7 @@ mod abuse;
 mod clients;
 mod damage;
 mod disk_full;
+mod disk_tool;
 mod kill;
 mod life;
 mod programs;

@@ -7,13 +7,14 @@ use std::time::Duration;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use kvclient::Consistency;
 
+use super::disk_args::DiskVerb;
 use super::units;
 use crate::limits::{CONCURRENCY_DEFAULT, CONCURRENCY_MAX};
 
-/// Reads, writes and moves the records of a kvcore cluster.
+/// Reads, writes and moves the records of a kvcore cluster; reads the files of a broken node.
 ///
 /// Keys and values are bytes. Exit codes: 0 done and nothing left out; 1 no value, something
-/// refused, skipped or failed, or no server; 2 usage.
+/// refused, skipped, failed or damaged, or no server; 2 usage.
 #[derive(Debug, Parser)]
 #[command(name = "kvctl", version, max_term_width = 100)]
 pub(super) struct Args {
@@ -113,6 +114,15 @@ pub(super) enum Verb {
     /// other. Nothing is written outside the tree. TSV does not keep when a record expires; JSON
     /// Lines does.
     Export(ExportArgs),
+    /// Read the files of a data directory, without a server: what is in them, what is damaged.
+    ///
+    /// Nothing is ever written. A directory that a running server uses is refused, but for its
+    /// tables, which never change.
+    Disk {
+        /// What to read.
+        #[command(subcommand)]
+        verb: DiskVerb,
+    },
 }
 
 #[derive(Debug, ClapArgs)]

@@ -11,8 +11,10 @@ use anyhow::{Context as _, bail};
 use clap::Parser as _;
 use kvclient::Client;
 
+use super::DiskVerb;
 use super::args::{Args, CommonArgs, ExportArgs, ImportArgs, KeysArgs, Output, Verb};
 use super::units;
+use crate::disk;
 use crate::entry::check_lengths;
 use crate::format::{Format, JsonLines, Tsv};
 use crate::point;
@@ -57,6 +59,7 @@ enum Prepared {
     Exists(Vec<Vec<u8>>),
     Import(ImportArgs),
     Export(ExportArgs),
+    Disk(DiskVerb),
 }
 
 impl Prepared {
@@ -76,6 +79,10 @@ impl Prepared {
             Verb::Exists(KeysArgs { keys, hex }) => Self::Exists(all_keys(&keys, hex)?),
             Verb::Import(args) => Self::Import(args),
             Verb::Export(args) => Self::Export(args),
+            Verb::Disk { verb } => {
+                verb.check()?;
+                Self::Disk(verb)
+            }
         })
     }
 
@@ -90,6 +97,7 @@ impl Prepared {
             Self::Exists(keys) => point::exists(&connect(common).await?, &keys, json).await,
             Self::Import(args) => import_from(&args, common).await,
             Self::Export(args) => export_to(&args, common).await,
+            Self::Disk(verb) => disk::run(&verb, json),
         }
     }
 }

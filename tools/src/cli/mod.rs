@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! 0  done, and nothing left out
-//! 1  no value; something refused, skipped or failed; the server cannot be reached
+//! 1  no value; something refused, skipped, failed or damaged; the server cannot be reached
 //! 2  usage
 //! ```
 
 mod args;
 mod command;
+mod disk_args;
 mod units;
 
 pub(crate) use self::command::main;
+pub(crate) use self::disk_args::{DiskVerb, Lines};

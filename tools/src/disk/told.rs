@@ -1,0 +1,79 @@
+//! [`Told`]: where things go that are shown, each as text or as a JSON object.
+
+use std::io::{self, Write};
+
+use engine::inspect::Finding;
+use engine::sstable::TokenRange;
+use serde_json::{Value, json};
+
+/// Things that are shown, and whether any was damaged.
+pub(super) struct Told<W> {
+    out: W,
+    json: bool,
+    damaged: bool,
+}
+
+impl<W: Write> Told<W> {
+    pub(super) fn new(out: W, json: bool) -> Self {
+        Self { out, json, damaged: false }
+    }
+
+    /// Shows a thing: as text, any number of whole lines, or as JSON, one.
+    pub(super) fn tell(
+        &mut self,
+        text: impl FnOnce() -> String,
+        json: impl FnOnce() -> Value,
+    ) -> io::Result<()> {
+        if self.json {
+            writeln!(self.out, "{}", json())
+        } else {
+            self.out.write_all(text().as_bytes())
+        }
+    }
+
+    /// Shows what is damaged: as text on stderr, after what came before it.
+    pub(super) fn found(&mut self, finding: &Finding) -> io::Result<()> {
+        self.damaged = true;
+        if self.json {
+            return writeln!(self.out, "{}", finding_json(finding));
+        }
+        self.out.flush()?;
+        eprintln!("damaged: {finding}");
+        Ok(())
+    }
+
+    /// Notes damage that is told elsewhere.
+    pub(super) fn note_damage(&mut self) {
+        self.damaged = true;
+    }
+
+    pub(super) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Ends; whether nothing was damaged.
+    pub(super) fn finish(mut self) -> io::Result<bool> {
+        self.out.flush()?;
+        Ok(!self.damaged)
+    }
+}
+
+pub(super) fn finding_json(finding: &Finding) -> Value {
+    let Finding { file, offset, what } = finding;
+    json!({ "finding": { "file": file, "offset": offset, "what": what } })
+}
+
+/// A token, as text in JSON too: not every reader of JSON keeps 64 bits of a number.
+pub(super) fn token(token: u64) -> String {
+    format!("{token:016x}")
+}
+
+/// From the first to the last token of a range.
+pub(super) fn tokens(range: TokenRange) -> String {
+    format!("{} to {}", token(range.first().0), token(range.last().0))
+}
+
+/// A stamp of a hybrid logical clock: Unix milliseconds and the counter within them.
+pub(super) fn stamp(hlc: u64) -> String {
+    format!("{}.{}", hlc >> 16, hlc & 0xffff)
+}
