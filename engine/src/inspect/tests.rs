@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use schemas::ids::{ClusterId, NodeId, ShardId, Token, VnodeBits};
 
 use super::*;
-use crate::commit_log::{LogConfig, Piece, list_segment, segment_id};
+use crate::commit_log::{CommitLog, LogConfig, LogId, Piece, Sequence, list_segment, segment_id};
 use crate::data_dir::{self, NewNode};
 use crate::env::sim::{Sim, SimDisk, SimEnv};
 use crate::env::{ALIGN, Env, Open};
@@ -98,7 +98,7 @@ fn a_directory_that_is_whole_has_no_findings() {
         verify(&env, progress).await
     });
     let verified = verified.unwrap();
-    assert_eq!(verified.findings, []);
+    assert_eq!((&verified.findings, &verified.torn), (&vec![], &vec![]));
     assert!(verified.unjudged.is_empty(), "{:?}", verified.unjudged);
     assert!(verified.unnamed.is_empty(), "{:?}", verified.unnamed);
     assert_eq!(verified.shards, 1);
@@ -240,6 +240,45 @@ fn files_in_each_others_place_are_found() {
     let findings = damaged(&disk, &table, &other);
     assert!(findings.iter().any(|it| it.file == table), "{findings:?}");
     assert_eq!(disk.bytes(&table).unwrap(), bytes);
+}
+
+/// What is in tables is not needed again: a start does not look at it, an operator wants to know.
+#[test]
+fn a_damaged_batch_that_is_flushed_is_told_and_is_no_damage() {
+    let disk = stocked();
+    let path = files(&disk, ".log").remove(0);
+    disk.corrupt(&path, |bytes| bytes[60] ^= 1);
+    let flushed = with_env(&disk, async |env| Manifest::find(&env, SHARD).await);
+    assert!(flushed.unwrap().flushed() > 1);
+    let verified = verified(&disk);
+    assert_eq!(verified.findings, []);
+    let torn: Vec<_> = verified.torn.iter().map(|it| (&*it.file, it.offset)).collect();
+    assert_eq!(torn, [(&*path, 0)]);
+}
+
+/// A batch whose sum agrees, of which a start could make nothing.
+#[test]
+fn an_entry_that_is_no_record_is_found_at_its_batch() {
+    let disk = stocked();
+    with_env(&disk, async |env| {
+        let flushed = Sequence(Manifest::find(&env, SHARD).await.unwrap().flushed());
+        let (config, id) = (config().log, LogId::new(1, ShardId(0)));
+        let log = CommitLog::open(env.clone(), SHARD, id, config, flushed, |_, _| {}).await;
+        let mut log = log.unwrap().0;
+        let sequence = log.append(8, |out| out.fill(1)).unwrap();
+        while log.durable() < sequence {
+            log.commit();
+            env.parked().await;
+            let mut done = Vec::new();
+            env.poll(&mut done);
+            for done in done {
+                log.complete(done).unwrap();
+            }
+        }
+    });
+    let findings = verified(&disk).findings;
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert!(findings[0].file.ends_with(".log") && findings[0].what.contains("no record"));
 }
 
 #[test]

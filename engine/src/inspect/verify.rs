@@ -18,7 +18,7 @@ use crate::data_dir::{
 use crate::env::{Env, File as _, Open};
 use crate::manifest::{self, Manifest, TableEntry, Version};
 use crate::record::Record;
-use crate::sstable::{FileId, Table, TokenRange};
+use crate::sstable::{FileId, Table, TableError, TokenRange};
 
 /// What a verification found.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -43,6 +43,9 @@ pub struct Verified {
     pub tail_bytes: u64,
     /// What is damaged.
     pub findings: Vec<Finding>,
+    /// Pieces of segments in which a batch began that is not whole. They are no damage, for a start
+    /// does without them: a crash tore them, or what they held is in tables.
+    pub torn: Vec<Finding>,
     /// What could not be judged, since something else is damaged: one sentence each.
     pub unjudged: Vec<String>,
     /// Files and directories that nothing names.
@@ -204,6 +207,11 @@ impl<E: Env> Verification<'_, E> {
         self.verified.tables += 1;
         let table = match Table::open(self.env, dir, id, TokenRange::ALL).await {
             Ok(table) => table,
+            Err(TableError::Io { file, source, .. })
+                if source.kind() == io::ErrorKind::NotFound =>
+            {
+                return self.found(Finding::new(&file, 0, "it is missing, the manifest names it"));
+            }
             Err(error) => return self.found(error),
         };
         if let Some(entry) = entry {
@@ -278,8 +286,33 @@ impl<E: Env> Verification<'_, E> {
             }
         }
         for name in segments {
-            let bytes = self.size(&format!("{dir}/{name}")).await;
-            self.read(bytes);
+            self.segment(&format!("{dir}/{name}"), name).await;
+        }
+    }
+
+    /// Reads a segment to its end, also what replay has no need of.
+    async fn segment(&mut self, path: &str, name: &str) {
+        let Some(id) = segment_id(name) else { return };
+        let (env, mut torn) = (self.env, Vec::new());
+        let each = |listed: Listed<'_>| {
+            if let Piece::Torn = listed.piece {
+                let what = format!("{} bytes of a batch that is not whole", listed.bytes);
+                torn.push(Finding::new(path, listed.offset, what));
+            }
+            self.read(listed.bytes);
+            ControlFlow::Continue(())
+        };
+        let listed = list_segment(env, path, id, each).await;
+        let is_known = |it: &Finding, known: &[Finding]| {
+            known.iter().any(|known| (&known.file, known.offset) == (&it.file, it.offset))
+        };
+        torn.retain(|it| !is_known(it, &self.verified.findings));
+        self.verified.torn.extend(torn);
+        if let Err(error) = listed {
+            let finding = error.into();
+            if !is_known(&finding, &self.verified.findings) {
+                self.found(finding);
+            }
         }
     }
 }

@@ -16,7 +16,7 @@ use engine::record::Record;
 use serde_json::{Value, json};
 
 use super::record;
-use super::told::Told;
+use super::told::{Told, sentence};
 use crate::cli::Lines;
 
 /// Shows the segment `path`, or all segments of a shard or of a data directory.
@@ -24,7 +24,7 @@ use crate::cli::Lines;
 /// # Errors
 /// The directory is in use or cannot be listed, or the output cannot be written.
 pub(super) fn show<W: Write>(path: &Path, lines: Lines, told: &mut Told<W>) -> anyhow::Result<()> {
-    let shards = Shards::of(path)?;
+    let shards = Shards::of(path).map_err(sentence)?;
     let env = ReadOnly::new(&*shards.root);
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     if let (Some(id), [dir]) = (segment_id(name).or(aside_id(name)), &*shards.dirs) {
@@ -97,7 +97,7 @@ fn piece<W: Write>(
         || {
             format!(
                 "  {offset:>11} {bytes:>11}  {sequence} {kind}, durable up to {durable_upto}, \
-                 {count} entries, length {length}\n"
+                 entries {count}, length {length}\n"
             )
         },
         || {
@@ -178,8 +178,8 @@ fn replay<W: Write>(env: &ReadOnly, dir: &str, told: &mut Told<W>) -> io::Result
         Ok(report) => told.tell(
             || {
                 format!(
-                    "{dir}: flushed up to {flushed}; a start replays {} batches of {} entries, \
-                     up to {}, and drops {} bytes\n",
+                    "{dir}: flushed up to {flushed}; replayed at a start: batches {}, entries {}, \
+                     up to {}; bytes dropped {}\n\n",
                     report.batches, report.entries, report.last, report.tail_bytes_dropped
                 )
             },

@@ -9,14 +9,14 @@ use engine::manifest::{
 };
 use serde_json::{Value, json};
 
-use super::told::{Told, token, tokens};
+use super::told::{Told, sentence, token, tokens};
 
 /// Shows the manifest of the shard at `path`, or those of all shards of a data directory.
 ///
 /// # Errors
 /// The directory is in use, or the output cannot be written.
 pub(super) fn show<W: Write>(path: &Path, told: &mut Told<W>) -> anyhow::Result<()> {
-    let shards = Shards::of(path)?;
+    let shards = Shards::of(path).map_err(sentence)?;
     let env = ReadOnly::new(&*shards.root);
     for dir in &shards.dirs {
         match now(Manifest::list(&env, dir)) {
@@ -82,7 +82,7 @@ fn version_text(version: &Version) -> String {
     let (count, flushed) = (version.tables().count(), version.flushed());
     let next = version.next_file_number();
     let mut text =
-        format!("\n  version: {count} tables, flushed {flushed}, file numbers from {next}\n");
+        format!("\n  version: tables {count}, flushed {flushed}, file numbers from {next}\n");
     version.tables().for_each(|entry| text += &table_text(' ', entry));
     text
 }

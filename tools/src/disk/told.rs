@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use engine::data_dir::DirError;
 use engine::inspect::Finding;
 use engine::sstable::TokenRange;
 use serde_json::{Value, json};
@@ -35,7 +36,7 @@ impl<W: Write> Told<W> {
     pub(super) fn found(&mut self, finding: &Finding) -> io::Result<()> {
         self.damaged = true;
         if self.json {
-            return writeln!(self.out, "{}", finding_json(finding));
+            return writeln!(self.out, "{}", json!({ "finding": finding_json(finding) }));
         }
         self.out.flush()?;
         eprintln!("damaged: {finding}");
@@ -58,9 +59,14 @@ impl<W: Write> Told<W> {
     }
 }
 
+/// The error as the one sentence that it is: its source is in it.
+pub(super) fn sentence(error: DirError) -> anyhow::Error {
+    anyhow::Error::msg(error.to_string())
+}
+
 pub(super) fn finding_json(finding: &Finding) -> Value {
     let Finding { file, offset, what } = finding;
-    json!({ "finding": { "file": file, "offset": offset, "what": what } })
+    json!({ "file": file, "offset": offset, "what": what })
 }
 
 /// A token, as text in JSON too: not every reader of JSON keeps 64 bits of a number.

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use engine::data_dir::DirLock;
-use engine::inspect::{ReadOnly, Verified, now, verify};
+use engine::inspect::{Finding, ReadOnly, Verified, now, verify};
 use serde_json::{Value, json};
 
-use super::told::{Told, finding_json};
+use super::told::{Told, finding_json, sentence};
 use crate::progress::Progress;
 
 /// Verifies the data directory `dir`.
@@ -16,7 +16,7 @@ use crate::progress::Progress;
 /// # Errors
 /// The directory is in use or holds no node, or the output cannot be written.
 pub(super) fn show<W: Write>(dir: &Path, quiet: bool, told: &mut Told<W>) -> anyhow::Result<()> {
-    let _lock = DirLock::share(dir)?;
+    let _lock = DirLock::share(dir).map_err(sentence)?;
     let progress = Progress::new(quiet);
     let mut at = |done: u64, total: u64| {
         progress.goal(total);
@@ -24,7 +24,8 @@ pub(super) fn show<W: Write>(dir: &Path, quiet: bool, told: &mut Told<W>) -> any
     };
     let verified = now(verify(&ReadOnly::new(dir), &mut at));
     progress.finish();
-    let verified = verified.with_context(|| format!("cannot verify {}", dir.display()))?;
+    let cannot = || format!("cannot verify {}", dir.display());
+    let verified = verified.map_err(sentence).with_context(cannot)?;
     if !told.is_json() {
         verified.findings.iter().try_for_each(|finding| told.found(finding))?;
     }
@@ -40,6 +41,9 @@ fn text(verified: &Verified) -> String {
     for path in &verified.unnamed {
         text += &format!("not named by anything: {path}\n");
     }
+    for torn in &verified.torn {
+        text += &format!("not needed: {torn}\n");
+    }
     for sentence in &verified.unjudged {
         text += &format!("not checked: {sentence}\n");
     }
@@ -52,13 +56,13 @@ fn text(verified: &Verified) -> String {
     let Verified { shards, tables, blocks, records, segments, .. } = verified;
     let Verified { batches, entries, tail_bytes, .. } = verified;
     text += &format!(
-        "{shards} shards; {tables} tables of {blocks} blocks and {records} records; \
-         {segments} segments, {batches} batches of {entries} entries to replay, \
-         {tail_bytes} bytes that a start drops\n"
+        "shards {shards}; tables {tables}, blocks {blocks}, records {records}; \
+         segments {segments}, batches to replay {batches}, entries {entries}, \
+         bytes that a start drops {tail_bytes}\n"
     );
     text + &match verified.findings.len() {
         0 => "all is sound\n".to_owned(),
-        count => format!("damaged: {count} findings\n"),
+        count => format!("damaged, findings: {count}\n"),
     }
 }
 
@@ -73,7 +77,6 @@ fn json(verified: &Verified) -> Value {
             "shards": node.shards,
         })
     });
-    let findings = verified.findings.iter().map(|it| finding_json(it)["finding"].clone());
     json!({
         "verb": "verify",
         "sound": verified.is_sound(),
@@ -86,8 +89,13 @@ fn json(verified: &Verified) -> Value {
         "batches": verified.batches,
         "entries": verified.entries,
         "tail_bytes": verified.tail_bytes,
-        "findings": findings.collect::<Vec<_>>(),
+        "findings": findings(&verified.findings),
+        "torn": findings(&verified.torn),
         "not_checked": verified.unjudged,
         "unnamed": verified.unnamed,
     })
+}
+
+fn findings(findings: &[Finding]) -> Vec<Value> {
+    findings.iter().map(finding_json).collect()
 }
