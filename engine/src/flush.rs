@@ -94,7 +94,7 @@ async fn write_table<E: Env>(
         let mut writer = writer.keeping(Some(office.keep_blocks()));
         for part in 0..PARTS {
             env.pause().await;
-            for record in memtable.part(part) {
+            for record in memtable.sorted(part) {
                 writer.add(&record).await?;
             }
             if office.is_stopping() {

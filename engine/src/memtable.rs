@@ -1,45 +1,64 @@
-//! The newest records, in memory: one row a key, found by its token, in the order of keys.
+//! The newest records, in memory: one row a key, found by hash, ordered when flushed.
 //!
 //! - A key has one row: the one that stands by the merge function among those put. A late older
 //!   write never hides a newer one.
 //! - [`Memtable::bytes`] is exactly the memory held by rows and tables.
-//! - The table is cut by token into [`PARTS`] parts, in order, and a part that grows moves its own
-//!   entries alone, so that it does not stall the core for long.
+//! - The table is cut by token into [`PARTS`] parts, in order. A part that grows moves its own
+//!   entries alone, and a part is sorted by itself, so neither stalls the core for long.
 //!
 //! The token is a hash already; entries carry it, so that growing and probing read no rows.
 
 mod arena;
 mod chunks;
-mod table;
 
 use std::cmp::Ordering;
 
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use schemas::ids::{Hlc, Token};
 
 use self::arena::{Arena, RowAt};
 use self::chunks::Chunks;
-use self::table::{Slot, Table};
 use crate::record::{Key, Merge, Record};
 
-/// Parts of a memtable. At 64 MiB of 200-byte rows a part has some 1,300 entries.
+/// Parts of a memtable. At 64 MiB of 200-byte rows a part has some 1,300 entries: sorted in
+/// about 100 microseconds, two slices of a background task.
 pub const PARTS: usize = 256;
 
 /// Keys that [`Memtable::warm`] takes at once: as many waits as a CPU overlaps, and few enough
 /// that what was loaded is still there when its turn comes.
 pub const WARM_MAX: usize = 32;
 
-/// Bytes of the tables of an empty memtable.
-const EMPTY_BYTES: usize = PARTS * size_of::<Table>();
+#[derive(Clone, Copy)]
+struct Slot {
+    token: u64,
+    at: RowAt,
+}
 
-fn empty_parts() -> Box<[Table]> {
-    (0..PARTS).map(|_| Table::default()).collect()
+impl Slot {
+    /// Within a part the top bits of tokens are alike, and the table picks a bucket by the low
+    /// bits of the hash and tells its entries apart by the top ones: so take both from below.
+    #[inline]
+    fn hash(token: u64) -> u64 {
+        token.rotate_left(32)
+    }
+}
+
+/// Bytes of the tables of an empty memtable.
+const EMPTY_BYTES: usize = PARTS * size_of::<HashTable<Slot>>();
+
+fn empty_parts() -> Box<[HashTable<Slot>]> {
+    (0..PARTS).map(|_| HashTable::new()).collect()
 }
 
 /// An in-memory table of records.
 pub struct Memtable {
     arena: Arena,
-    parts: Box<[Table]>,
-    tokens: Parting,
+    parts: Box<[HashTable<Slot>]>,
+    /// First token of part 0.
+    first: u64,
+    /// Tokens of a part, as a power of two.
+    shift: u32,
     merge: Merge,
     len: usize,
     table_bytes: usize,
@@ -51,10 +70,12 @@ impl Memtable {
     /// memory grows by `chunk_bytes` at a time.
     #[must_use]
     pub fn new(tokens: (Token, Token), chunk_bytes: usize, merge: Merge) -> Self {
+        let span_bits = 64 - (tokens.1.0.saturating_sub(tokens.0.0)).leading_zeros();
         Self {
             arena: Arena::new(Chunks::new(chunk_bytes)),
             parts: empty_parts(),
-            tokens: Parting::of(tokens),
+            first: tokens.0.0,
+            shift: span_bits.saturating_sub(PARTS.trailing_zeros()),
             merge,
             len: 0,
             table_bytes: EMPTY_BYTES,
@@ -77,29 +98,36 @@ impl Memtable {
 
     /// Merges `record` in; it takes its key's place only if it stands against what is there.
     pub fn put(&mut self, record: &Record<'_>) {
+        let part = self.part_of(record.key.token);
+        let arena = &mut self.arena;
         let token = record.key.token.0;
-        let (part, share) = self.tokens.place(token);
-        let (arena, table) = (&mut self.arena, &mut self.parts[part]);
-        match table.locate(token, share, |at| record.key.cmp(&read(arena, at).key)) {
-            Ok(index) => {
-                let held = read(arena, table.at(index));
+        let table = &mut self.parts[part];
+        let before = table.capacity();
+        let before_bytes = table.allocation_size();
+        match table.entry(
+            Slot::hash(token),
+            |slot| slot.token == token && read(arena, slot.at).key == record.key,
+            |slot| Slot::hash(slot.token),
+        ) {
+            Entry::Occupied(mut found) => {
+                let at = found.get().at;
+                let held = read(arena, at);
                 if (self.merge)(record, &held) != Ordering::Greater {
                     return;
                 }
                 if held.row_len() == record.row_len() {
-                    record.write_row(arena.row_mut(table.at(index)));
+                    record.write_row(arena.row_mut(at));
                 } else {
-                    table.set(index, store(arena, record));
+                    found.get_mut().at = store(arena, record);
                 }
             }
-            Err(index) => {
-                let before = table.bytes();
-                let (slot, tokens) = (Slot { token, at: store(arena, record) }, self.tokens);
-                table.insert(index, slot, |token| tokens.place(token).1);
-                // A table that grows may give back what a long run had added to its end.
-                self.table_bytes = self.table_bytes + table.bytes() - before;
+            Entry::Vacant(free) => {
+                free.insert(Slot { token, at: store(arena, record) });
                 self.len += 1;
             }
+        }
+        if table.capacity() != before {
+            self.table_bytes += table.allocation_size() - before_bytes;
         }
         self.hlc_min = self.hlc_min.min(record.version.hlc);
     }
@@ -108,11 +136,12 @@ impl Memtable {
     #[inline]
     #[must_use]
     pub fn get(&self, key: &Key<'_>) -> Option<Record<'_>> {
-        let (part, share) = self.tokens.place(key.token.0);
-        let table = &self.parts[part];
-        let found =
-            table.locate(key.token.0, share, |at| key.cmp(&read(&self.arena, at).key)).ok()?;
-        Some(read(&self.arena, table.at(found)))
+        let token = key.token.0;
+        self.parts[self.part_of(key.token)]
+            .find(Slot::hash(token), |slot| {
+                slot.token == token && read(&self.arena, slot.at).key == *key
+            })
+            .map(|slot| read(&self.arena, slot.at))
     }
 
     /// Loads what reads and writes of `tokens` are going to need into the CPU's caches: each
@@ -120,8 +149,9 @@ impl Memtable {
     pub fn warm(&self, tokens: &[Token]) {
         let mut rows = [None; WARM_MAX];
         for (row, &Token(token)) in rows.iter_mut().zip(tokens) {
-            let (part, share) = self.tokens.place(token);
-            *row = self.parts[part].first(token, share);
+            let found = self.parts[self.part_of(Token(token))]
+                .find(Slot::hash(token), |slot| slot.token == token);
+            *row = found.map(|slot| slot.at);
         }
         for at in rows.into_iter().flatten() {
             self.arena.touch(at);
@@ -155,50 +185,46 @@ impl Memtable {
 
     /// The records of one of the [`PARTS`] parts, in order. All parts in turn are the whole
     /// memtable in order.
-    pub fn part(&self, part: usize) -> impl Iterator<Item = Record<'_>> {
-        self.parts[part].iter().map(|slot| read(&self.arena, slot.at))
+    #[must_use]
+    pub fn sorted(&self, part: usize) -> Sorted<'_> {
+        let mut slots: Vec<Slot> = self.parts[part].iter().copied().collect();
+        slots.sort_unstable_by(|a, b| {
+            let rows = || read(&self.arena, a.at).key.cmp(&read(&self.arena, b.at).key);
+            a.token.cmp(&b.token).then_with(rows)
+        });
+        Sorted { arena: &self.arena, slots: slots.into_iter() }
     }
 
     /// Every record, in order.
     pub fn iter(&self) -> impl Iterator<Item = Record<'_>> {
-        (0..PARTS).flat_map(|part| self.part(part))
+        (0..PARTS).flat_map(|part| self.sorted(part))
     }
 
     /// The records from `token` on, in order. Looks at parts as it comes to them.
-    pub fn iter_from(&self, Token(token): Token) -> impl Iterator<Item = Record<'_>> {
-        let (part, share) = self.tokens.place(token);
-        let here = self.parts[part].iter_from(token, share);
-        let after = self.parts[part + 1..].iter().flat_map(Table::iter);
-        here.chain(after).map(|slot| read(&self.arena, slot.at))
-    }
-}
-
-/// How tokens are shared out among parts.
-#[derive(Clone, Copy)]
-struct Parting {
-    /// First token of part 0.
-    first: u64,
-    /// Tokens of a part, as a power of two.
-    shift: u32,
-}
-
-impl Parting {
-    fn of(tokens: (Token, Token)) -> Self {
-        let span_bits = 64 - (tokens.1.0.saturating_sub(tokens.0.0)).leading_zeros();
-        Self { first: tokens.0.0, shift: span_bits.saturating_sub(PARTS.trailing_zeros()) }
+    pub fn iter_from(&self, token: Token) -> impl Iterator<Item = Record<'_>> {
+        let parts = (self.part_of(token)..PARTS).flat_map(|part| self.sorted(part));
+        parts.skip_while(move |record| record.key.token < token)
     }
 
-    /// The part of a token, and how far into the part it is, of 2^64. Both are monotone in the
-    /// token, whatever the token: order holds even for one of another shard.
+    /// Monotone in the token, whatever the token: order holds even for one of another shard.
     #[inline]
-    fn place(self, token: u64) -> (usize, u64) {
-        let offset = token.saturating_sub(self.first);
-        let part = offset >> self.shift;
-        if part >= PARTS as u64 {
-            return (PARTS - 1, u64::MAX);
-        }
-        // The part's number goes out at the top; a part of one token has no inside.
-        (part as usize, offset.checked_shl(64 - self.shift).unwrap_or(0))
+    fn part_of(&self, token: Token) -> usize {
+        let part = token.0.saturating_sub(self.first) >> self.shift;
+        (part as usize).min(PARTS - 1)
+    }
+}
+
+/// Records of one part, in order.
+pub struct Sorted<'a> {
+    arena: &'a Arena,
+    slots: std::vec::IntoIter<Slot>,
+}
+
+impl<'a> Iterator for Sorted<'a> {
+    type Item = Record<'a>;
+
+    fn next(&mut self) -> Option<Record<'a>> {
+        self.slots.next().map(|slot| read(self.arena, slot.at))
     }
 }
 

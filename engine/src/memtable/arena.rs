@@ -26,22 +26,6 @@ pub(super) struct RowAt {
     offset: u32,
 }
 
-impl RowAt {
-    /// No row is there.
-    pub(super) const NOWHERE: Self = Self { chunk: u32::MAX, offset: u32::MAX };
-
-    /// Tells apart the rows of a test that has no arena.
-    #[cfg(test)]
-    pub(super) fn numbered(number: u32) -> Self {
-        Self { chunk: 0, offset: number }
-    }
-
-    #[cfg(test)]
-    pub(super) fn number(self) -> u32 {
-        self.offset
-    }
-}
-
 pub(super) struct Arena {
     /// Each as long as what is used of it, and with room for what it was made for.
     chunks: Vec<Vec<u8>>,

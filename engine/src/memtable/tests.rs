@@ -102,8 +102,8 @@ fn bytes_count_every_table_and_chunk() {
         memtable.put(&record(token, &i.to_le_bytes(), i, &[0; 20]));
     }
     memtable.put(&record(1, b"large", 1, &vec![7; 1 << 20]));
-    let tables: usize = memtable.parts.iter().map(Table::bytes).sum();
-    let headers = PARTS * size_of::<Table>();
+    let tables: usize = memtable.parts.iter().map(HashTable::allocation_size).sum();
+    let headers = PARTS * size_of::<HashTable<Slot>>();
     assert_eq!(memtable.bytes(), memtable.arena.bytes() + tables + headers);
     assert_eq!(memtable.len(), 10_001);
     assert_eq!(memtable.iter().count(), 10_001);
@@ -114,28 +114,12 @@ fn parts_share_the_tokens_of_any_range() {
     let bits = VnodeBits::DEFAULT;
     for shards in [1u16, 3, 16, 63, 4096] {
         let tokens = ShardId(0).tokens(bits, shards).unwrap();
-        let parting = Parting::of(tokens);
-        let (last, _) = parting.place(tokens.1.0);
-        assert_eq!(parting.place(tokens.0.0).0, 0);
+        let memtable = Memtable::new(tokens, 1 << 12, lww);
+        let last = memtable.part_of(tokens.1);
+        assert_eq!(memtable.part_of(tokens.0), 0);
         assert!((PARTS / 2 - 1..PARTS).contains(&last), "{shards} shards: last part {last}");
     }
-    let one = Parting::of((Token(5), Token(5)));
-    assert_eq!(one.place(4), (0, 0));
-    assert_eq!(one.place(u64::MAX), (PARTS - 1, u64::MAX));
-}
-
-/// Records of other shards are in order too, before and after all others.
-#[test]
-fn places_are_monotone_whatever_the_tokens_are() {
-    let quarter = 1u64 << 62;
-    for tokens in [(0, u64::MAX), (quarter, 2 * quarter - 1), (7, 7), (100, 399), (0, 255)] {
-        let parting = Parting::of((Token(tokens.0), Token(tokens.1)));
-        let mut rng = fastrand::Rng::with_seed(tokens.1);
-        let mut all: Vec<u64> = (0..2000).map(|_| rng.u64(..)).collect();
-        all.extend([0, 1, tokens.0, tokens.1, tokens.1.wrapping_add(1), u64::MAX]);
-        all.extend(tokens.0..tokens.0 + 300);
-        all.sort_unstable();
-        let places: Vec<_> = all.iter().map(|token| parting.place(*token)).collect();
-        assert!(places.is_sorted(), "{tokens:?}");
-    }
+    let one = Memtable::new((Token(5), Token(5)), 1 << 12, lww);
+    assert_eq!(one.part_of(Token(4)), 0);
+    assert_eq!(one.part_of(Token(u64::MAX)), PARTS - 1);
 }
