@@ -15,6 +15,7 @@
 use std::cmp::Ordering;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use schemas::ids::Token;
 
@@ -89,7 +90,7 @@ impl<E: Env> Store<E> {
         let mut read = self.reads.take(ended.ticket);
         let bytes = match ended.result {
             Ok(bytes) => bytes,
-            Err(error) => return self.reads_failed(read, ReadCause::Io(Rc::new(error)), done),
+            Err(error) => return self.reads_failed(read, ReadCause::Io(Arc::new(error)), done),
         };
         let Wanted { ref table, at, .. } = read.wanted;
         // The last page of a block may lie past the end of what was read; the block may not.
@@ -100,7 +101,7 @@ impl<E: Env> Store<E> {
                 self.reads.resume(read);
                 return;
             }
-            let cause = ReadCause::Io(Rc::new(io::ErrorKind::UnexpectedEof.into()));
+            let cause = ReadCause::Io(Arc::new(io::ErrorKind::UnexpectedEof.into()));
             return self.reads_failed(read, cause, done);
         }
         let block = table.block(at, &ended.buf[..bytes]);

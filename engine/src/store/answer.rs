@@ -1,6 +1,6 @@
 //! What a store answers: tickets, outcomes, refusals and failures.
 
-use std::rc::Rc;
+use std::sync::Arc;
 use std::{fmt, io};
 
 use super::reads::Held;
@@ -125,7 +125,7 @@ pub struct ReadError {
 pub enum ReadCause {
     /// The disk refused it.
     #[error("{0}")]
-    Io(Rc<io::Error>),
+    Io(Arc<io::Error>),
     /// The block is not what was written.
     #[error("the block is damaged")]
     Corrupt,

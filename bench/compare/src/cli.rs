@@ -1,0 +1,79 @@
+//! What is asked for.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::engines::EngineKind;
+use crate::scenario::Scenario;
+
+/// kvcore's engine beside others
+#[derive(Parser, Debug)]
+#[command(version, about)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Measure the engines in turns
+    Engine(EngineOptions),
+    /// One scenario on one engine, in this process: what `engine` starts
+    #[command(hide = true)]
+    Child(ChildOptions),
+}
+
+/// What the summary is written as.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Output {
+    /// For people: markdown
+    Table,
+    /// For programs
+    Json,
+}
+
+/// Flags of `engine`.
+#[derive(Args, Debug)]
+pub(crate) struct EngineOptions {
+    /// Less data, a few minutes in all
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Which scenarios; those whose data they need are run as well
+    #[arg(long, value_delimiter = ',', value_name = "SCENARIO")]
+    pub(crate) only: Vec<Scenario>,
+    /// Which engines
+    #[arg(long, value_delimiter = ',', value_name = "ENGINE")]
+    pub(crate) engines: Vec<EngineKind>,
+    /// How often everything is measured
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rounds: u32,
+    /// The CPU that all of an engine runs on [default: the last one]
+    #[arg(long)]
+    pub(crate) cpu: Option<usize>,
+    /// Where the data is put, and removed again; not on a tmpfs
+    #[arg(long, default_value = ".")]
+    pub(crate) dir: PathBuf,
+    /// What the summary is written as
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    pub(crate) output: Output,
+}
+
+/// Flags of `child`.
+#[derive(Args, Debug)]
+pub(crate) struct ChildOptions {
+    #[arg(long)]
+    pub(crate) engine: EngineKind,
+    #[arg(long)]
+    pub(crate) scenario: Scenario,
+    #[arg(long)]
+    pub(crate) quick: bool,
+    #[arg(long)]
+    pub(crate) seed: u64,
+    #[arg(long)]
+    pub(crate) cpu: usize,
+    /// The engine's directory, which is there
+    #[arg(long)]
+    pub(crate) dir: PathBuf,
+}

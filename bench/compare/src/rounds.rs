@@ -1,0 +1,87 @@
+//! Engines in turns: each measurement in a process of its own.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::child::Figures;
+use crate::cli::{EngineOptions, Output};
+use crate::engines::EngineKind;
+use crate::report::{self, Measured};
+use crate::scenario::Scenario;
+
+/// Measures what `options` ask for and prints it.
+pub(crate) fn run(options: &EngineOptions) -> anyhow::Result<()> {
+    let scenarios = scenarios(&options.only);
+    let engines = match &options.engines[..] {
+        [] => EngineKind::value_variants(),
+        some => some,
+    };
+    let last_cpu = || Some(core_affinity::get_core_ids()?.last()?.id);
+    let cpu = options.cpu.or_else(last_cpu).context("no CPU may be used")?;
+    let steps = options.rounds as usize * scenarios.len() * engines.len();
+    let style = ProgressStyle::with_template("[{elapsed_precise}] {wide_bar} {pos}/{len} {msg}")?;
+    let progress = ProgressBar::new(steps as u64).with_style(style);
+    let mut measured = Vec::new();
+    for round in 0..options.rounds {
+        let root = tempfile::tempdir_in(&options.dir).context("a directory for the data")?;
+        for &scenario in &scenarios {
+            // Who comes first changes, and none comes after the same one every time.
+            for turn in 0..engines.len() {
+                let engine = engines[(turn + round as usize) % engines.len()];
+                progress.set_message(format!("{} on {}", scenario.name(), engine.name()));
+                let figures = measure(options, engine, scenario, round, cpu, root.path())?;
+                measured.push(Measured { engine, scenario, figures });
+                progress.inc(1);
+            }
+        }
+    }
+    progress.finish_and_clear();
+    match options.output {
+        Output::Json => println!("{}", report::json(&measured)?),
+        Output::Table => println!("{}", report::table(&measured)),
+    }
+    Ok(())
+}
+
+/// What was asked for, with the scenarios whose data they need.
+fn scenarios(only: &[Scenario]) -> Vec<Scenario> {
+    let is_wanted = |scenario: &Scenario| {
+        only.is_empty()
+            || only.contains(scenario)
+            || only.iter().any(|it| it.base() == Some(*scenario))
+    };
+    Scenario::ALL.iter().copied().filter(is_wanted).collect()
+}
+
+fn measure(
+    options: &EngineOptions,
+    engine: EngineKind,
+    scenario: Scenario,
+    round: u32,
+    cpu: usize,
+    root: &Path,
+) -> anyhow::Result<Figures> {
+    let data = scenario.base().unwrap_or(scenario);
+    let dir = root.join(format!("{}-{}", engine.name(), data.name()));
+    fs::create_dir_all(&dir)?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["child", "--engine", &engine.name(), "--scenario", &scenario.name()]);
+    command.args(["--seed", &(u64::from(round) + 1).to_string(), "--cpu", &cpu.to_string()]);
+    command.arg("--dir").arg(&dir);
+    if options.quick {
+        command.arg("--quick");
+    }
+    let output = command.output().context("this program starts itself")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{} on {}: {said}", scenario.name(), engine.name());
+    let needed = Scenario::ALL.iter().any(|it| it.base() == Some(scenario));
+    if scenario.base().is_none() && !needed {
+        fs::remove_dir_all(&dir)?;
+    }
+    serde_json::from_slice(&output.stdout).context("what it printed")
+}
