@@ -239,6 +239,7 @@ impl<E: Env> Store<E> {
             News::Scanned(ticket, page) => self.scanned(ticket, page),
             News::Scrubbed(id, checked) => self.scrubbed(id, checked),
             News::Block(file, offset, block) => self.cache.insert(file, offset, Rc::new(block)),
+            News::ScrubDue => self.scrub_due(),
             News::Due => self.alarmed = false,
         }
     }

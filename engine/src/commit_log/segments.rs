@@ -263,7 +263,8 @@ impl<E: Env> Shared<E> {
         remove_if_there(&self.env, &temporary).await?;
         // To try would take what is left from those who need less, above all from the manifest that
         // a start has to write.
-        if self.env.space()?.available < self.bytes + self.bytes / LEFT_FRACTION {
+        let least = self.bytes + self.bytes / LEFT_FRACTION;
+        if self.env.space().is_ok_and(|space| space.available < least) {
             return Err(io::ErrorKind::StorageFull.into());
         }
         match self.fill(&temporary).await {

@@ -39,6 +39,8 @@ pub(crate) enum News<E: Env> {
     Block(FileId, u64, Block),
     /// Part of a table was scrubbed, or could not be read.
     Scrubbed(FileId, Result<Checked, TableError>),
+    /// It may be time to scrub.
+    ScrubDue,
     /// It is time to look again.
     Due,
 }

@@ -1,8 +1,11 @@
 //! The scrub: every block of every table is read and checked once a pass, whoever asks for it.
 //!
 //! What nobody reads rots unseen, and is found when the other copies are gone too. One request is
-//! read at a time, at a rate that makes a pass as long as it is told to be, and never above a
-//! bound: the disk is there for others.
+//! read at a time, and paid for with a wait by its bytes, so that a pass takes as long as it is
+//! told to and the rate stays below its bound: the disk is there for others.
+//!
+//! A pass ends with the table that was the newest when it began. Those made meanwhile are for the
+//! next: they may come faster than they are scrubbed.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -35,22 +38,30 @@ impl Default for ScrubOptions {
 }
 
 impl ScrubOptions {
-    /// How long to wait before each request when all tables have `total` bytes.
-    fn wait_us(&self, total: u64) -> u64 {
-        let piece = BACKGROUND_IO_BYTES_MAX as u128;
+    /// How long to wait after `bytes` were read when all tables have `total` bytes.
+    fn wait_us(&self, bytes: u64, total: u64) -> u64 {
+        let bytes = u128::from(bytes);
         let pass_us = u128::from(self.pass_s) * 1_000_000;
-        let even = pass_us * piece / u128::from(total.max(1));
-        let bound = piece * 1_000_000 / u128::from(self.bytes_per_s_max.max(1));
+        let even = pass_us * bytes / u128::from(total.max(1));
+        let bound = bytes * 1_000_000 / u128::from(self.bytes_per_s_max.max(1));
         u64::try_from(even.min(pass_us).max(bound)).unwrap_or(u64::MAX)
     }
 }
+
+/// How long to sleep at most before it is looked anew how long to wait: tables come and go.
+const LOOK_US: u64 = 60_000_000;
 
 /// Where the scrub is.
 #[derive(Default)]
 pub(super) struct Scrub {
     /// The table it was at last, and its next block; `None` for the table after it.
     at: Option<(FileId, Option<usize>)>,
-    running: bool,
+    /// The last table of this pass.
+    last: Option<FileId>,
+    /// When something was read last, in microseconds, and how many bytes.
+    read: Option<(u64, u64)>,
+    /// A task reads, or sleeps.
+    busy: bool,
     cancelled: Rc<Signal>,
 }
 
@@ -59,18 +70,22 @@ impl Scrub {
         self.cancelled.give();
     }
 
-    /// What comes next, of `tables`, and whether a pass ends before it; `None` if there is no
-    /// table.
-    fn next<T>(&self, tables: &BTreeMap<FileId, T>) -> Option<(FileId, usize, bool)> {
+    /// The table and the block that come next, of `tables`, of which there is one, and whether a
+    /// pass ended before it.
+    fn next<T>(&mut self, tables: &BTreeMap<FileId, T>) -> (FileId, usize, bool) {
         let after = match self.at {
-            Some((id, Some(block))) if tables.contains_key(&id) => return Some((id, block, false)),
+            Some((id, Some(block))) if tables.contains_key(&id) => return (id, block, false),
             Some((id, _)) => Bound::Excluded(id),
             None => Bound::Unbounded,
         };
-        if let Some((id, _)) = tables.range((after, Bound::Unbounded)).next() {
-            return Some((*id, 0, false));
+        let next = tables.range((after, Bound::Unbounded)).next();
+        if let Some((&id, _)) = next.filter(|(id, _)| Some(**id) <= self.last) {
+            return (id, 0, false);
         }
-        tables.keys().next().map(|id| (*id, 0, self.at.is_some()))
+        let passed = self.last.is_some();
+        self.last = tables.keys().next_back().copied();
+        let first = tables.keys().next().expect("there is a table");
+        (*first, 0, passed)
     }
 }
 
@@ -80,30 +95,44 @@ impl<E: Env> Store<E> {
         self.damage.iter()
     }
 
-    /// Has the next blocks scrubbed when it is their time.
+    /// Has the next blocks scrubbed if it is their time, and sees to it that it is asked again.
     pub(super) fn start_scrub(&mut self) {
         let options = self.config.scrub;
-        if self.scrub.running || options.pass_s == 0 {
+        if self.scrub.busy || options.pass_s == 0 || self.open_tables.is_empty() {
             return;
         }
-        let Some((id, block, passed)) = self.scrub.next(&self.open_tables) else { return };
+        self.scrub.busy = true;
+        let now_us = self.env.monotonic_us();
+        let begin = (now_us, BACKGROUND_IO_BYTES_MAX as u64);
+        let (read_us, bytes) = *self.scrub.read.get_or_insert(begin);
+        let wait_us = options.wait_us(bytes, self.stats.table_bytes.iter().sum());
+        let wait_us = read_us.saturating_add(wait_us).saturating_sub(now_us);
+        let office = Rc::clone(&self.office);
+        if wait_us > 0 {
+            let cancelled = Rc::clone(&self.scrub.cancelled);
+            self.office.spawn(Class::Idle, async move {
+                or(office.env.sleep_us(wait_us.min(LOOK_US)), cancelled.wait()).await;
+                office.post(News::ScrubDue);
+            });
+            return;
+        }
+        let (id, block, passed) = self.scrub.next(&self.open_tables);
         self.stats.scrub_passes += u64::from(passed);
-        self.scrub.running = true;
-        let wait_us = options.wait_us(self.stats.table_bytes.iter().sum());
-        let (table, office) = (Table::clone(&self.open_tables[&id]), Rc::clone(&self.office));
-        let cancelled = Rc::clone(&self.scrub.cancelled);
+        let table = Table::clone(&self.open_tables[&id]);
         self.office.spawn(Class::Idle, async move {
-            or(office.env.sleep_us(wait_us), cancelled.wait()).await;
-            if !office.is_stopping() {
-                let checked = check(&office, &table, block).await;
-                office.post(News::Scrubbed(id, checked));
-            }
+            let checked = check(&office, &table, block).await;
+            office.post(News::Scrubbed(id, checked));
         });
+    }
+
+    /// It may be time to scrub.
+    pub(super) fn scrub_due(&mut self) {
+        self.scrub.busy = false;
     }
 
     /// Part of a table was scrubbed.
     pub(super) fn scrubbed(&mut self, id: FileId, checked: Result<Checked, TableError>) {
-        self.scrub.running = false;
+        self.scrub.busy = false;
         let checked = checked.unwrap_or_else(|error| {
             // The file of a table that was dropped meanwhile is gone.
             if self.is_current(id) {
@@ -113,6 +142,7 @@ impl<E: Env> Store<E> {
             Checked { bytes: 0, damaged: Vec::new(), next: None }
         });
         self.stats.scrub_bytes += checked.bytes;
+        self.scrub.read = Some((self.env.monotonic_us(), checked.bytes));
         for Corrupt { file, offset, what } in checked.damaged {
             tracing::error!(file, offset, what, "the scrub found damage");
             self.found_damage(id, offset, FoundBy::Scrub);
@@ -137,14 +167,21 @@ async fn check<E: Env>(
     block: usize,
 ) -> Result<Checked, TableError> {
     let mut around = None;
+    let mut around_bytes = 0;
     if block == 0 {
+        around_bytes = table.memory_bytes() as u64;
         match table.check_around(&office.env).await {
             Err(TableError::Corrupt(corrupt)) => around = Some(corrupt),
             read => read?,
         }
     }
-    let mut checked = table.check_blocks(&office.env, block).await?;
+    let checked = table.check_blocks(&office.env, block).await;
+    let mut checked = match around {
+        Some(_) => checked.unwrap_or(Checked { bytes: 0, damaged: Vec::new(), next: None }),
+        None => checked?,
+    };
     checked.damaged.extend(around);
+    checked.bytes += around_bytes;
     Ok(checked)
 }
 
@@ -153,24 +190,40 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_are_spread_over_the_pass_and_bounded() {
+    fn what_is_read_is_paid_for_by_its_bytes_and_bounded() {
         let options = ScrubOptions { pass_s: 1000, bytes_per_s_max: 1 << 20 };
-        assert_eq!(options.wait_us(1000 * (128 << 10)), 1_000_000, "a thousand in a thousand s");
-        assert_eq!(options.wait_us(128 << 30), 125_000, "8 a second at most");
-        assert_eq!(options.wait_us(1), 1_000_000_000, "one a pass");
+        assert_eq!(options.wait_us(1 << 10, 1000 << 10), 1_000_000, "a thousandth of all of it");
+        assert_eq!(options.wait_us(1 << 20, 1 << 40), 1_000_000, "a second's worth");
+        assert_eq!(options.wait_us(7, 1), 1_000_000_000, "a pass at most");
         let never = ScrubOptions { pass_s: u64::MAX, bytes_per_s_max: 0 };
-        assert_eq!(never.wait_us(0), u64::MAX);
+        assert_eq!(never.wait_us(1 << 20, 0), u64::MAX);
     }
 
     #[test]
     fn tables_come_in_turn_and_those_that_are_gone_are_passed_over() {
         let tables = BTreeMap::from([(FileId(2), ()), (FileId(5), ())]);
-        let next = |at| Scrub { at, ..Scrub::default() }.next(&tables);
-        assert_eq!(next(None), Some((FileId(2), 0, false)));
-        assert_eq!(next(Some((FileId(2), Some(7)))), Some((FileId(2), 7, false)));
-        assert_eq!(next(Some((FileId(2), None))), Some((FileId(5), 0, false)));
-        assert_eq!(next(Some((FileId(3), Some(7)))), Some((FileId(5), 0, false)));
-        assert_eq!(next(Some((FileId(5), None))), Some((FileId(2), 0, true)));
-        assert_eq!(Scrub::default().next::<()>(&BTreeMap::new()), None);
+        let last = Some(FileId(5));
+        let next = |at| Scrub { at, last, ..Scrub::default() }.next(&tables);
+        assert_eq!(Scrub::default().next(&tables), (FileId(2), 0, false));
+        assert_eq!(next(Some((FileId(2), Some(7)))), (FileId(2), 7, false));
+        assert_eq!(next(Some((FileId(2), None))), (FileId(5), 0, false));
+        assert_eq!(next(Some((FileId(3), Some(7)))), (FileId(5), 0, false));
+        assert_eq!(next(Some((FileId(5), None))), (FileId(2), 0, true));
+    }
+
+    /// Tables that are made faster than they are scrubbed kept it from ever coming back to old
+    /// ones.
+    #[test]
+    fn a_pass_ends_however_many_tables_are_made_meanwhile() {
+        let mut tables = BTreeMap::from([(FileId(0), ())]);
+        let (mut scrub, mut passes) = (Scrub::default(), 0);
+        for made in 1..100 {
+            let (id, _, passed) = scrub.next(&tables);
+            passes += u64::from(passed);
+            scrub.at = Some((id, None));
+            tables.insert(FileId(2 * made), ());
+            tables.insert(FileId(2 * made + 1), ());
+        }
+        assert!(passes > 3, "{passes} passes");
     }
 }

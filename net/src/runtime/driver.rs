@@ -246,10 +246,12 @@ impl<S: Service> Driver<S> {
             }
             Event::Sent(id, buf, result) => self.connections.sent(id, buf, result),
             Event::Ended(id, result) => self.connections.ended(id, result),
-            Event::Accepted(listener, socket) => {
+            // One that came in while this core was told to drain is closed.
+            Event::Accepted(listener, socket) if self.stage <= Stage::Serving => {
                 self.connections.accept(socket, tick);
                 self.ring.accept(listener);
             }
+            Event::Accepted(..) => {}
             Event::AcceptFailed(_, error) => {
                 tracing::warn!(shard = self.own.0, %error, "cannot accept a connection");
                 self.accept_again_us = Some(tick.now_us + ACCEPT_PAUSE_US);
