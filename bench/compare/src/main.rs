@@ -7,7 +7,7 @@
 //! Each measurement is a process of its own, on one CPU, with one scenario on one engine; the
 //! engines take turns, round after round. So memory, CPU time and bytes written are those of one
 //! engine, background threads included, and the machine's moods hit all of them. RocksDB is built
-//! from source: a C++ compiler and libclang are needed, and ten minutes.
+//! from source: a C++ compiler and libclang are needed, and half an hour on two cores.
 //!
 //! ```text
 //! cli.rs       flags                         report.rs   medians, ratios, the table
