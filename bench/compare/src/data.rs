@@ -24,8 +24,7 @@ pub(crate) fn key(index: u64) -> Key {
 /// A key that was never written and lies between those that were.
 pub(crate) fn absent_key(index: u64) -> Key {
     let mut key = key(index);
-    key[0] = b'v' - 1;
-    key[3] = b'q';
+    key[KEY_BYTES - 1] += b'A' - b'0';
     key
 }
 
@@ -107,10 +106,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_sort_as_their_numbers_and_absent_ones_lie_between_nothing() {
+    fn keys_sort_as_their_numbers_and_absent_ones_lie_between_them() {
         assert_eq!(&key(42), b"user000000000042");
         assert!(key(9) < key(10) && key(99) < key(100));
-        assert_ne!(absent_key(7), key(7));
+        for index in 0..1000 {
+            assert!(key(index / 10 * 10 + 9) < absent_key(index));
+            assert!(absent_key(index) < key(index / 10 * 10 + 10));
+        }
     }
 
     #[test]
