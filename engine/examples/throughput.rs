@@ -9,13 +9,13 @@
 
 use std::num::NonZeroU64;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use engine::env::Env;
-use engine::env::direct::{DirectEnv, with_heartbeat};
+use engine::env::direct::{DirectEnv, PREEMPT_TIMER, give_way, with_heartbeat};
 use engine::env::ring::{Ring, RingConfig};
 use engine::record::{Key, Kind, Record, lww};
 use engine::store::{Done, Durability, Failure, Get, Store, StoreConfig};
+use futures_lite::future::or;
 use glommio::{Latency, LocalExecutorBuilder, Shares};
 use schemas::ids::{Actor, Dot, Hlc, NamespaceId, NodeId, ShardId, Token, Version};
 
@@ -68,7 +68,7 @@ impl Load {
     async fn round(&mut self) -> Result<(), Failure> {
         self.store.tick();
         self.ring.enter().expect("the ring works");
-        self.env.pause().await;
+        give_way().await;
         self.store.poll(&mut self.done)
     }
 
@@ -160,28 +160,29 @@ async fn run(root: PathBuf, keys: u64, value: usize) {
     let all = keys;
     load.puts("durable puts of known keys", move |it, _| it.rng.u64(..all), keys).await;
     load.gets("gets, unflushed").await;
-    with_ring(&ring, load.store.flush()).await.expect("the disk works");
+    with_ring(&env, &ring, load.store.flush()).await.expect("the disk works");
     load.gets("gets, cache warming").await;
     load.gets("gets, cached").await;
-    with_ring(&ring, load.store.close()).await.expect("the disk works");
+    with_ring(&env, &ring, load.store.close()).await.expect("the disk works");
 
     let config = config(data / 8, Durability::None);
     let mut load = Load::open(&env, &ring, config, keys, value).await;
     load.hlc = 1 << 40;
     load.gets("gets, cache of an eighth").await;
     load.puts("unsynced puts of known keys", move |it, _| it.rng.u64(..all), keys).await;
-    with_ring(&ring, load.store.close()).await.expect("the disk works");
+    with_ring(&env, &ring, load.store.close()).await.expect("the disk works");
 }
 
-/// Awaits `work`, whose operations run on `ring`.
-async fn with_ring<T>(ring: &Ring, work: impl Future<Output = T>) -> T {
-    let mut work = std::pin::pin!(work);
-    std::future::poll_fn(|context| {
-        ring.enter().expect("the ring works");
-        context.waker().wake_by_ref();
-        work.as_mut().poll(context)
-    })
-    .await
+/// Awaits `work`, whose log writes run on `ring`. Asleep in between: a future that is looked at
+/// again and again leaves a waker each time with the I/O that it waits for.
+async fn with_ring<T>(env: &DirectEnv, ring: &Ring, work: impl Future<Output = T>) -> T {
+    let drive = async {
+        loop {
+            ring.enter().expect("the ring works");
+            env.sleep_us(100).await;
+        }
+    };
+    or(work, drive).await
 }
 
 #[expect(clippy::disallowed_methods, reason = "an example makes its own directory")]
@@ -192,9 +193,9 @@ fn main() {
     let keys = args.next().map_or(1_000_000, |it| it.parse().expect("a number of keys"));
     let value = args.next().map_or(100, |it| it.parse().expect("a number of bytes"));
     std::fs::create_dir(&root).expect("the directory can be made");
-    // As the server's cores are run: otherwise background I/O ends when the next 100 ms are over.
+    // As the server's cores are run.
     LocalExecutorBuilder::default()
-        .preempt_timer(Duration::from_micros(500))
+        .preempt_timer(PREEMPT_TIMER)
         .io_memory(1 << 20)
         .spawn(move || async move {
             let (shares, latency) = (Shares::Static(1000), Latency::NotImportant);

@@ -88,9 +88,12 @@ fn who_shares_a_read_shares_its_second_try() {
         let (on, path) = (Some(Io::Read), ".sst".to_owned());
         disk.inject(Fault { on, path, nth: 1, sticky: false, how: Fail::Short });
         let shown = client.ledger.borrow().after(KEYS as usize, 0);
+        let before = disk.ios();
         for (key, ticket) in ask(&mut client, 2) {
             let answer = client.answer(ticket).await.unwrap();
             assert_eq!(answer.unwrap(), shown[&key], "key {key}");
         }
+        let tries = disk.ios() - before + client.store.stats().gets_shared;
+        assert_eq!(tries, 2 * u64::from(KEYS) + 1, "one was read twice");
     });
 }
