@@ -44,9 +44,6 @@ pub const SLOWED_SEGMENT_LAG_PERCENT: (usize, usize) = (150, 400);
 /// The first wait after a background job failed, in microseconds; it doubles with each failure.
 pub const RETRY_FIRST_US: u64 = 50_000;
 
-/// Waits of that length for room on a full disk at a start: a second.
-pub const OPEN_RETRIES: u32 = 20;
-
 /// Doublings of that wait: up to 3.2 seconds.
 pub const RETRY_DOUBLINGS_MAX: u32 = 6;
 

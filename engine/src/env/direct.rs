@@ -147,6 +147,11 @@ impl Env for DirectEnv {
         blocking(move || system::rename(&from, &to)).await
     }
 
+    async fn exchange(&self, a: &str, b: &str) -> io::Result<()> {
+        let (a, b) = (self.path(a), self.path(b));
+        blocking(move || system::exchange(&a, &b)).await
+    }
+
     async fn link(&self, from: &str, to: &str) -> io::Result<()> {
         let (from, to) = (self.path(from), self.path(to));
         blocking(move || system::link(&from, &to)).await

@@ -86,6 +86,8 @@ pub trait Env: Clone + 'static {
     fn create_dir(&self, path: &str) -> impl Future<Output = io::Result<()>>;
     /// Renames `from` to `to`, replacing it.
     fn rename(&self, from: &str, to: &str) -> impl Future<Output = io::Result<()>>;
+    /// Lets files `a` and `b` change names. Where the file system cannot, renames `a` to `b`.
+    fn exchange(&self, a: &str, b: &str) -> impl Future<Output = io::Result<()>>;
     /// Adds `to` as another name of file `from`; an error if `to` exists.
     fn link(&self, from: &str, to: &str) -> impl Future<Output = io::Result<()>>;
     /// Removes file or empty directory `path`.

@@ -87,6 +87,10 @@ impl Env for ReadOnly {
         refused()
     }
 
+    async fn exchange(&self, _: &str, _: &str) -> io::Result<()> {
+        refused()
+    }
+
     async fn link(&self, _: &str, _: &str) -> io::Result<()> {
         refused()
     }

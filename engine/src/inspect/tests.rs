@@ -111,7 +111,7 @@ fn a_directory_that_is_whole_has_no_findings() {
 #[test]
 fn what_nobody_names_is_told_and_is_no_damage() {
     let disk = stocked();
-    let names = ["00010000000000ff.sst", "MANIFEST.tmp", "segment.tmp", "notes"];
+    let names = ["00010000000000ff.sst", "MANIFEST.old", "segment.tmp", "notes"];
     let paths = names.map(|name| format!("{SHARD}/{name}"));
     paths.iter().for_each(|path| disk.put(path, b"x"));
     disk.put("stray", b"x");

@@ -173,7 +173,9 @@ impl<E: Env> Verification<'_, E> {
                 .is_some_and(|id| version.as_ref().is_none_or(|it| it.get(id).is_some()));
             if is_table || segment_id(name).is_some() {
                 self.total = self.total.saturating_add(self.size(&path).await);
-            } else if name != manifest::NAME && aside_id(name).is_none() {
+            } else if ![manifest::NAME, manifest::SPARE].contains(&name.as_str())
+                && aside_id(name).is_none()
+            {
                 self.verified.unnamed.push(path);
             }
         }

@@ -4,6 +4,8 @@
 //!   edit changes no metadata of the file system, and a file that was cut is seen to be.
 //! - It is renewed when an edit does not fit any more, and whenever it is opened: what a crash left
 //!   at its end cannot come back.
+//! - Its predecessor stays beside it and is written over by its successor: a start on a full disk
+//!   needs no space for it.
 
 use std::io;
 use std::rc::Rc;
@@ -21,7 +23,8 @@ use crate::sstable::FileId;
 
 /// The name of a manifest in its shard's directory.
 pub const NAME: &str = "MANIFEST";
-const TEMPORARY: &str = "MANIFEST.tmp";
+/// The name of the file that its successor is written into.
+pub const SPARE: &str = "MANIFEST.tmp";
 
 /// A shard's manifest, open for edits.
 pub struct Manifest<E: Env> {
@@ -64,8 +67,9 @@ impl<E: Env> Manifest<E> {
     pub async fn create(env: &E, dir: &str, version: Version) -> Result<Self, ManifestError> {
         let io = || ManifestError::io("cannot make a manifest in", dir);
         let new = Opened::prepare(env, dir, &version).await.map_err(io())?;
-        let open = Some(new.install(env, dir).await.map_err(io())?);
-        Ok(Self { env: env.clone(), dir: dir.to_owned(), version: Rc::new(version), open })
+        let open = new.install(env, dir).await.map_err(io())?;
+        let (env, dir) = (env.clone(), dir.to_owned());
+        Ok(Self { env, dir, version: Rc::new(version), open: Some(open) })
     }
 
     /// What the manifest of directory `dir` says. Changes nothing.
@@ -151,22 +155,26 @@ impl<E: Env> Manifest<E> {
 }
 
 impl<F: File> Opened<F> {
-    /// Writes a manifest that says `version`, under a temporary name, and syncs it.
+    /// Writes a manifest that says `version` into the spare file, and syncs it.
     async fn prepare<E: Env<File = F>>(env: &E, dir: &str, version: &Version) -> io::Result<Self> {
-        let temporary = format!("{dir}/{TEMPORARY}");
-        if env.list(dir).await?.iter().any(|name| name == TEMPORARY) {
-            env.remove(&temporary).await?;
-        }
+        // The spare was the manifest once. Until the directory is durable a crash could make it so
+        // again.
+        env.sync_dir(dir).await?;
+        let (file, len) = open_spare(env, dir).await?;
         let edits = version.snapshot(limits::MANIFEST_TABLES_PER_FRAME);
         let base_len: usize = edits.iter().map(|edit| frame_len(edit.encoded_len())).sum();
         let offset = (ALIGN + base_len) as u64;
         let header = Header {
             incarnation: env.random(),
             base_frames: u32::try_from(edits.len()).expect("far fewer tables"),
-            file_len: offset + limits::MANIFEST_ROOM_BYTES,
+            // Files are never cut; and one that is a little short is taken as it is, for there may
+            // be no space to make it longer.
+            file_len: match offset + limits::MANIFEST_ROOM_BYTES / 2 {
+                enough if len >= enough => len,
+                _ => offset + limits::MANIFEST_ROOM_BYTES,
+            },
             shard: shard_hash(dir),
         };
-        let file = env.open(&temporary, Open::Create).await?;
         let mut sink = Sink::new(file.clone());
         sink.put(&header.encode()).await?;
         let mut frame = Vec::new();
@@ -182,11 +190,33 @@ impl<F: File> Opened<F> {
         Ok(Self { file, header, offset, sequence: edits.len() as u64 + 1 })
     }
 
-    /// Puts the prepared manifest in the place of the one that is there.
+    /// Puts the prepared manifest in the place of the one that is there, which becomes the spare.
     async fn install<E: Env<File = F>>(self, env: &E, dir: &str) -> io::Result<Self> {
-        env.rename(&format!("{dir}/{TEMPORARY}"), &format!("{dir}/{NAME}")).await?;
+        let (spare, manifest) = (format!("{dir}/{SPARE}"), format!("{dir}/{NAME}"));
+        if has(env, dir, NAME).await? {
+            env.exchange(&spare, &manifest).await?;
+        } else {
+            env.rename(&spare, &manifest).await?;
+        }
         env.sync_dir(dir).await?;
+        self.make_spare(env, dir).await;
         Ok(self)
+    }
+
+    /// Makes the spare file as long as this one, if the disk has the space.
+    async fn make_spare<E: Env<File = F>>(&self, env: &E, dir: &str) {
+        let make = async {
+            let (file, mut len) = open_spare(env, dir).await?;
+            while len < self.header.file_len {
+                let zeros = (self.header.file_len - len).min(limits::MANIFEST_ROOM_BYTES);
+                file.write_at(len, AlignedBuf::zeroed(zeros as usize)).await?;
+                len += zeros;
+            }
+            io::Result::Ok(())
+        };
+        if let Err(error) = make.await {
+            tracing::warn!(%error, dir, "no space is kept for the next manifest");
+        }
     }
 
     /// Whether there is room for `edit` and a seal.
@@ -214,4 +244,22 @@ impl<F: File> Opened<F> {
         self.file.write_at(offset, buf).await?;
         Ok(offset + frame.len() as u64)
     }
+}
+
+/// The spare file, made if there is none, and its length.
+async fn open_spare<E: Env>(env: &E, dir: &str) -> io::Result<(E::File, u64)> {
+    let path = format!("{dir}/{SPARE}");
+    if has(env, dir, SPARE).await? {
+        let file = env.open(&path, Open::ReadWrite).await?;
+        let len = file.size().await?.next_multiple_of(ALIGN as u64);
+        if len <= limits::MANIFEST_BYTES_MAX {
+            return Ok((file, len));
+        }
+        env.remove(&path).await?;
+    }
+    Ok((env.open(&path, Open::Create).await?, 0))
+}
+
+async fn has<E: Env>(env: &E, dir: &str, name: &str) -> io::Result<bool> {
+    Ok(env.list(dir).await?.iter().any(|it| it == name))
 }

@@ -17,7 +17,7 @@ mod version;
 
 pub use self::edit::{TableEntry, VersionEdit};
 pub use self::error::ManifestError;
-pub use self::file::{Manifest, NAME};
+pub use self::file::{Manifest, NAME, SPARE};
 pub use self::frame::MANIFEST_FORMAT;
 pub use self::listing::{FrameAt, FrameContent, Listing};
 pub use self::version::{BOTTOM, EditError, LEVELS, Version};

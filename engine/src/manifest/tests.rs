@@ -164,7 +164,8 @@ fn a_full_manifest_is_renewed_and_loses_nothing() {
     assert_eq!(read(&disk).unwrap(), version);
     let len = disk.bytes(PATH).unwrap().len() as u64;
     assert!(len < 2 * limits::MANIFEST_ROOM_BYTES, "{len} bytes");
-    assert!(!disk.paths().iter().any(|path| path.ends_with(".tmp")));
+    let spare = format!("{DIR}/{SPARE}");
+    assert_eq!(disk.bytes(&spare).unwrap().len() as u64, len, "its predecessor makes room");
 }
 
 #[test]
@@ -356,7 +357,7 @@ fn a_power_cut_while_renewing_leaves_the_version_before_or_after() {
             break;
         }
     }
-    assert!(renewals > 50, "{renewals} cases");
+    assert!(renewals > 40, "{renewals} cases");
 }
 
 #[test]
@@ -378,13 +379,65 @@ fn after_a_failed_write_nothing_is_committed_until_it_is_opened_again() {
     }
 }
 
-/// A full disk keeps a manifest from being renewed, and does it no harm.
+/// A start on a full disk failed when somebody else took the space that its own clearing had given
+/// back, before there was a manifest.
+#[test]
+fn starts_and_renewals_on_a_full_disk_need_no_space() {
+    let disk = disk_with(&[]);
+    let available = disk.space().available;
+    disk.set_capacity(disk.space().total - available);
+    let room = limits::MANIFEST_ROOM_BYTES / ALIGN as u64;
+    for start in 0..3 {
+        with_env(&disk, async |env| {
+            let mut manifest = open(&env).await.unwrap();
+            for number in start * room..(start + 1) * room {
+                let edit = add(entry(number, 1, number * 10, number * 10 + 9));
+                manifest.commit(&edit).await.unwrap();
+            }
+            assert_eq!(read(&disk).unwrap(), **manifest.version());
+        });
+    }
+}
+
+/// The spare is written over in place. After an exchange that never became durable it is what a
+/// power cut puts back in the manifest's place.
+#[test]
+fn the_spare_is_not_touched_while_a_crash_could_bring_it_back() {
+    let edits = history();
+    let versions = versions(&edits[..2]);
+    for nth in 1.. {
+        let disk = disk_with(&edits[..1]);
+        let sim = Sim::new(nth);
+        let env = sim.env(&disk);
+        // The directory is synced before the spare is written, and after the exchange.
+        let (on, how) = (Some(Io::Sync), Fail::Eio);
+        disk.inject(Fault { on, path: DIR.into(), nth: 3, sticky: false, how });
+        let failed = sim.block_on(open(&env)).err().expect("the third sync fails");
+        assert!(failed.to_string().contains("cannot make"), "{failed}");
+        disk.crash_at_io(disk.ios() + nth, When::After);
+        let work = async {
+            let mut manifest = open(&env).await.unwrap();
+            manifest.commit(&edits[1]).await.unwrap();
+        };
+        let ended = sim.run(work).is_some();
+        for (class, seed) in Crash::ALL.into_iter().flat_map(|it| [(it, 1), (it, 2)]) {
+            let found = reopen(&disk.crash(class, seed)).unwrap();
+            assert!(versions[1..].contains(&found), "{class:?} at {nth}");
+        }
+        if ended {
+            break;
+        }
+    }
+}
+
+/// Without a spare file, a full disk keeps a manifest from being renewed, and does it no harm.
 #[test]
 fn without_space_a_renewal_can_be_tried_again() {
     let disk = disk_with(&[]);
     let room = limits::MANIFEST_ROOM_BYTES / ALIGN as u64;
     with_env(&disk, async |env| {
         let mut manifest = open(&env).await.unwrap();
+        disk.remove(&format!("{DIR}/{SPARE}"));
         let available = disk.space().available;
         disk.set_capacity(disk.space().total - available);
         let mut refused = 0;

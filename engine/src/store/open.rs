@@ -19,10 +19,10 @@ use super::writes::Writes;
 use super::{OpenError, OpenReport, Stats, Store, StoreConfig};
 use crate::cache::BlockCache;
 use crate::commit_log::{CommitLog, LogId, Sequence};
-use crate::env::{Env, is_full};
+use crate::env::Env;
 use crate::flush::Frozen;
 use crate::limits;
-use crate::manifest::{Manifest, ManifestError, Version};
+use crate::manifest::{Manifest, Version};
 use crate::memtable::Memtable;
 use crate::record::{Merge, Record};
 use crate::sstable::{FileId, Table};
@@ -156,9 +156,6 @@ async fn make_dir<E: Env>(env: &E, dir: &str) -> Result<(), OpenError> {
 
 /// Removes the tables that `version` does not name, and says how many that were. Then puts a
 /// manifest of it in the place of the one that is there, with numbers for the files of this run.
-///
-/// On a full disk that is the order that has room. A segment of the log that is being made may
-/// still hold the rest of it for a moment, until it is seen not to fit.
 async fn renew<E: Env>(
     env: &E,
     dir: &str,
@@ -168,14 +165,6 @@ async fn renew<E: Env>(
     let is_unnamed =
         |name: &str| FileId::from_file_name(name).is_some_and(|id| version.get(id).is_none());
     let removed = remove_files(env, dir, is_unnamed).await?;
-    for _ in 0..limits::OPEN_RETRIES {
-        match Manifest::create(env, dir, version.clone()).await {
-            Err(ManifestError::Io { source, .. }) if is_full(&source) => {
-                env.sleep_us(limits::RETRY_FIRST_US).await
-            }
-            made => return Ok((made?, removed)),
-        }
-    }
     Ok((Manifest::create(env, dir, version).await?, removed))
 }
 

@@ -9,6 +9,9 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+
 use crate::env::ALIGN;
 
 /// What the probe holds. Not zeros: those may be a hole, which the file system reads without asking
@@ -42,6 +45,13 @@ pub(super) fn create_dir(path: &Path) -> io::Result<()> {
 
 pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)
+}
+
+pub(super) fn exchange(a: &Path, b: &Path) -> io::Result<()> {
+    match renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE) {
+        Err(Errno::INVAL | Errno::NOSYS) => fs::rename(a, b),
+        done => Ok(done?),
+    }
 }
 
 pub(super) fn link(from: &Path, to: &Path) -> io::Result<()> {

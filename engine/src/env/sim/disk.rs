@@ -304,6 +304,10 @@ impl SimDisk {
         self.name(to, |state| state.tree.rename(from, to))
     }
 
+    pub(super) fn exchange(&self, a: &str, b: &str) -> Option<io::Result<()>> {
+        self.name(b, |state| state.tree.exchange(a, b))
+    }
+
     pub(super) fn link(&self, from: &str, to: &str) -> Option<io::Result<()>> {
         self.name(to, |state| {
             let inode = state.tree.find(from)?;

@@ -118,6 +118,10 @@ impl Env for SimEnv {
         self.name(|disk| disk.rename(from, to)).await
     }
 
+    async fn exchange(&self, a: &str, b: &str) -> io::Result<()> {
+        self.name(|disk| disk.exchange(a, b)).await
+    }
+
     async fn link(&self, from: &str, to: &str) -> io::Result<()> {
         self.name(|disk| disk.link(from, to)).await
     }

@@ -114,6 +114,18 @@ impl Tree {
         Ok(())
     }
 
+    /// Lets the files `a` and `b` change names.
+    pub(super) fn exchange(&mut self, a: &str, b: &str) -> io::Result<()> {
+        let (in_a, in_b) = (self.find(a)?, self.find(b)?);
+        let (a_dir, a_name) = self.slot(a)?;
+        let (b_dir, b_name) = self.slot(b)?;
+        self.change(vec![
+            Slot { dir: a_dir, name: a_name, to: Some(in_b) },
+            Slot { dir: b_dir, name: b_name, to: Some(in_a) },
+        ]);
+        Ok(())
+    }
+
     /// Makes every operation on directory `dir` durable, with those they build on.
     pub(super) fn sync(&mut self, dir: Inode) {
         let mut take: Vec<usize> = Vec::new();

@@ -145,6 +145,20 @@ fn names_are_durable_after_their_directory_is_synced_and_not_before() {
 }
 
 #[test]
+fn names_are_exchanged_both_or_neither() {
+    let disk = after(4, SimDisk::new(4), |env| async move {
+        synced_file(&env, "a", 1).await;
+        synced_file(&env, "b", 2).await;
+        env.sync_dir("").await.unwrap();
+        env.exchange("a", "b").await.unwrap();
+    });
+    let content = |disk: &SimDisk| (disk.bytes("a").unwrap()[0], disk.bytes("b").unwrap()[0]);
+    assert_eq!(content(&disk), (2, 1));
+    let seen: BTreeSet<_> = (0..50).map(|seed| content(&disk.crash(Crash::Random, seed))).collect();
+    assert_eq!(seen, BTreeSet::from([(1, 2), (2, 1)]));
+}
+
+#[test]
 fn a_name_is_never_kept_without_what_it_builds_on() {
     let disk = after(5, SimDisk::new(5), |env| async move {
         let file = env.open("tmp", Open::Create).await.unwrap();
