@@ -3,6 +3,7 @@
 //! No I/O happens here: bytes come in, typed values go out, and the other way round. The bytes are
 //! drawn in `PROTOCOL.md`.
 
+pub mod clock;
 pub mod consistency;
 pub mod decoder;
 pub mod frame;

@@ -2,6 +2,8 @@
 //!
 //! A server tells its limits in the handshake; these are the greatest any may have.
 
+use crate::clock;
+
 /// Bytes of a key, at least 1. Longer keys are refused with `KeyTooLong`: a key is copied into
 /// every index and request, and names are short.
 pub const KEY_BYTES_MAX: usize = 4096;
@@ -61,6 +63,18 @@ pub const ERROR_REPLICAS_MAX: usize = 32;
 /// Added to any clock of this millennium it stays within a stamp's 48 bits.
 pub const TTL_MS_MAX: u64 = 1 << 42;
 
+/// Actors of one vnode's clock: each start of a node that owns the vnode, or stands in for an
+/// owner, is one. Past it dots of further actors do not count as seen, and are shipped again.
+pub const CLOCK_ACTORS_MAX: usize = 1024;
+
+/// Runs of dots above the contiguous prefixes of one vnode's clock, all actors together: each is a
+/// gap that anti-entropy has not closed yet. Past it the last do not count as seen.
+pub const CLOCK_RUNS_MAX: usize = 256;
+
+/// Bytes of one vnode's clock.
+pub const CLOCK_BYTES_MAX: usize =
+    clock::HEAD_BYTES + CLOCK_ACTORS_MAX * clock::ACTOR_BYTES + CLOCK_RUNS_MAX * clock::RUN_BYTES;
+
 /// Depth of nested tables the verifier follows: ours nest once, the rest is for later fields.
 pub(crate) const TABLE_DEPTH_MAX: usize = 8;
 
@@ -86,6 +100,7 @@ const _: () = {
     let route_nodes = ROUTE_NODES_MAX * (8 + 2 + 4 + 8 + ADDRESS_BYTES_MAX);
     assert!(route_slots + route_nodes + OVERHEAD_BYTES <= FRAME_BYTES_MAX, "a route fits");
     assert!(4 * (NAME_BYTES_MAX + 64) <= HANDSHAKE_FRAME_BYTES_MAX, "a handshake fits");
+    assert!(CLOCK_BYTES_MAX + OVERHEAD_BYTES <= FRAME_BYTES_MAX, "a clock fits in a frame");
     assert!(KEY_BYTES_MAX <= u16::MAX as usize, "key lengths are u16 on the wire");
     assert!(FRAME_BYTES_MAX.is_multiple_of(8), "frames are whole multiples of 8 bytes");
     assert!(HANDSHAKE_FRAME_BYTES_MAX.is_multiple_of(8), "frames are whole multiples of 8 bytes");
