@@ -1,4 +1,4 @@
-//! A frozen memtable becomes a table of the top level.
+//! A frozen memtable becomes a table of the top level, and the clocks of that moment are saved.
 //!
 //! - A frozen memtable never changes, and is read until the manifest names its table.
 //! - Frozen memtables are flushed in the order in which they were frozen, one at a time, so what
@@ -10,21 +10,26 @@ use crate::commit_log::Sequence;
 use crate::env::{Class, Env};
 use crate::manifest::{TableEntry, VersionEdit};
 use crate::memtable::{Memtable, PARTS};
-use crate::sstable::{Table, TableError, TableInfo, TableWriter, TokenRange};
+use crate::sstable::{FileId, Table, TableError, TableInfo, TableWriter, TokenRange};
 use crate::store::background::{Change, Job, News, Office, SignalOnDrop};
 use crate::store::{Durability, Store};
+use crate::vnode::{self, Clocks};
 
-/// A memtable that takes no more.
+/// A memtable that takes no more. Clones are the same.
+#[derive(Clone)]
 pub(crate) struct Frozen {
     pub(crate) memtable: Rc<Memtable>,
     /// It and those frozen before it hold everything up to this batch.
     pub(crate) upto: Sequence,
+    /// The clocks of vnodes as of that batch.
+    pub(crate) clocks: Clocks,
 }
 
 impl<E: Env> Store<E> {
-    /// Freezes the active memtable, unless it is empty, and puts a new one in its place.
+    /// Freezes the active memtable, unless it is empty, and puts a new one in its place. One
+    /// without a row is frozen all the same if the log has said something else since the last.
     pub(crate) fn freeze(&mut self) {
-        if self.active.is_empty() {
+        if self.active.is_empty() && !self.vnodes.has_marks() {
             return;
         }
         let empty = self.active.next();
@@ -35,43 +40,46 @@ impl<E: Env> Store<E> {
             Durability::Sync => self.writes.applied_upto(),
             Durability::Periodic { .. } | Durability::None => self.log.cut(),
         };
-        self.frozen.push_back(Frozen { memtable, upto });
+        let clocks = self.vnodes.snapshot();
+        self.frozen.push_back(Frozen { memtable, upto, clocks });
     }
 
     /// Flushes the oldest frozen memtable if none is being flushed.
     pub(crate) fn start_flush(&mut self) {
-        let Some(Frozen { memtable, upto }) = self.frozen.front().filter(|_| !self.flushing) else {
+        let Some(frozen) = self.frozen.front().filter(|_| !self.flushing) else {
             return;
         };
         self.flushing = true;
-        let (office, memtable, upto) = (Rc::clone(&self.office), Rc::clone(memtable), *upto);
-        self.office.spawn(Class::Flush, flush(office, memtable, upto));
+        self.office.spawn(Class::Flush, flush(Rc::clone(&self.office), frozen.clone()));
     }
 
     /// The oldest frozen memtable is in a table that the manifest names.
-    pub(crate) fn flushed(&mut self, table: &Table<E>) {
-        let Frozen { memtable, upto } = self.frozen.pop_front().expect("the one that was flushed");
+    pub(crate) fn flushed(&mut self, table: Option<&Table<E>>) {
+        let Frozen { memtable, upto, .. } =
+            self.frozen.pop_front().expect("the one that was flushed");
         self.frozen_bytes -= memtable.bytes();
         self.flushing = false;
         self.log.release(upto);
         self.stats.flushes += 1;
-        self.stats.flush_bytes += table.file_bytes();
+        self.stats.flush_bytes += table.map_or(0, Table::file_bytes);
     }
 }
 
-/// Writes `memtable` to a table, however often it takes, and posts it.
-async fn flush<E: Env>(office: Rc<Office<E>>, memtable: Rc<Memtable>, upto: Sequence) {
+/// Writes `frozen` to a table and a file of clocks, however often it takes, and posts them.
+async fn flush<E: Env>(office: Rc<Office<E>>, frozen: Frozen) {
+    let flushed = Some(frozen.upto.0);
     for attempt in 0.. {
         office.file_numbers().await;
         if office.is_stopping() {
             return;
         }
-        match write_table(&office, &memtable).await {
-            Ok(Some((info, table))) => {
-                let entry = TableEntry::new(&info, 0, TokenRange::ALL);
-                let flushed = Some(upto.0);
-                let edit = VersionEdit { added: vec![entry], flushed, ..VersionEdit::default() };
-                let (tables, over) = (vec![table], SignalOnDrop::default());
+        match write(&office, &frozen).await {
+            Ok(Some((clocks, written))) => {
+                let (infos, tables): (Vec<_>, Vec<_>) = written.into_iter().unzip();
+                let entry = |info: &TableInfo| TableEntry::new(info, 0, TokenRange::ALL);
+                let (added, clocks) = (infos.iter().map(entry).collect(), Some(clocks.number()));
+                let edit = VersionEdit { added, flushed, clocks, ..VersionEdit::default() };
+                let over = SignalOnDrop::default();
                 return office.post(News::Written(Change { job: Job::Flush, edit, tables, over }));
             }
             Ok(None) => return,
@@ -81,33 +89,56 @@ async fn flush<E: Env>(office: Rc<Office<E>>, memtable: Rc<Memtable>, upto: Sequ
     }
 }
 
-/// `None` if the store is stopping.
-///
-/// Its blocks go to the cache: what was written last is what readers had in memory until now.
-async fn write_table<E: Env>(
+/// What a flush writes: clocks and a table of one id, the table only if there is a row.
+type Written<E> = (FileId, Option<(TableInfo, Table<E>)>);
+
+/// Writes clocks and table; `None` if the store is stopping. The directory is synced once, behind
+/// both.
+async fn write<E: Env>(
     office: &Rc<Office<E>>,
-    memtable: &Memtable,
-) -> Result<Option<(TableInfo, Table<E>)>, TableError> {
-    let (env, id) = (&office.env, office.new_file());
+    frozen: &Frozen,
+) -> Result<Option<Written<E>>, TableError> {
+    let id = office.new_file();
     let written = async {
-        let writer = TableWriter::create(env, &office.dir, id).await?;
-        let mut writer = writer.keeping(Some(office.keep_blocks()));
-        for part in 0..PARTS {
-            env.pause().await;
-            for record in memtable.sorted(part) {
-                writer.add(&record).await?;
-            }
-            if office.is_stopping() {
-                return Ok(None);
-            }
+        let path = office.clocks_path(id.number());
+        let clocks = vnode::write(&office.env, &office.dir, id, frozen.clocks.iter()).await;
+        clocks.map_err(TableError::io("cannot write", &path))?;
+        if frozen.memtable.is_empty() {
+            let synced = office.env.sync_dir(&office.dir).await;
+            synced.map_err(TableError::io("cannot make durable", &path))?;
+            return Ok(Some((id, None)));
         }
-        let info = writer.finish().await?;
-        let table = Table::open(env, &office.dir, id, TokenRange::ALL).await?;
-        Ok(Some((info, table)))
+        let table = write_table(office, &frozen.memtable, id).await?;
+        Ok(table.map(|table| (id, Some(table))))
     };
     let written = written.await;
     if !matches!(written, Ok(Some(_))) {
         office.discard(id).await;
     }
     written
+}
+
+/// Writes the table `id`; `None` if the store is stopping.
+///
+/// Its blocks go to the cache: what was written last is what readers had in memory until now.
+async fn write_table<E: Env>(
+    office: &Rc<Office<E>>,
+    memtable: &Memtable,
+    id: FileId,
+) -> Result<Option<(TableInfo, Table<E>)>, TableError> {
+    let env = &office.env;
+    let writer = TableWriter::create(env, &office.dir, id).await?;
+    let mut writer = writer.keeping(Some(office.keep_blocks()));
+    for part in 0..PARTS {
+        env.pause().await;
+        for record in memtable.sorted(part) {
+            writer.add(&record).await?;
+        }
+        if office.is_stopping() {
+            return Ok(None);
+        }
+    }
+    let info = writer.finish().await?;
+    let table = Table::open(env, &office.dir, id, TokenRange::ALL).await?;
+    Ok(Some((info, table)))
 }

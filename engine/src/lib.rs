@@ -21,4 +21,5 @@ pub mod scan;
 mod sequential;
 pub mod sstable;
 pub mod store;
+pub mod vnode;
 mod write_path;

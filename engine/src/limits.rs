@@ -1,6 +1,6 @@
 //! The numbers that bound one core's store: what, unit, why, and what happens past it.
 
-pub use schemas::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
+pub use schemas::limits::{CLOCK_BYTES_MAX, KEY_BYTES_MAX, VALUE_BYTES_MAX};
 
 /// Point reads in flight on one core: past what any disk gains from depth. The next read is
 /// answered [`Get::Busy`](crate::store::Get::Busy).
@@ -127,6 +127,10 @@ pub const MANIFEST_BYTES_MAX: u64 = 1 << 30;
 
 /// Bytes that a manifest has for edits. When they are used up it is renewed.
 pub const MANIFEST_ROOM_BYTES: u64 = 256 << 10;
+
+/// Bytes of a file of clocks: all vnodes of the largest ring, each with as large a clock as there
+/// may be. A longer one is damaged, and is not read.
+pub const CLOCKS_BYTES_MAX: usize = (1 << 16) * (CLOCK_BYTES_MAX + 4) + (1 << 20);
 
 /// Microseconds after which it is asked again whether a compaction is due, although no table came
 /// or went: values expire, and space comes back.

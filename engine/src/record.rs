@@ -9,12 +9,16 @@
 //!      | value_len 4 | key_len 2 | kind 1 | zero 1 | key | value |
 //! ```
 
+mod mark;
+
 use std::cmp::Ordering;
 use std::num::NonZeroU64;
 
 use schemas::ids::{Actor, Dot, Hlc, NamespaceId, NodeId, Token, Version};
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+pub use self::mark::Mark;
 
 /// What a reader asks for: a key with its place in the sort order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

@@ -20,6 +20,7 @@ pub(crate) mod table_set;
 mod tickets;
 mod unreadable;
 mod versions;
+mod vnodes;
 mod writes;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -55,8 +56,9 @@ use crate::flush::Frozen;
 use crate::limits;
 use crate::manifest::{Manifest, Version};
 use crate::memtable::{Memtable, WARM_MAX};
-use crate::record::{Merge, Record};
+use crate::record::{Mark, Merge, Record};
 use crate::sstable::{FileId, Table};
+use crate::vnode::Vnodes;
 
 /// One core's records.
 ///
@@ -85,6 +87,7 @@ pub struct Store<E: Env> {
     pub(crate) flushing: bool,
     compactions: Compactions,
     purge_horizon: Hlc,
+    pub(crate) vnodes: Vnodes,
     version: Rc<Version>,
     open_tables: BTreeMap<FileId, Rc<Table<E>>>,
     forgetting: Forgetting,
@@ -139,6 +142,7 @@ impl<E: Env> Store<E> {
     /// Called once a tick, after its requests: commits the puts of the tick, starts background
     /// work that has become due.
     pub fn tick(&mut self) {
+        self.log_lost();
         self.log.commit();
         self.space.poll(&self.env, &self.config.space, self.env.monotonic_us());
         if self.active.bytes() >= self.config.memtable_bytes || self.is_log_long() {
@@ -269,16 +273,27 @@ impl<E: Env> Store<E> {
         let Ok(Some(batch)) = self.log.complete(ended) else { return };
         let mut rows = batch.entries();
         loop {
-            let record = |row| Record::from_row(row).expect("put_now wrote the row");
-            let records: SmallVec<[Record<'_>; WARM_MAX]> =
-                rows.by_ref().take(WARM_MAX).map(record).collect();
-            if records.is_empty() {
+            let mut records: SmallVec<[Record<'_>; WARM_MAX]> = SmallVec::new();
+            let mut mark = None;
+            for row in rows.by_ref().take(WARM_MAX) {
+                let Some(record) = Record::from_row(row) else {
+                    mark = Some(Mark::from_row(row).expect("the store wrote the entry"));
+                    break;
+                };
+                records.push(record);
+            }
+            if records.is_empty() && mark.is_none() {
                 break;
             }
             let tokens: SmallVec<[Token; WARM_MAX]> =
                 records.iter().map(|record| record.key.token).collect();
             self.active.warm(&tokens);
-            records.iter().for_each(|record| self.active.put(record));
+            for record in &records {
+                self.active.put(record);
+                self.vnodes.applied(record);
+            }
+            // After the rows before it, before those behind it.
+            mark.iter().for_each(|mark| self.vnodes.marked(mark));
         }
         self.writes.applied(batch.sequence());
     }

@@ -44,11 +44,13 @@ impl<E: Env> Store<E> {
             return Ok(self.writes.logged(sequence, record.version.hlc, bytes));
         }
         self.active.put(record);
+        self.vnodes.applied(record);
         Ok(self.writes.logged_and_applied())
     }
 }
 
-fn refusal(error: AppendError) -> PutError {
+/// What the caller of a put is told of an entry that the log did not take.
+pub(crate) fn refusal(error: AppendError) -> PutError {
     match error {
         AppendError::Busy => PutError::Busy { retry_after_us: limits::RETRY_AFTER_LOG_US },
         AppendError::DiskFull => PutError::DiskFull,

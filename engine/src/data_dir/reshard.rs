@@ -8,7 +8,8 @@
 
 use std::rc::Rc;
 
-use schemas::ids::{ShardId, Token};
+use schemas::clock::VnodeClock;
+use schemas::ids::{ShardId, Token, Vnode};
 
 use super::error::DirError;
 use super::layout::{generation_dir, shard_dir};
@@ -19,6 +20,7 @@ use crate::manifest::{Manifest, ManifestError, TableEntry, Version, VersionEdit}
 use crate::record::Merge;
 use crate::sstable::{FileId, Table, TableError, TableScan, TableWriter, TokenRange};
 use crate::store::{FlushError, OpenError, Store, StoreConfig};
+use crate::vnode::{self, ClocksError, ClocksFile};
 
 /// How far it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,6 +58,9 @@ pub enum ReshardError {
     /// A part of a table cannot be copied.
     #[error(transparent)]
     Table(#[from] TableError),
+    /// The clocks of a shard cannot be read.
+    #[error(transparent)]
+    Clocks(#[from] ClocksError),
     /// The directory refuses.
     #[error(transparent)]
     Dir(#[from] DirError),
@@ -85,7 +90,8 @@ pub async fn reshard<E: Env>(
     assert!(shards > 0, "a node has a shard");
     let of = superblock.shards;
     for (shard, tokens) in owners(superblock) {
-        let config = config(superblock.generation, shard, tokens);
+        let mut config = config(superblock.generation, shard, tokens);
+        config.vnodes = superblock.vnodes;
         let dir = shard_dir(superblock.generation, shard);
         let (mut store, _) = Store::open(env.clone(), &dir, config, merge).await?;
         store.flush().await?;
@@ -96,11 +102,15 @@ pub async fn reshard<E: Env>(
         Superblock { generation: next_generation(superblock)?, shards, ..superblock.clone() };
     make_dirs(env, &next).await.map_err(DirError::io("make", &generation_dir(next.generation)))?;
     let mut versions = vec![VersionEdit::default(); usize::from(shards)];
-    let mut parts = 0;
+    let (mut parts, mut clocks) = (0, Vec::new());
     for (shard, (first, last)) in owners(superblock) {
         let owned = TokenRange::new(first, last).expect(NOT_EMPTY);
         let from = shard_dir(superblock.generation, shard);
         let version = Manifest::read(env, &from).await?;
+        if let Some(number) = version.clocks() {
+            let id = FileId::new(superblock.generation, shard, number);
+            clocks.extend(ClocksFile::read_if_whole(env, &from, id).await?.0.clocks);
+        }
         let first_copy = version.next_file_number();
         // Durably the copies', should this be cut off and begun again: no id has two files.
         let copies_max = version.tables().count() as u32 * u32::from(shards);
@@ -120,6 +130,7 @@ pub async fn reshard<E: Env>(
         let dir = shard_dir(next.generation, ShardId(shard));
         let version = Version::default().apply(edit);
         let version = version.expect("tables of disjoint shards, in the levels they were in");
+        let version = share_clocks(env, &next, ShardId(shard), &clocks, version).await?;
         Manifest::create(env, &dir, version).await?;
         env.sync_dir(&dir).await.map_err(DirError::io("sync", &dir))?;
     }
@@ -192,6 +203,24 @@ async fn share<E: Env>(
         shared += 1;
     }
     Ok(shared)
+}
+
+/// Gives a new shard the clocks of its vnodes, of `clocks`, and its `version` their name.
+async fn share_clocks<E: Env>(
+    env: &E,
+    next: &Superblock,
+    shard: ShardId,
+    clocks: &[(Vnode, VnodeClock)],
+    version: Version,
+) -> Result<Version, DirError> {
+    let is_own = |vnode: &Vnode| vnode.shard(next.vnodes, next.shards) == shard;
+    let own = clocks.iter().filter(|(vnode, _)| is_own(vnode)).map(|(vnode, it)| (*vnode, it));
+    let (dir, number) = (shard_dir(next.generation, shard), version.next_file_number());
+    let id = FileId::new(next.generation, shard, number);
+    let written = vnode::write(env, &dir, id, own).await;
+    written.map_err(DirError::io("write clocks in", &dir))?;
+    let edit = VersionEdit { clocks: Some(number), ..VersionEdit::default() };
+    Ok(version.apply(&edit).expect("clocks contradict no table"))
 }
 
 fn follows(before: TokenRange, after: TokenRange) -> bool {

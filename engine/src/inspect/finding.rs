@@ -7,6 +7,7 @@ use crate::data_dir::DirError;
 use crate::integrity::{Corrupt, FormatNewer};
 use crate::manifest::ManifestError;
 use crate::sstable::TableError;
+use crate::vnode::ClocksError;
 
 /// Something that is not as it was written.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -57,6 +58,18 @@ impl From<TableError> for Finding {
             }
             TableError::Full { file, what } => {
                 Self { file, offset: 0, what: format!("it has no room for {what}") }
+            }
+        }
+    }
+}
+
+impl From<ClocksError> for Finding {
+    fn from(error: ClocksError) -> Self {
+        match error {
+            ClocksError::Corrupt(corrupt) => corrupt.into(),
+            ClocksError::FormatNewer(newer) => newer.into(),
+            ClocksError::Io { file, source } => {
+                Self { file, offset: 0, what: format!("cannot read it: {source}") }
             }
         }
     }

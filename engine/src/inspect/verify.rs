@@ -17,8 +17,9 @@ use crate::data_dir::{
 };
 use crate::env::{Env, File as _, Open};
 use crate::manifest::{self, Manifest, TableEntry, Version};
-use crate::record::Record;
+use crate::record::{Mark, Record};
 use crate::sstable::{FileId, Table, TableError, TokenRange};
+use crate::vnode::ClocksFile;
 
 /// What a verification found.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -68,6 +69,12 @@ struct Shard {
     version: Option<Version>,
 }
 
+/// Whether a file of clocks is not the one that the manifest names; where that is damaged nobody
+/// knows.
+fn is_unnamed_clocks(name: &str, version: Option<&Version>) -> bool {
+    version.is_some_and(|version| version.clocks() != ClocksFile::id_of(name).map(FileId::number))
+}
+
 /// A verification under way.
 struct Verification<'a, E> {
     env: &'a E,
@@ -95,6 +102,7 @@ pub async fn verify<E: Env>(
     }
     for shard in &shards {
         run.tables(shard).await;
+        run.clocks(shard).await;
         run.log(shard).await;
     }
     Ok(run.verified)
@@ -175,6 +183,7 @@ impl<E: Env> Verification<'_, E> {
                 self.total = self.total.saturating_add(self.size(&path).await);
             } else if ![manifest::NAME, manifest::SPARE].contains(&name.as_str())
                 && aside_id(name).is_none()
+                && (ClocksFile::id_of(name).is_none() || is_unnamed_clocks(name, version.as_ref()))
             {
                 self.verified.unnamed.push(path);
             }
@@ -187,6 +196,19 @@ impl<E: Env> Verification<'_, E> {
         match self.env.open(path, Open::Read).await {
             Ok(file) => file.size().await.unwrap_or(0),
             Err(_) => 0,
+        }
+    }
+
+    /// Reads the clocks that the manifest names.
+    async fn clocks(&mut self, shard: &Shard) {
+        let number = shard.version.as_ref().and_then(Version::clocks);
+        if let Some(number) = number
+            && let Some((generation, shard_id)) = shard_of(&shard.dir)
+        {
+            let id = FileId::new(generation, shard_id, number);
+            if let Err(error) = ClocksFile::read(self.env, &shard.dir, id).await {
+                self.found(error);
+            }
         }
     }
 
@@ -271,7 +293,7 @@ impl<E: Env> Verification<'_, E> {
             let (id, flushed) = (LogId::new(generation, number), Sequence(version.flushed()));
             let mut not_a_record = None;
             let apply = |sequence: Sequence, row: &[u8]| {
-                if Record::from_row(row).is_none() {
+                if Record::from_row(row).is_none() && Mark::from_row(row).is_none() {
                     not_a_record.get_or_insert(sequence);
                 }
             };

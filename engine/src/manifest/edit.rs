@@ -1,7 +1,7 @@
 //! [`VersionEdit`]: what one commit changes, and its bytes.
 //!
 //! ```text
-//! edit:  | flushed 8 | file_numbers 4 | dropped 4 | added 4 | zero 4 |
+//! edit:  | flushed 8 | file_numbers 4 | dropped 4 | added 4 | clocks 4 |
 //!        | file id 8 x dropped | entry 112 x added |
 //! entry: | file id 8 | visible_first 8 | visible_last 8 | file_bytes 8 | level 1 | zero 7 |
 //!        | properties 72 |
@@ -68,6 +68,8 @@ pub struct VersionEdit {
     pub flushed: Option<u64>,
     /// File numbers below this may have been given out, besides those of the tables.
     pub file_numbers: u32,
+    /// The number of the file that has the clocks of vnodes as of `flushed`; `None`: as before.
+    pub clocks: Option<u32>,
 }
 
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
@@ -77,7 +79,8 @@ struct Head {
     file_numbers: U32,
     dropped: U32,
     added: U32,
-    zero: U32,
+    /// The file's number and 1 more; 0: as before.
+    clocks: U32,
 }
 
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
@@ -107,7 +110,7 @@ impl VersionEdit {
             file_numbers: self.file_numbers.into(),
             dropped: count(self.dropped.len()),
             added: count(self.added.len()),
-            zero: 0.into(),
+            clocks: self.clocks.map_or(0, |number| number + 1).into(),
         };
         out.extend_from_slice(head.as_bytes());
         out.extend(self.dropped.iter().flat_map(|id| id.0.to_le_bytes()));
@@ -137,6 +140,7 @@ impl VersionEdit {
             added: added.iter().map(load_entry).collect::<Option<_>>()?,
             flushed: Some(head.flushed.get()).filter(|&it| it != 0),
             file_numbers: head.file_numbers.get(),
+            clocks: head.clocks.get().checked_sub(1),
         })
     }
 }

@@ -23,6 +23,7 @@ pub struct Version {
     levels: [Vec<Rc<TableEntry>>; LEVELS],
     flushed: u64,
     file_numbers: u32,
+    clocks: Option<u32>,
 }
 
 /// Why an edit does not apply to a version.
@@ -81,6 +82,12 @@ impl Version {
         self.file_numbers
     }
 
+    /// The number of the file that has the clocks of vnodes as of [`flushed`](Self::flushed).
+    #[must_use]
+    pub fn clocks(&self) -> Option<u32> {
+        self.clocks
+    }
+
     /// This version, with `count` file numbers more that may have been given out.
     #[must_use]
     pub fn with_file_numbers(self, count: u32) -> Self {
@@ -117,6 +124,10 @@ impl Version {
             next.flushed = flushed;
         }
         next.file_numbers = next.file_numbers.max(edit.file_numbers);
+        if let Some(number) = edit.clocks {
+            next.clocks = Some(number);
+            next.file_numbers = next.file_numbers.max(number.saturating_add(1));
+        }
         Ok(next)
     }
 
@@ -130,6 +141,7 @@ impl Version {
         edits.push(VersionEdit {
             flushed: Some(self.flushed).filter(|&it| it != 0),
             file_numbers: self.file_numbers,
+            clocks: self.clocks,
             ..VersionEdit::default()
         });
         edits

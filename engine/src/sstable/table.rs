@@ -136,6 +136,15 @@ impl<E: Env> Table<E> {
         self.contents.index.offsets()
     }
 
+    /// The tokens that the block at byte `offset` may have records of, as far as they can be seen;
+    /// all of the table's if no block begins there.
+    pub(crate) fn tokens_at(&self, offset: u64) -> Option<TokenRange> {
+        let mut blocks = self.blocks().skip_while(|(at, _)| at.offset != offset);
+        let first = blocks.next().map_or(Token(0), |(_, first)| first);
+        let last = blocks.next().map_or(Token(u64::MAX), |(_, next)| next);
+        self.range?.intersection(TokenRange::new(first, last)?)
+    }
+
     /// Memory that its index and filter take, in bytes.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {

@@ -9,6 +9,7 @@ use crate::manifest::ManifestError;
 use crate::record::Record;
 use crate::scan::Page;
 use crate::sstable::TableError;
+use crate::vnode::ClocksError;
 
 /// Names a put until it is acknowledged. A store's puts are numbered without gap, from 0.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -191,6 +192,9 @@ pub enum OpenError {
     /// A table that the manifest names does not open.
     #[error(transparent)]
     Table(#[from] TableError),
+    /// The clocks that the manifest names do not open.
+    #[error(transparent)]
+    Clocks(#[from] ClocksError),
 }
 
 /// What is to be done about an [`OpenError`].
@@ -212,9 +216,11 @@ impl OpenError {
             Self::Io { .. }
             | Self::Log(LogError::Io { .. })
             | Self::Manifest(ManifestError::Io { .. })
-            | Self::Table(TableError::Io { .. }) => OpenErrorKind::Io,
+            | Self::Table(TableError::Io { .. })
+            | Self::Clocks(ClocksError::Io { .. }) => OpenErrorKind::Io,
             Self::Manifest(ManifestError::FormatNewer(_))
-            | Self::Table(TableError::FormatNewer(_)) => OpenErrorKind::FormatNewer,
+            | Self::Table(TableError::FormatNewer(_))
+            | Self::Clocks(ClocksError::FormatNewer(_)) => OpenErrorKind::FormatNewer,
             _ => OpenErrorKind::Damaged,
         }
     }
@@ -231,4 +237,7 @@ pub struct OpenReport {
     pub tables: u64,
     /// Files removed because nothing names them.
     pub files_removed: u64,
+    /// The saved clocks of vnodes are missing or damaged: what was flushed counts as not seen, and
+    /// is shipped by other owners again. No record is lost with them.
+    pub clocks_lost: bool,
 }

@@ -22,6 +22,7 @@ use crate::limits;
 use crate::manifest::{Manifest, ManifestError, Version, VersionEdit};
 use crate::scan::Page;
 use crate::sstable::{Block, Checked, FileId, KeepBlock, Table, TableError};
+use crate::vnode::ClocksFile;
 
 /// What a task has for the store.
 pub(crate) enum News<E: Env> {
@@ -154,6 +155,12 @@ impl<E: Env> Office<E> {
         FileId::new(self.generation, self.shard, number)
     }
 
+    /// The path of the clocks with a file number of this shard's.
+    pub(crate) fn clocks_path(&self, number: u32) -> String {
+        let id = FileId::new(self.generation, self.shard, number);
+        format!("{}/{}", self.dir, ClocksFile::file_name(id))
+    }
+
     /// Whether it is time to make more file numbers durable.
     pub(crate) fn is_short_of_files(&self) -> bool {
         self.files_upto.get() - self.next_file.get() < limits::FILE_NUMBERS_LOW
@@ -216,11 +223,12 @@ impl<E: Env> Office<E> {
         });
     }
 
-    /// Removes what there is of file `id`, which did not become a table: on a full disk the next
-    /// try needs its space. What cannot be removed now is at the next start.
+    /// Removes what there is of file `id`, which the manifest is not going to name: on a full disk
+    /// the next try needs its space. What cannot be removed now is at the next start.
     pub(crate) async fn discard(&self, id: FileId) {
-        for suffix in ["", ".tmp"] {
-            let path = format!("{}/{}{suffix}", self.dir, id.file_name());
+        let table = id.file_name();
+        for name in [&table, &format!("{table}.tmp"), &ClocksFile::file_name(id)] {
+            let path = format!("{}/{name}", self.dir);
             let removed = self.env.remove(&path).await;
             if let Err(error) = removed
                 && error.kind() != io::ErrorKind::NotFound
@@ -282,6 +290,6 @@ async fn try_commit<E: Env>(
 /// Removes a file that the manifest does not name any more.
 pub(crate) async fn remove<E: Env>(office: Rc<Office<E>>, path: String) {
     if let Err(error) = office.env.remove(&path).await {
-        tracing::warn!(%error, path, "cannot remove a table; the next start does");
+        tracing::warn!(%error, path, "cannot remove a file; the next start does");
     }
 }

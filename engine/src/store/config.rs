@@ -1,6 +1,6 @@
 //! What a store is told when it is opened.
 
-use schemas::ids::{ShardId, Token};
+use schemas::ids::{ShardId, Token, VnodeBits};
 
 use super::ScrubOptions;
 use crate::commit_log::LogConfig;
@@ -41,6 +41,8 @@ pub struct StoreConfig {
     pub shard: ShardId,
     /// The first and last token it owns.
     pub tokens: (Token, Token),
+    /// How the cluster's ring is cut: clocks are kept for each vnode.
+    pub vnodes: VnodeBits,
     /// The commit log's, with when a put counts as done.
     pub log: LogConfig,
     /// A memtable of this many bytes is frozen and flushed.
@@ -85,6 +87,7 @@ impl StoreConfig {
             generation,
             shard,
             tokens,
+            vnodes: VnodeBits::DEFAULT,
             log_bytes_max,
             log,
             memtable_bytes,

@@ -38,12 +38,13 @@ pub(super) struct DamageList {
 }
 
 impl DamageList {
-    /// Notes a place; one that is known stays as it is.
-    pub(super) fn note(&mut self, file: FileId, offset: u64, found_by: FoundBy) {
+    /// Notes a place; one that is known stays as it is. Whether it was not known.
+    pub(super) fn note(&mut self, file: FileId, offset: u64, found_by: FoundBy) -> bool {
         let known = self.places.contains_key(&(file, offset));
         if known || self.places.len() < DAMAGE_LISTED_MAX {
             self.places.entry((file, offset)).or_insert(found_by);
         }
+        !known
     }
 
     /// Forgets what is in tables that `version` has not got.

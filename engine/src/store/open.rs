@@ -24,8 +24,9 @@ use crate::flush::Frozen;
 use crate::limits;
 use crate::manifest::{Manifest, Version};
 use crate::memtable::Memtable;
-use crate::record::{Merge, Record};
+use crate::record::{Mark, Merge, Record};
 use crate::sstable::{FileId, Table};
+use crate::vnode::{ClocksFile, Vnodes};
 
 impl<E: Env> Store<E> {
     /// Opens the store in directory `dir`, made if it is missing, and recovers what was
@@ -40,13 +41,10 @@ impl<E: Env> Store<E> {
         merge: Merge,
     ) -> Result<(Self, OpenReport), OpenError> {
         config.check();
-        make_dir(&env, dir).await?;
-        // First, as on a full disk nothing else has room before. No manifest ever names them.
-        let unfinished = remove_files(&env, dir, FileId::names_unfinished).await?;
-        let version = Manifest::find(&env, dir).await?;
-        let open_tables = open_tables(&env, dir, &version).await?;
+        let Found { unfinished, version, open_tables, clocks, clocks_lost } =
+            find(&env, dir, &config).await?;
         let flushed = Sequence(version.flushed());
-        let mut replay = Replay::new(&config, merge, flushed);
+        let mut replay = Replay::new(&config, merge, flushed, &clocks);
         let id = LogId::new(config.generation, config.shard);
         let apply = |sequence, row: &_| replay.apply(&config, sequence, row);
         let (log, replayed) =
@@ -57,13 +55,14 @@ impl<E: Env> Store<E> {
         // Only now, when all that the manifest says was found: one that is older than the rest
         // names neither the newest tables nor what the log goes on from.
         let first_file = version.next_file_number();
-        let (manifest, unnamed) = renew(&env, dir, version).await?;
+        let (manifest, unnamed) = renew(&env, dir, &config, version).await?;
         let version = Rc::clone(manifest.version());
         let report = OpenReport {
             log: replayed,
             records: replay.records,
             tables: open_tables.len() as u64,
             files_removed: unfinished + unnamed,
+            clocks_lost,
         };
         tracing::info!(dir, ?report, "store open");
         let mut stats = Stats::default();
@@ -86,6 +85,7 @@ impl<E: Env> Store<E> {
             flushing: false,
             compactions: Compactions::default(),
             purge_horizon: Hlc::default(),
+            vnodes: replay.vnodes,
             version,
             open_tables,
             forgetting: Forgetting::default(),
@@ -105,10 +105,36 @@ impl<E: Env> Store<E> {
     }
 }
 
+/// What the manifest of a directory says, and what it names.
+struct Found<E: Env> {
+    /// Files removed.
+    unfinished: u64,
+    version: Version,
+    open_tables: BTreeMap<FileId, Rc<Table<E>>>,
+    clocks: ClocksFile,
+    clocks_lost: bool,
+}
+
+async fn find<E: Env>(env: &E, dir: &str, config: &StoreConfig) -> Result<Found<E>, OpenError> {
+    make_dir(env, dir).await?;
+    // First, as on a full disk nothing else has room before. No manifest ever names them.
+    let unfinished = remove_files(env, dir, FileId::names_unfinished).await?;
+    let version = Manifest::find(env, dir).await?;
+    let open_tables = open_tables(env, dir, &version).await?;
+    let (clocks, clocks_lost) = match clocks_id(config, &version) {
+        Some(id) => ClocksFile::read_if_whole(env, dir, id).await?,
+        None => (ClocksFile::default(), false),
+    };
+    Ok(Found { unfinished, version, open_tables, clocks, clocks_lost })
+}
+
 /// The log's records on their way back into memtables.
 struct Replay {
     active: Memtable,
     frozen: VecDeque<Frozen>,
+    vnodes: Vnodes,
+    /// Batches are missing before what comes: a repair gave them up.
+    gap: bool,
     /// The batch of the last record, whole or not.
     last: Sequence,
     records: u64,
@@ -116,25 +142,41 @@ struct Replay {
 }
 
 impl Replay {
-    fn new(config: &StoreConfig, merge: Merge, flushed: Sequence) -> Self {
+    fn new(config: &StoreConfig, merge: Merge, flushed: Sequence, saved: &ClocksFile) -> Self {
         let chunk_bytes = (config.memtable_bytes / 64).clamp(4 << 10, 1 << 20);
         let active = Memtable::new(config.tokens, chunk_bytes, merge);
-        Self { active, frozen: VecDeque::new(), last: flushed, records: 0, not_a_record: None }
+        Self {
+            active,
+            frozen: VecDeque::new(),
+            vnodes: Vnodes::new(config.vnodes, config.tokens, saved),
+            gap: false,
+            last: flushed,
+            records: 0,
+            not_a_record: None,
+        }
     }
 
     fn apply(&mut self, config: &StoreConfig, sequence: Sequence, row: &[u8]) {
-        let Some(record) = Record::from_row(row) else {
-            self.not_a_record.get_or_insert(sequence);
-            return;
-        };
         if sequence != self.last && self.active.bytes() >= config.memtable_bytes {
             let empty = self.active.next();
             let memtable = std::mem::replace(&mut self.active, empty);
-            self.frozen.push_back(Frozen { memtable: Rc::new(memtable), upto: self.last });
+            let (memtable, clocks) = (Rc::new(memtable), self.vnodes.snapshot());
+            self.frozen.push_back(Frozen { memtable, upto: self.last, clocks });
         }
-        self.active.put(&record);
+        self.gap |= sequence.0 > self.last.0 + 1;
         self.last = sequence;
-        self.records += 1;
+        if let Some(record) = Record::from_row(row) {
+            self.active.put(&record);
+            self.vnodes.applied(&record);
+            self.records += 1;
+            return;
+        }
+        match Mark::from_row(row) {
+            // What it says is there may be what the gap has taken.
+            Some(Mark::Join(..)) if self.gap => {}
+            Some(mark) => self.vnodes.marked(&mark),
+            None => drop(self.not_a_record.get_or_insert(sequence)),
+        }
     }
 }
 
@@ -154,16 +196,21 @@ async fn make_dir<E: Env>(env: &E, dir: &str) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Removes the tables that `version` does not name, and says how many that were. Then puts a
-/// manifest of it in the place of the one that is there, with numbers for the files of this run.
+/// Removes the tables and clocks that `version` does not name, and says how many that were. Then
+/// puts a manifest of it in the place of the one that is there, with numbers for the files of this
+/// run.
 async fn renew<E: Env>(
     env: &E,
     dir: &str,
+    config: &StoreConfig,
     version: Version,
 ) -> Result<(Manifest<E>, u64), OpenError> {
     let version = version.with_file_numbers(limits::FILE_NUMBERS_AHEAD);
-    let is_unnamed =
-        |name: &str| FileId::from_file_name(name).is_some_and(|id| version.get(id).is_none());
+    let clocks = clocks_id(config, &version);
+    let is_unnamed = |name: &str| {
+        FileId::from_file_name(name).is_some_and(|id| version.get(id).is_none())
+            || ClocksFile::id_of(name).is_some_and(|id| Some(id) != clocks)
+    };
     let removed = remove_files(env, dir, is_unnamed).await?;
     Ok((Manifest::create(env, dir, version).await?, removed))
 }
@@ -187,6 +234,10 @@ async fn remove_files<E: Env>(
         }
     }
     Ok(removed)
+}
+
+fn clocks_id(config: &StoreConfig, version: &Version) -> Option<FileId> {
+    version.clocks().map(|number| FileId::new(config.generation, config.shard, number))
 }
 
 async fn open_tables<E: Env>(

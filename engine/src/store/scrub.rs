@@ -150,11 +150,16 @@ impl<E: Env> Store<E> {
         self.scrub.at = Some((id, checked.next));
     }
 
-    /// A place of table `id` is not what was written: compactions leave the table alone.
+    /// A place of table `id` is not what was written: compactions leave the table alone, and the
+    /// clocks of the vnodes that it touches are cleared.
     pub(crate) fn found_damage(&mut self, id: FileId, offset: u64, found_by: FoundBy) {
         if self.is_current(id) {
-            self.damage.note(id, offset, found_by);
+            let is_new = self.damage.note(id, offset, found_by);
             self.leave_alone(id);
+            let lost = self.open_tables[&id].tokens_at(offset);
+            if let Some(range) = lost.filter(|_| is_new) {
+                self.lost_records(range);
+            }
             self.stats.blocks_damaged = self.damage.len() as u64;
         }
     }

@@ -70,6 +70,12 @@ impl<E: Env> Store<E> {
             }
         }
         self.office.extend_files(version.next_file_number());
+        if let Some(number) =
+            self.version.clocks().filter(|_| version.clocks() != self.version.clocks())
+        {
+            let path = self.office.clocks_path(number);
+            self.office.spawn(Class::Idle, background::remove(Rc::clone(&self.office), path));
+        }
         self.version = version;
         self.tables = Rc::new(table_set(&self.version, &self.open_tables));
         self.stats.count_tables(&self.version, &self.open_tables);
@@ -77,7 +83,7 @@ impl<E: Env> Store<E> {
         self.stats.blocks_damaged = self.damage.len() as u64;
         self.weigh_compactions();
         match change.job {
-            Job::Flush => self.flushed(&change.tables[0]),
+            Job::Flush => self.flushed(change.tables.first()),
             Job::Compaction => self.compacted(&change.tables),
             Job::Commit => {}
         }

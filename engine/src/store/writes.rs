@@ -57,6 +57,17 @@ impl Writes {
     /// A put of `bytes` bytes is in batch `sequence` of the log, and nowhere else yet.
     pub(crate) fn logged(&mut self, sequence: Sequence, hlc: Hlc, bytes: usize) -> PutTicket {
         let ticket = self.take();
+        self.note(sequence, hlc, bytes);
+        ticket
+    }
+
+    /// Something of `bytes` bytes that nobody waits for is in batch `sequence` of the log, and
+    /// nowhere else yet.
+    pub(crate) fn logged_unasked(&mut self, sequence: Sequence, bytes: usize) {
+        self.note(sequence, Hlc(u64::MAX), bytes);
+    }
+
+    fn note(&mut self, sequence: Sequence, hlc: Hlc, bytes: usize) {
         self.unapplied_bytes += bytes;
         match self.batches.back_mut().filter(|batch| batch.sequence == sequence) {
             Some(batch) => {
@@ -69,7 +80,6 @@ impl Writes {
                 self.batches.push_back(Batch { sequence, end, bytes, hlc_min: hlc });
             }
         }
-        ticket
     }
 
     /// A put is in the log's buffer and in the memtable.

@@ -160,8 +160,11 @@ fn number_of(bytes: &[u8; 5]) -> u32 {
 }
 
 fn key_of<'a>(key: u32, bytes: &'a [u8; 5]) -> Key<'a> {
-    let token = Token::of(&(key / 2).to_le_bytes(), 9);
-    Key { token, namespace: namespace_of(key), bytes }
+    Key { token: token_of(key), namespace: namespace_of(key), bytes }
+}
+
+pub(crate) fn token_of(key: u32) -> Token {
+    Token::of(&(key / 2).to_le_bytes(), 9)
 }
 
 fn namespace_of(key: u32) -> NamespaceId {
@@ -339,6 +342,14 @@ impl Client {
         let kept = self.ledger.borrow_mut().recovered(&shown, now_ms, later_ms)?;
         self.first = kept;
         Ok(kept)
+    }
+
+    /// After [`check_recovered`](Self::check_recovered): the store has the first `count` writes,
+    /// of which the last may not show.
+    pub(crate) fn has_kept(&mut self, count: usize) {
+        let ledger = &mut self.ledger.borrow_mut();
+        ledger.writes.truncate(count);
+        (ledger.acknowledged, self.first) = (count, count);
     }
 
     /// Scans everything, in pages of a few records, and checks it against the ledger, of which

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
 mod cache;
+mod clocks;
 mod compaction;
 mod crash;
 mod damage;

@@ -118,6 +118,7 @@ impl From<ReshardError> for Refusal {
             ReshardError::Flush(error) => Self::new(Exit::DataIo, format!("{error}; {CHECK_DISK}")),
             ReshardError::Manifest(error) => OpenError::from(error).into(),
             ReshardError::Table(error) => OpenError::from(error).into(),
+            ReshardError::Clocks(error) => OpenError::from(error).into(),
         };
         let said = refusal.sentence;
         Self::new(refusal.exit, format!("changing the number of shards: {said}"))

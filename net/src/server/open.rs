@@ -58,6 +58,7 @@ async fn open_shard(config: Arc<ServerConfig>, seat: Seat) -> Opened {
     let env = DirectEnv::new(&config.data_dir, ring, fastrand::u64(..)).await?;
     let memory_bytes = config.memory.store_bytes;
     let mut store_config = StoreConfig::new(config.generation, shard, tokens, memory_bytes);
+    store_config.vnodes = identity.vnode_bits;
     store_config.log.durability = config.durability;
     store_config.log.repair = config.repair;
     store_config.scrub.pass_s = config.scrub_pass_s;

@@ -12,7 +12,7 @@ use engine::data_dir::shard_of;
 use engine::env::Env as _;
 use engine::inspect::{Finding, ReadOnly, Shards, now};
 use engine::manifest::Manifest;
-use engine::record::Record;
+use engine::record::{Mark, Record};
 use serde_json::{Value, json};
 
 use super::record;
@@ -143,6 +143,21 @@ fn rows<W: Write>(
                 || json!({ "given_up": { "first": first.0, "last": last.0 } }),
             )?,
             (None, Some(row)) => told.tell(|| record::text(&row), || record::json(&row))?,
+            (None, None) if let Some(mark) = Mark::from_row(entry) => {
+                let (vnode, what) = match mark {
+                    Mark::Join(vnode, clock) => {
+                        (vnode, format!("joins dots of {} actors", clock.actors().len()))
+                    }
+                    Mark::Clear(vnode, last) => (
+                        vnode,
+                        format!("and those up to {} are cleared: records were lost", last.0),
+                    ),
+                };
+                told.tell(
+                    || format!("    clock of vnode {} {what}\n", vnode.0),
+                    || json!({ "clock": { "vnode": vnode.0, "what": what } }),
+                )?;
+            }
             (None, None) => {
                 told.note_damage();
                 told.tell(

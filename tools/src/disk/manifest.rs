@@ -60,6 +60,9 @@ fn frame_text(frame: &FrameAt) -> String {
             if let Some(flushed) = edit.flushed {
                 text += &format!(", flushed {flushed}");
             }
+            if let Some(number) = edit.clocks {
+                text += &format!(", clocks {number}");
+            }
             text += &format!(", file numbers from {}\n", edit.file_numbers);
             for id in &edit.dropped {
                 text += &format!("    - {id}\n");
@@ -124,6 +127,7 @@ fn frame_json(frame: &FrameAt) -> Value {
 fn edit_json(edit: &VersionEdit) -> Value {
     json!({
         "flushed": edit.flushed,
+        "clocks": edit.clocks,
         "file_numbers": edit.file_numbers,
         "dropped": edit.dropped.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "added": edit.added.iter().map(table_json).collect::<Vec<_>>(),

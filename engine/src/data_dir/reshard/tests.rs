@@ -43,7 +43,8 @@ async fn open_shards(
     stores.resize_with(usize::from(superblock.shards), || None);
     for (shard, tokens) in owners(superblock) {
         let dir = shard_dir(superblock.generation, shard);
-        let config = config(superblock.generation, shard, tokens);
+        let mut config = config(superblock.generation, shard, tokens);
+        config.vnodes = superblock.vnodes;
         let opened = Store::open(core(), &dir, config, lww).await;
         stores[usize::from(shard.0)] = Some(opened.unwrap().0);
     }
@@ -154,6 +155,41 @@ fn every_record_survives_any_number_of_changes() {
             }
         });
     }
+}
+
+/// The clocks of all vnodes that have one.
+async fn clocks(
+    core: &impl Fn() -> SimEnv,
+    superblock: &Superblock,
+) -> BTreeMap<Vnode, VnodeClock> {
+    let stores = open_shards(core, superblock).await;
+    let mut clocks = BTreeMap::new();
+    for vnode in (0..superblock.vnodes.count()).map(|vnode| Vnode(vnode as u16)) {
+        let shard = vnode.shard(superblock.vnodes, superblock.shards);
+        let clock = stores[usize::from(shard.0)].as_ref().unwrap().clock(vnode);
+        clocks.extend((!clock.is_empty()).then(|| (vnode, clock.clone())));
+    }
+    close_shards(stores).await;
+    clocks
+}
+
+#[test]
+fn clocks_go_with_their_vnodes() {
+    let (sim, disk) = (Sim::new(1), SimDisk::new(1));
+    let env = sim.env(&disk);
+    let core = || sim.env(&disk);
+    let mut rng = fastrand::Rng::with_seed(1);
+    sim.block_on(async {
+        let mut superblock = open(&env, &newborn(2)).await.unwrap().superblock;
+        for shards in [5, 1, 20, 3] {
+            write(&core, &superblock, &mut Model::new(), &mut rng).await;
+            let before = clocks(&core, &superblock).await;
+            assert!(before.len() > 10, "{}", before.len());
+            superblock = reshard_to(&env, &superblock, shards).await;
+            assert_eq!(clocks(&core, &superblock).await, before, "{shards} shards");
+            superblock = open(&env, &newborn(1)).await.unwrap().superblock;
+        }
+    });
 }
 
 /// A directory of three shards that were one before; all that the middle one had is deleted and

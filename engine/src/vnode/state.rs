@@ -1,0 +1,99 @@
+//! [`Vnodes`]: what a store keeps of its vnodes while it runs.
+
+use std::collections::BTreeSet;
+
+use schemas::clock::VnodeClock;
+use schemas::ids::{Token, Vnode, VnodeBits};
+
+use super::clocks::Clocks;
+use super::file::ClocksFile;
+use crate::record::{Mark, Record};
+
+/// What a store keeps of its vnodes.
+pub struct Vnodes {
+    clocks: Clocks,
+    /// Marks were applied that no snapshot has.
+    marked: bool,
+    /// Vnodes that lost records, which the log does not say yet.
+    to_clear: BTreeSet<(Vnode, Vnode)>,
+}
+
+impl Vnodes {
+    /// Those of a shard that owns the tokens from `tokens.0` to `tokens.1`, with what was saved.
+    #[must_use]
+    pub fn new(bits: VnodeBits, tokens: (Token, Token), saved: &ClocksFile) -> Self {
+        let mut clocks = Clocks::new(bits, tokens);
+        clocks.load(saved);
+        Self { clocks, marked: false, to_clear: BTreeSet::new() }
+    }
+
+    /// `record` is in the memtable.
+    #[inline]
+    pub fn applied(&mut self, record: &Record<'_>) {
+        let vnode = record.key.token.vnode(self.clocks.bits());
+        if let Some(index) = self.clocks.index(vnode) {
+            self.clocks.at_mut(index).insert(record.version.dot);
+        }
+    }
+
+    /// The log says `mark`.
+    pub(crate) fn marked(&mut self, mark: &Mark) {
+        self.marked = true;
+        match mark {
+            Mark::Join(vnode, clock) => {
+                if let Some(index) = self.clocks.index(*vnode) {
+                    self.clocks.at_mut(index).join(clock);
+                }
+            }
+            Mark::Clear(first, last) => self.clear(*first, *last),
+        }
+    }
+
+    fn clear(&mut self, first: Vnode, last: Vnode) {
+        for vnode in first.0..=last.0 {
+            let index = self.clocks.index(Vnode(vnode));
+            if let Some(index) = index.filter(|&index| !self.clocks.at(index).is_empty()) {
+                *self.clocks.at_mut(index) = VnodeClock::default();
+            }
+        }
+    }
+
+    /// Forgets what the vnodes from `first` to `last` have, of which records were lost. The log is
+    /// still to be told.
+    pub(crate) fn lost(&mut self, first: Vnode, last: Vnode) {
+        self.clear(first, last);
+        self.to_clear.insert((first, last));
+    }
+
+    /// Vnodes, from the first to the last, that the log is to be told of.
+    pub(crate) fn to_clear(&self) -> Option<(Vnode, Vnode)> {
+        self.to_clear.first().copied()
+    }
+
+    /// The log was told of `vnodes`.
+    pub(crate) fn told(&mut self, vnodes: (Vnode, Vnode)) {
+        self.marked = true;
+        self.to_clear.remove(&vnodes);
+    }
+
+    /// The clocks, to be saved with what is in the memtable that is frozen now.
+    pub fn snapshot(&mut self) -> Clocks {
+        self.marked = false;
+        self.clocks.clone()
+    }
+
+    /// Whether marks were applied since the last snapshot.
+    pub(crate) fn has_marks(&self) -> bool {
+        self.marked
+    }
+
+    /// How the ring is cut.
+    pub(crate) fn bits(&self) -> VnodeBits {
+        self.clocks.bits()
+    }
+
+    /// The clock of `vnode`; `None` if it is another shard's.
+    pub(crate) fn clock(&self, vnode: Vnode) -> Option<&VnodeClock> {
+        self.clocks.index(vnode).map(|index| self.clocks.at(index))
+    }
+}
