@@ -5,6 +5,7 @@ use std::hint::black_box;
 use std::num::NonZeroU64;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use engine::limits::RECENT_DOTS_MAX;
 use engine::record::{Key, Kind, Record};
 use engine::vnode::{ClocksFile, Vnodes};
 use schemas::ids::{Actor, Dot, Hlc, NamespaceId, NodeId, Token, Version, VnodeBits};
@@ -15,7 +16,7 @@ fn benches(c: &mut Criterion) {
     let bits = VnodeBits::DEFAULT;
     let mut rng = fastrand::Rng::with_seed(7);
     for actors in [1u64, 5] {
-        let mut vnodes = Vnodes::new(bits, ALL, &ClocksFile::default());
+        let mut vnodes = Vnodes::new(bits, ALL, RECENT_DOTS_MAX, &ClocksFile::default());
         let mut counters = vec![0u64; bits.count() as usize * actors as usize];
         c.bench_function(&format!("row seen, {actors} actors"), |b| {
             b.iter(|| {

@@ -128,6 +128,13 @@ pub const MANIFEST_BYTES_MAX: u64 = 1 << 30;
 /// Bytes that a manifest has for edits. When they are used up it is renewed.
 pub const MANIFEST_ROOM_BYTES: u64 = 256 << 10;
 
+/// Recent dots that a store keeps with their tokens, 32 bytes each: 16 MiB. At 10,000 writes a
+/// second that is most of a minute of another owner's absence; past it digests are compared.
+pub const RECENT_DOTS_MAX: usize = 512 << 10;
+
+/// Bytes of a store's memory for each recent dot that it keeps: a sixty-fourth of it goes there.
+pub const MEMORY_PER_RECENT_DOT: usize = 64 * 32;
+
 /// Bytes of a file of clocks: all vnodes of the largest ring, each with as large a clock as there
 /// may be. A longer one is damaged, and is not read.
 pub const CLOCKS_BYTES_MAX: usize = (1 << 16) * (CLOCK_BYTES_MAX + 4) + (1 << 20);

@@ -65,6 +65,13 @@ impl ActorClock {
         self.runs.last().map_or(self.upto, |run| run.1)
     }
 
+    /// The least counter that is there.
+    #[must_use]
+    pub fn least(&self) -> u64 {
+        let run = self.runs.first().filter(|_| self.upto == 0);
+        run.map_or(1, |run| run.0)
+    }
+
     /// Whether `counter` is there.
     #[must_use]
     pub fn contains(&self, counter: u64) -> bool {
@@ -82,8 +89,7 @@ impl ActorClock {
     }
 
     /// Whether it has all that `other` has up to counter `limit`.
-    #[must_use]
-    pub fn dominates_upto(&self, other: &Self, limit: u64) -> bool {
+    fn dominates_upto(&self, other: &Self, limit: u64) -> bool {
         let cut = |run: &Run| (run.0, run.1.min(limit));
         let runs = other.runs.iter().take_while(|run| run.0 <= limit).map(cut);
         self.covers((1, other.upto.min(limit))) && runs.into_iter().all(|run| self.covers(run))
@@ -174,11 +180,16 @@ impl VnodeClock {
     /// Whether it has all that `other` has.
     #[must_use]
     pub fn dominates(&self, other: &Self) -> bool {
-        let none = |actor| ActorClock { actor, upto: 0, runs: Vec::new() };
-        other.actors.iter().all(|theirs| match self.of(theirs.actor) {
-            Some(ours) => ours.dominates_upto(theirs, u64::MAX),
-            None => none(theirs.actor).dominates_upto(theirs, u64::MAX),
-        })
+        other.actors.iter().all(|theirs| self.has_upto(theirs, u64::MAX))
+    }
+
+    /// Whether it has all that `theirs` has up to counter `limit`.
+    #[must_use]
+    pub fn has_upto(&self, theirs: &ActorClock, limit: u64) -> bool {
+        match self.of(theirs.actor) {
+            Some(ours) => ours.dominates_upto(theirs, limit),
+            None => theirs.least() > limit,
+        }
     }
 
     /// Adds runs of `actor`, as far as there is room.

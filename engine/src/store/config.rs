@@ -43,6 +43,9 @@ pub struct StoreConfig {
     pub tokens: (Token, Token),
     /// How the cluster's ring is cut: clocks are kept for each vnode.
     pub vnodes: VnodeBits,
+    /// Recent dots kept in memory with their tokens, of all vnodes together, for owners that lack a
+    /// few; at least one a vnode.
+    pub recent_dots_max: usize,
     /// The commit log's, with when a put counts as done.
     pub log: LogConfig,
     /// A memtable of this many bytes is frozen and flushed.
@@ -88,6 +91,8 @@ impl StoreConfig {
             shard,
             tokens,
             vnodes: VnodeBits::DEFAULT,
+            recent_dots_max: (memory_bytes / limits::MEMORY_PER_RECENT_DOT)
+                .min(limits::RECENT_DOTS_MAX),
             log_bytes_max,
             log,
             memtable_bytes,

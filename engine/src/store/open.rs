@@ -148,7 +148,7 @@ impl Replay {
         Self {
             active,
             frozen: VecDeque::new(),
-            vnodes: Vnodes::new(config.vnodes, config.tokens, saved),
+            vnodes: Vnodes::new(config.vnodes, config.tokens, config.recent_dots_max, saved),
             gap: false,
             last: flushed,
             records: 0,

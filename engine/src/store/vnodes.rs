@@ -8,6 +8,7 @@ use crate::commit_log::Sequence;
 use crate::env::Env;
 use crate::record::Mark;
 use crate::sstable::TokenRange;
+use crate::vnode::DotsSince;
 use crate::write_path::refusal;
 
 const OTHERS: &str = "a vnode of another core";
@@ -21,6 +22,16 @@ impl<E: Env> Store<E> {
     #[must_use]
     pub fn clock(&self, vnode: Vnode) -> &VnodeClock {
         self.vnodes.clock(vnode).expect(OTHERS)
+    }
+
+    /// What of the dots of `vnode` another owner lacks, whose clock is `theirs`, without a scan: of
+    /// the dots applied lately, since the start or a few batches before it.
+    ///
+    /// # Panics
+    /// If the store does not own `vnode`.
+    #[must_use]
+    pub fn dots_since(&self, vnode: Vnode, theirs: &VnodeClock) -> DotsSince {
+        self.vnodes.dots_since(vnode, theirs).expect(OTHERS)
     }
 
     /// Says that the store has all that `clock` tells of `vnode`: a session with another owner

@@ -30,6 +30,11 @@ impl Clocks {
         Self { bits, first, count, chunks }
     }
 
+    /// How many vnodes there are.
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
     /// How the ring is cut.
     pub(crate) fn bits(&self) -> VnodeBits {
         self.bits

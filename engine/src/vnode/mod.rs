@@ -6,6 +6,7 @@
 
 mod clocks;
 mod file;
+mod recent;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -13,4 +14,5 @@ mod tests;
 pub use self::clocks::Clocks;
 pub(crate) use self::file::write;
 pub use self::file::{CLOCKS_FORMAT, ClocksError, ClocksFile};
+pub use self::recent::DotsSince;
 pub use self::state::Vnodes;

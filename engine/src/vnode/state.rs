@@ -7,11 +7,13 @@ use schemas::ids::{Token, Vnode, VnodeBits};
 
 use super::clocks::Clocks;
 use super::file::ClocksFile;
+use super::recent::{DotsSince, Recent};
 use crate::record::{Mark, Record};
 
 /// What a store keeps of its vnodes.
 pub struct Vnodes {
     clocks: Clocks,
+    recent: Recent,
     /// Marks were applied that no snapshot has.
     marked: bool,
     /// Vnodes that lost records, which the log does not say yet.
@@ -19,12 +21,22 @@ pub struct Vnodes {
 }
 
 impl Vnodes {
-    /// Those of a shard that owns the tokens from `tokens.0` to `tokens.1`, with what was saved.
+    /// Those of a shard that owns the tokens from `tokens.0` to `tokens.1`, with what was saved and
+    /// room for `recent_max` recent dots.
     #[must_use]
-    pub fn new(bits: VnodeBits, tokens: (Token, Token), saved: &ClocksFile) -> Self {
+    pub fn new(
+        bits: VnodeBits,
+        tokens: (Token, Token),
+        recent_max: usize,
+        saved: &ClocksFile,
+    ) -> Self {
         let mut clocks = Clocks::new(bits, tokens);
         clocks.load(saved);
-        Self { clocks, marked: false, to_clear: BTreeSet::new() }
+        let mut recent = Recent::new(clocks.len(), recent_max);
+        for (index, (_, clock)) in clocks.iter().enumerate() {
+            recent.joined(index, clock);
+        }
+        Self { clocks, recent, marked: false, to_clear: BTreeSet::new() }
     }
 
     /// `record` is in the memtable.
@@ -32,7 +44,10 @@ impl Vnodes {
     pub fn applied(&mut self, record: &Record<'_>) {
         let vnode = record.key.token.vnode(self.clocks.bits());
         if let Some(index) = self.clocks.index(vnode) {
-            self.clocks.at_mut(index).insert(record.version.dot);
+            let dot = record.version.dot;
+            if self.clocks.at_mut(index).insert(dot) {
+                self.recent.push(index, dot, record.key.token);
+            }
         }
     }
 
@@ -43,6 +58,7 @@ impl Vnodes {
             Mark::Join(vnode, clock) => {
                 if let Some(index) = self.clocks.index(*vnode) {
                     self.clocks.at_mut(index).join(clock);
+                    self.recent.joined(index, clock);
                 }
             }
             Mark::Clear(first, last) => self.clear(*first, *last),
@@ -54,6 +70,7 @@ impl Vnodes {
             let index = self.clocks.index(Vnode(vnode));
             if let Some(index) = index.filter(|&index| !self.clocks.at(index).is_empty()) {
                 *self.clocks.at_mut(index) = VnodeClock::default();
+                self.recent.cleared(index);
             }
         }
     }
@@ -95,5 +112,11 @@ impl Vnodes {
     /// The clock of `vnode`; `None` if it is another shard's.
     pub(crate) fn clock(&self, vnode: Vnode) -> Option<&VnodeClock> {
         self.clocks.index(vnode).map(|index| self.clocks.at(index))
+    }
+
+    /// What `vnode` has and `theirs` has not; `None` if it is another shard's.
+    pub(crate) fn dots_since(&self, vnode: Vnode, theirs: &VnodeClock) -> Option<DotsSince> {
+        let index = self.clocks.index(vnode)?;
+        Some(self.recent.since(index, self.clocks.at(index), theirs))
     }
 }

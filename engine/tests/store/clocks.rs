@@ -7,6 +7,7 @@ use std::rc::Rc;
 use engine::env::Env;
 use engine::env::sim::{Crash, Sim, SimDisk, When};
 use engine::store::{Done, Durability, PutTicket, StoreConfig};
+use engine::vnode::DotsSince;
 use schemas::clock::VnodeClock;
 use schemas::ids::{Actor, Dot, NodeId, Vnode, VnodeBits};
 
@@ -370,4 +371,45 @@ fn a_cut_at_any_sync_leaves_clocks_that_fit_the_records() {
             });
         }
     }
+}
+
+/// After a start the ring has what the log brought back, and no more than that is called complete.
+#[test]
+fn recent_dots_are_those_since_the_last_flush() {
+    let (sim, disk) = (Sim::new(1), SimDisk::new(1));
+    let (env, ledger) = (sim.env(&disk), Rc::new(RefCell::new(Ledger::default())));
+    let all = |client: &Client, theirs: &BTreeMap<Vnode, VnodeClock>| {
+        let since = |(vnode, clock): (&Vnode, _)| client.store.dots_since(*vnode, clock);
+        let missing = theirs.iter().map(since).map(|since| match since {
+            DotsSince::Complete(dots) => Some(dots),
+            DotsSince::NotCovered => None,
+        });
+        let missing: Option<Vec<_>> = missing.collect();
+        missing.map(|it| it.concat().into_iter().map(|(dot, _)| dot.counter).collect())
+    };
+    let clocks = |client: &Client| -> BTreeMap<Vnode, VnodeClock> {
+        vnodes().map(|vnode| (vnode, client.store.clock(vnode).clone())).collect()
+    };
+    let none: BTreeMap<_, _> = vnodes().map(|vnode| (vnode, VnodeClock::default())).collect();
+    let mut config = config();
+    config.recent_dots_max = 1000;
+    sim.block_on(async {
+        let (mut client, _) = Client::open(&env, config.clone(), &ledger).await.unwrap();
+        client.write(Write::put(0, 0, 10)).unwrap();
+        let write_ten = async |client: &mut Client| {
+            for key in 0..10 {
+                client.write(Write::put(key, client.taken(), 10)).unwrap();
+            }
+            client.settle().await.unwrap();
+        };
+        write_ten(&mut client).await;
+        assert_eq!(all(&client, &none), Some((1..=10).collect::<BTreeSet<u64>>()));
+        let before = clocks(&client);
+        client.store.flush().await.unwrap();
+        write_ten(&mut client).await;
+        client.store.close().await.unwrap();
+        let (client, _) = Client::open(&env, config, &ledger).await.unwrap();
+        assert_eq!(all(&client, &before), Some((11..=20).collect::<BTreeSet<u64>>()));
+        assert_eq!(all(&client, &none), None, "what was flushed is in no ring");
+    });
 }
