@@ -7,6 +7,7 @@ pub mod cache;
 pub mod commit_log;
 pub mod compaction;
 pub mod data_dir;
+pub mod digest;
 pub mod env;
 mod flush;
 pub mod inspect;

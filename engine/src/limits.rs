@@ -1,5 +1,7 @@
 //! The numbers that bound one core's store: what, unit, why, and what happens past it.
 
+use crate::digest::LEAF_BITS;
+
 pub use schemas::limits::{CLOCK_BYTES_MAX, KEY_BYTES_MAX, VALUE_BYTES_MAX};
 
 /// Point reads in flight on one core: past what any disk gains from depth. The next read is
@@ -134,6 +136,18 @@ pub const RECENT_DOTS_MAX: usize = 512 << 10;
 
 /// Bytes of a store's memory for each recent dot that it keeps: a sixty-fourth of it goes there.
 pub const MEMORY_PER_RECENT_DOT: usize = 64 * 32;
+
+/// Finest leaves that one request for digests may touch: 64 vnodes, some 400 KB while it runs. A
+/// wider one is answered [`DigestRefused::TooWide`](crate::store::DigestRefused::TooWide).
+pub const DIGEST_LEAVES_MAX: u64 = 64 << LEAF_BITS;
+
+/// Requests for digests at a time: each scans by itself. Past it one is answered
+/// [`DigestRefused::Busy`](crate::store::DigestRefused::Busy).
+pub const DIGESTS_IN_FLIGHT_MAX: usize = 4;
+
+/// Vnodes whose leaves are kept in memory, 6 KiB each: all of the usual ring on one core. Digests
+/// of more are made anew each time.
+pub const DIGEST_VNODES_KEPT_MAX: usize = 4096;
 
 /// Bytes of a file of clocks: all vnodes of the largest ring, each with as large a clock as there
 /// may be. A longer one is damaged, and is not read.

@@ -8,6 +8,7 @@
 //! - Tables are read around the cache, by a background task that gives way.
 
 mod rows;
+mod walk;
 
 use std::cmp::Ordering;
 use std::rc::Rc;
@@ -15,6 +16,8 @@ use std::rc::Rc;
 use schemas::ids::{NamespaceId, Token};
 
 pub use self::rows::Rows;
+pub use self::walk::WalkPlace;
+pub(crate) use self::walk::walk;
 use crate::env::Env;
 use crate::limits::{SCAN_EXAMINED_MAX, SCAN_ROWS_BYTES_MAX};
 use crate::memtable::Memtable;

@@ -9,6 +9,7 @@ pub(crate) mod background;
 mod compactions;
 mod config;
 mod damage;
+pub(crate) mod digests;
 mod forgetting;
 mod open;
 pub(crate) mod reads;
@@ -30,14 +31,16 @@ use schemas::ids::{Hlc, Token};
 use smallvec::SmallVec;
 
 pub use self::answer::{
-    Done, Failure, FlushError, Found, Get, GetTicket, OpenError, OpenErrorKind, OpenReport,
-    PutError, PutTicket, ReadCause, ReadError, ScanBusy, ScanTicket,
+    DigestError, DigestRefused, DigestTicket, Done, Failure, FlushError, Found, Get, GetTicket,
+    OpenError, OpenErrorKind, OpenReport, PutError, PutTicket, ReadCause, ReadError, ScanBusy,
+    ScanTicket,
 };
 use self::background::{Change, News, Office};
 use self::compactions::Compactions;
 pub use self::config::{SpaceLimits, StoreConfig};
 use self::damage::DamageList;
 pub use self::damage::{Damage, FoundBy};
+use self::digests::DigestJobs;
 use self::forgetting::Forgetting;
 use self::reads::Reads;
 use self::scans::Scans;
@@ -81,6 +84,7 @@ pub struct Store<E: Env> {
     pub(crate) cache: BlockCache,
     pub(crate) reads: Reads<E>,
     scans: Scans,
+    digests: DigestJobs,
     scrub: Scrub,
     damage: DamageList,
     pub(crate) office: Rc<Office<E>>,
@@ -241,6 +245,7 @@ impl<E: Env> Store<E> {
             News::Failed(job) => self.stats.count_error(job),
             News::CompactionEnded(choice, result) => self.compaction_ended(&choice, &result),
             News::Scanned(ticket, page) => self.scanned(ticket, page),
+            News::Digested(ticket, scanned) => self.digested(ticket, scanned),
             News::Scrubbed(id, checked) => self.scrubbed(id, checked),
             News::Block(file, offset, block) => self.cache.insert(file, offset, Rc::new(block)),
             News::ScrubDue => self.scrub_due(),

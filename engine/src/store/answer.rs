@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::{fmt, io};
 
+use schemas::ids::Hlc;
+
 use super::reads::Held;
 use crate::commit_log::{LogError, ReplayReport, Sequence};
+use crate::digest::Digests;
 use crate::manifest::ManifestError;
 use crate::record::Record;
 use crate::scan::Page;
@@ -22,6 +25,48 @@ pub struct GetTicket(pub u64);
 /// Names a page of a scan that is being read. No two in flight share one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct ScanTicket(pub u64);
+
+/// Names a request for digests that is not answered. No two in flight share one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct DigestTicket(pub u64);
+
+/// Why no digest is begun.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum DigestRefused {
+    /// As many as there may be are being made.
+    #[error("too many digests, try again in {retry_after_us} us")]
+    Busy {
+        /// When it is worth asking again, in microseconds.
+        retry_after_us: u32,
+    },
+    /// The range touches too many leaves.
+    #[error("the range touches {got} leaves, the limit is {max}")]
+    TooWide {
+        /// The finest leaves that it touches.
+        got: u64,
+        /// The limit.
+        max: u64,
+    },
+    /// Tombstones that the request counts may be purged.
+    #[error("tombstones from {purge_below:?} on are asked for, below {horizon:?} they are purged")]
+    BelowHorizon {
+        /// The request's.
+        purge_below: Hlc,
+        /// The store's.
+        horizon: Hlc,
+    },
+}
+
+/// Why a digest that was begun is not to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum DigestError {
+    /// A table cannot be read.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// The purge horizon has passed that of the request: ask again with a later one.
+    #[error("the purge horizon has passed the request's")]
+    HorizonPassed,
+}
 
 /// As many pages as there may be are being read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -57,6 +102,8 @@ pub enum Done {
     Get(GetTicket, Result<Found, ReadError>),
     /// A page of a scan.
     Scan(ScanTicket, Result<Page, TableError>),
+    /// Digests.
+    Digest(DigestTicket, Result<Digests, DigestError>),
 }
 
 /// The answer to a read that had to wait, holding on to the bytes it was found in.

@@ -16,6 +16,7 @@ use std::task::{Poll, Waker};
 use schemas::ids::ShardId;
 
 use super::answer::ScanTicket;
+use super::digests::Scanned;
 use crate::compaction::{Choice, JobError};
 use crate::env::{Class, Env};
 use crate::limits;
@@ -36,6 +37,8 @@ pub(crate) enum News<E: Env> {
     CompactionEnded(Choice, Result<(), JobError>),
     /// A page of a scan was read, or not.
     Scanned(ScanTicket, Result<Page, TableError>),
+    /// Part of a scan for digests ended, or all that was to scan.
+    Digested(u64, Option<Scanned>),
     /// A block that was written, to be cached.
     Block(FileId, u64, Block),
     /// Part of a table was scrubbed, or could not be read.

@@ -9,6 +9,7 @@ use schemas::ids::Hlc;
 use super::background::Office;
 use super::compactions::Compactions;
 use super::damage::DamageList;
+use super::digests::DigestJobs;
 use super::forgetting::Forgetting;
 use super::reads::Reads;
 use super::scans::Scans;
@@ -79,6 +80,7 @@ impl<E: Env> Store<E> {
             cache: BlockCache::new(config.cache_bytes),
             reads: Reads::new(),
             scans: Scans::default(),
+            digests: DigestJobs::default(),
             scrub: Scrub::default(),
             damage: DamageList::default(),
             office: Rc::new(office),

@@ -39,6 +39,12 @@ pub struct Stats {
     pub gets_failed: u64,
     /// Pages of scans begun.
     pub scans: u64,
+    /// Requests for digests begun.
+    pub digests: u64,
+    /// Leaves whose digest was known.
+    pub digest_leaves_known: u64,
+    /// Leaves that were scanned for their digest.
+    pub digest_leaves_scanned: u64,
     /// Blocks that reads found in the cache.
     pub cache_hits: u64,
     /// Blocks that reads asked the cache for in vain.

@@ -6,6 +6,7 @@
 
 mod clocks;
 mod file;
+mod leaves;
 mod recent;
 mod state;
 #[cfg(test)]

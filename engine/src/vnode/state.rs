@@ -7,6 +7,7 @@ use schemas::ids::{Token, Vnode, VnodeBits};
 
 use super::clocks::Clocks;
 use super::file::ClocksFile;
+use super::leaves::LeafCache;
 use super::recent::{DotsSince, Recent};
 use crate::record::{Mark, Record};
 
@@ -14,6 +15,7 @@ use crate::record::{Mark, Record};
 pub struct Vnodes {
     clocks: Clocks,
     recent: Recent,
+    pub(crate) leaves: LeafCache,
     /// Marks were applied that no snapshot has.
     marked: bool,
     /// Vnodes that lost records, which the log does not say yet.
@@ -36,7 +38,8 @@ impl Vnodes {
         for (index, (_, clock)) in clocks.iter().enumerate() {
             recent.joined(index, clock);
         }
-        Self { clocks, recent, marked: false, to_clear: BTreeSet::new() }
+        let leaves = LeafCache::new(bits.get(), tokens.0, clocks.len());
+        Self { clocks, recent, leaves, marked: false, to_clear: BTreeSet::new() }
     }
 
     /// `record` is in the memtable.
@@ -48,6 +51,7 @@ impl Vnodes {
             if self.clocks.at_mut(index).insert(dot) {
                 self.recent.push(index, dot, record.key.token);
             }
+            self.leaves.touch(index, record.key.token);
         }
     }
 

@@ -10,11 +10,15 @@ use std::num::NonZeroU64;
 use std::rc::Rc;
 
 use engine::commit_log::LogConfig;
+use engine::digest::{DigestRequest, Digests};
 use engine::env::Env;
 use engine::env::sim::{Sim, SimDisk, SimEnv};
 use engine::record::{Key, Kind, Record, lww};
 use engine::scan::{Page, ScanPlace, ScanRequest};
-use engine::store::{Done, Failure, Get, GetTicket, OpenError, OpenReport, PutError, Store};
+use engine::store::{
+    DigestError, DigestTicket, Done, Failure, Get, GetTicket, OpenError, OpenReport, PutError,
+    Store,
+};
 use engine::store::{ReadError, ScanTicket, StoreConfig};
 use schemas::ids::{Actor, Dot, Hlc, NamespaceId, NodeId, ShardId, Token, Version};
 
@@ -181,6 +185,7 @@ pub(crate) struct Client {
     done: Vec<Done>,
     answers: Vec<(GetTicket, Answer)>,
     pub(crate) pages: Vec<(ScanTicket, Page)>,
+    pub(crate) digests: Vec<(DigestTicket, Result<Digests, DigestError>)>,
     scanning: bool,
 }
 
@@ -199,6 +204,7 @@ impl Client {
             done: Vec::new(),
             answers: Vec::new(),
             pages: Vec::new(),
+            digests: Vec::new(),
             scanning: false,
         };
         Ok((client, report))
@@ -257,6 +263,7 @@ impl Client {
                 Done::Scan(ticket, page) => {
                     self.pages.push((ticket, page.expect("the disk works")));
                 }
+                Done::Digest(ticket, digests) => self.digests.push((ticket, digests)),
                 Done::Get(ticket, found) => {
                     let value =
                         found.map(|found| found.record().map(|record| record.value.to_vec()));
@@ -350,6 +357,18 @@ impl Client {
         let ledger = &mut self.ledger.borrow_mut();
         ledger.writes.truncate(count);
         (ledger.acknowledged, self.first) = (count, count);
+    }
+
+    /// Digests, once nothing waits.
+    pub(crate) async fn digest(&mut self, request: DigestRequest) -> Result<Digests, DigestError> {
+        let ticket = self.store.digest_now(request).expect("one at a time");
+        loop {
+            self.env.sleep_us(50).await;
+            self.round().await.expect("the log works");
+            if let Some(at) = self.digests.iter().position(|(it, _)| *it == ticket) {
+                return self.digests.swap_remove(at).1;
+            }
+        }
     }
 
     /// Scans everything, in pages of a few records, and checks it against the ledger, of which

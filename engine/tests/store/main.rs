@@ -6,6 +6,7 @@ mod clocks;
 mod compaction;
 mod crash;
 mod damage;
+mod digests;
 mod faults;
 mod figures;
 mod harness;
