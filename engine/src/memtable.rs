@@ -20,6 +20,7 @@ use schemas::ids::{Hlc, Token};
 use self::arena::{Arena, RowAt};
 use self::chunks::Chunks;
 use crate::record::{Key, Merge, Record};
+use crate::sstable::TokenRange;
 
 /// Parts of a memtable. At 64 MiB of 200-byte rows a part has some 1,300 entries: sorted in
 /// about 100 microseconds, two slices of a background task.
@@ -175,6 +176,24 @@ impl Memtable {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.arena.bytes() + self.table_bytes
+    }
+
+    /// About how many rows with tokens of `tokens`, both ends counted, it holds, and their bytes.
+    #[must_use]
+    pub fn size_of(&self, tokens: TokenRange) -> (u64, u64) {
+        let (first, last) = (self.part_of(tokens.first()), self.part_of(tokens.last()));
+        let part = |part: usize| {
+            let first = self.first.saturating_add((part as u64) << self.shift);
+            let last = match part + 1 {
+                PARTS => u64::MAX,
+                next => self.first.saturating_add((next as u64) << self.shift).saturating_sub(1),
+            };
+            let range = TokenRange::new(Token(first), Token(last.max(first))).expect("not empty");
+            self.parts[part].len() as f64 * range.fraction_in(tokens)
+        };
+        let rows: f64 = (first..=last).map(part).sum();
+        let bytes = rows * self.arena.bytes() as f64 / self.len.max(1) as f64;
+        (rows.round() as u64, bytes.round() as u64)
     }
 
     /// No record held is stamped below this; `None` when empty.

@@ -110,6 +110,17 @@ impl Index {
         tokens.map(|(index, &token)| (self.block(index), Token(token)))
     }
 
+    /// The first token of block `index`.
+    pub(super) fn first_token(&self, index: usize) -> Token {
+        Token(self.first_tokens[index])
+    }
+
+    /// The last token that block `index` may have, or one less if the block after it begins with
+    /// it; `None` for the last block.
+    pub(super) fn last_token(&self, index: usize) -> Option<Token> {
+        self.first_tokens.get(index + 1).map(|&next| Token(next.saturating_sub(1)))
+    }
+
     /// Where the blocks begin.
     pub(super) fn offsets(&self) -> impl Iterator<Item = u64> {
         self.offsets[..self.first_tokens.len()].iter().map(|&it| it.into())

@@ -24,6 +24,7 @@ mod properties;
 pub(crate) mod sample;
 mod scan;
 mod search;
+mod size;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -40,6 +41,7 @@ pub use self::properties::Properties;
 pub(crate) use self::properties::StoredProperties;
 pub use self::scan::TableScan;
 pub(crate) use self::search::last_at_most;
+pub use self::size::Size;
 pub use self::table::Table;
 pub use self::token_range::TokenRange;
 pub use self::writer::{KeepBlock, TableInfo, TableWriter};

@@ -7,7 +7,7 @@ use super::{Durability, PutError, PutTicket, Store};
 use crate::commit_log::Sequence;
 use crate::env::Env;
 use crate::record::Mark;
-use crate::sstable::TokenRange;
+use crate::sstable::{Size, TokenRange};
 use crate::vnode::DotsSince;
 use crate::write_path::refusal;
 
@@ -32,6 +32,26 @@ impl<E: Env> Store<E> {
     #[must_use]
     pub fn dots_since(&self, vnode: Vnode, theirs: &VnodeClock) -> DotsSince {
         self.vnodes.dots_since(vnode, theirs).expect(OTHERS)
+    }
+
+    /// About how much the store holds with tokens of `range`, in memtables and tables. Nothing is
+    /// read. [`digest_now`](Self::digest_now) counts exactly.
+    #[must_use]
+    pub fn size_of(&self, range: TokenRange) -> Size {
+        let tables = self.open_tables.values().map(|table| table.size_of(range));
+        let memtables = self.frozen.iter().map(|frozen| &*frozen.memtable).chain([&self.active]);
+        let memtables = memtables.map(|memtable| {
+            let (records, bytes) = memtable.size_of(range);
+            Size { records, tombstones: 0, bytes }
+        });
+        tables.chain(memtables).fold(Size::default(), Size::and)
+    }
+
+    /// [`size_of`](Self::size_of) the tokens of `vnode`.
+    #[must_use]
+    pub fn size_of_vnode(&self, vnode: Vnode) -> Size {
+        let (first, last) = self.vnodes.bits().tokens(vnode);
+        TokenRange::new(first, last).map_or_else(Size::default, |range| self.size_of(range))
     }
 
     /// Says that the store has all that `clock` tells of `vnode`: a session with another owner

@@ -9,7 +9,7 @@ use engine::env::sim::{Fail, Fault, Io, Sim, SimDisk};
 use engine::limits::EXPIRED_MARGIN_MS;
 use engine::sstable::TokenRange;
 use engine::store::{DigestError, DigestRefused, StoreConfig};
-use schemas::ids::{Hlc, Token, VnodeBits};
+use schemas::ids::{Hlc, Token, Vnode, VnodeBits};
 
 use crate::harness::{Client, KEYS, Write, small_config, token_of};
 
@@ -245,5 +245,32 @@ fn what_cannot_be_told_is_refused() {
             client.round().await.unwrap();
         }
         assert!(matches!(client.digests[0].1, Err(DigestError::HorizonPassed)));
+    });
+}
+
+/// What is told without reading is near what a digest counts, in memory and in tables.
+#[test]
+fn sizes_are_near_what_there_is() {
+    let (sim, disk) = (Sim::new(1), SimDisk::new(1));
+    let env = sim.env(&disk);
+    sim.block_on(async {
+        let (mut client, _) = Client::open(&env, config(), &Rc::default()).await.unwrap();
+        let half = TokenRange::new(Token(0), Token(u64::MAX / 2)).unwrap();
+        let keys = (0..KEYS).filter(|&key| half.contains(token_of(key))).count() as u64;
+        assert_eq!(client.store.size_of(TokenRange::ALL).records, 0);
+        for key in 0..KEYS {
+            client.write(Write::put(key, client.taken(), 400)).unwrap();
+        }
+        client.settle().await.unwrap();
+        for _ in 0..2 {
+            let (all, part) = (client.store.size_of(TokenRange::ALL), client.store.size_of(half));
+            assert_eq!(all.records, u64::from(KEYS));
+            assert!(all.bytes >= u64::from(KEYS) * 400, "{all:?}");
+            assert!(part.records.abs_diff(keys) <= 5 && part.bytes < all.bytes, "{part:?}");
+            let vnodes = (0..BITS.count() as u16).map(Vnode);
+            let sum = vnodes.map(|vnode| client.store.size_of_vnode(vnode).records).sum::<u64>();
+            assert!(sum.abs_diff(all.records) <= 8, "{sum}");
+            client.store.flush().await.unwrap();
+        }
     });
 }
