@@ -22,5 +22,6 @@ pub mod scan;
 mod sequential;
 pub mod sstable;
 pub mod store;
+pub mod transfer;
 pub mod vnode;
 mod write_path;

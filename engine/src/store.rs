@@ -31,9 +31,9 @@ use schemas::ids::{Hlc, Token};
 use smallvec::SmallVec;
 
 pub use self::answer::{
-    DigestError, DigestRefused, DigestTicket, Done, Failure, FlushError, Found, Get, GetTicket,
-    OpenError, OpenErrorKind, OpenReport, PutError, PutTicket, ReadCause, ReadError, ScanBusy,
-    ScanTicket,
+    DigestError, DigestRefused, DigestTicket, Done, ExportTicket, Failure, FlushError, Found, Get,
+    GetTicket, OpenError, OpenErrorKind, OpenReport, PutError, PutTicket, ReadCause, ReadError,
+    ScanBusy, ScanTicket,
 };
 use self::background::{Change, News, Office};
 use self::compactions::Compactions;
@@ -245,6 +245,7 @@ impl<E: Env> Store<E> {
             News::Failed(job) => self.stats.count_error(job),
             News::CompactionEnded(choice, result) => self.compaction_ended(&choice, &result),
             News::Scanned(ticket, page) => self.scanned(ticket, page),
+            News::Exported(ticket, chunk) => self.exported(ticket, chunk),
             News::Digested(ticket, scanned) => self.digested(ticket, scanned),
             News::Scrubbed(id, checked) => self.scrubbed(id, checked),
             News::Block(file, offset, block) => self.cache.insert(file, offset, Rc::new(block)),

@@ -35,11 +35,13 @@ impl WalkPlace {
         Self { token, namespace: NamespaceId(0), after_key: Box::default() }
     }
 
-    fn after(key: &Key<'_>) -> Self {
+    /// After `key`.
+    #[must_use]
+    pub fn after(key: &Key<'_>) -> Self {
         Self { token: key.token, namespace: key.namespace, after_key: key.bytes.into() }
     }
 
-    fn key(&self) -> Key<'_> {
+    pub(crate) fn key(&self) -> Key<'_> {
         Key { token: self.token, namespace: self.namespace, bytes: &self.after_key }
     }
 }

@@ -12,6 +12,7 @@ use crate::manifest::ManifestError;
 use crate::record::Record;
 use crate::scan::Page;
 use crate::sstable::TableError;
+use crate::transfer::Chunk;
 use crate::vnode::ClocksError;
 
 /// Names a put until it is acknowledged. A store's puts are numbered without gap, from 0.
@@ -68,6 +69,10 @@ pub enum DigestError {
     HorizonPassed,
 }
 
+/// Names a chunk that is being read. No two in flight share one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct ExportTicket(pub u64);
+
 /// As many pages as there may be are being read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("too many scans, try again in {retry_after_us} us")]
@@ -102,6 +107,8 @@ pub enum Done {
     Get(GetTicket, Result<Found, ReadError>),
     /// A page of a scan.
     Scan(ScanTicket, Result<Page, TableError>),
+    /// A chunk of records to be handed to another store.
+    Export(ExportTicket, Result<Chunk, TableError>),
     /// Digests.
     Digest(DigestTicket, Result<Digests, DigestError>),
 }

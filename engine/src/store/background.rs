@@ -15,7 +15,7 @@ use std::task::{Poll, Waker};
 
 use schemas::ids::ShardId;
 
-use super::answer::ScanTicket;
+use super::answer::{ExportTicket, ScanTicket};
 use super::digests::Scanned;
 use crate::compaction::{Choice, JobError};
 use crate::env::{Class, Env};
@@ -23,6 +23,7 @@ use crate::limits;
 use crate::manifest::{Manifest, ManifestError, Version, VersionEdit};
 use crate::scan::Page;
 use crate::sstable::{Block, Checked, FileId, KeepBlock, Table, TableError};
+use crate::transfer::Chunk;
 use crate::vnode::ClocksFile;
 
 /// What a task has for the store.
@@ -37,6 +38,8 @@ pub(crate) enum News<E: Env> {
     CompactionEnded(Choice, Result<(), JobError>),
     /// A page of a scan was read, or not.
     Scanned(ScanTicket, Result<Page, TableError>),
+    /// A chunk was read, or not.
+    Exported(ExportTicket, Result<Chunk, TableError>),
     /// Part of a scan for digests ended, or all that was to scan.
     Digested(u64, Option<Scanned>),
     /// A block that was written, to be cached.

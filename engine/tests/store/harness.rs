@@ -15,11 +15,14 @@ use engine::env::Env;
 use engine::env::sim::{Sim, SimDisk, SimEnv};
 use engine::record::{Key, Kind, Record, lww};
 use engine::scan::{Page, ScanPlace, ScanRequest};
+use engine::sstable::TableError;
+use engine::store::ExportTicket;
 use engine::store::{
     DigestError, DigestTicket, Done, Failure, Get, GetTicket, OpenError, OpenReport, PutError,
     Store,
 };
 use engine::store::{ReadError, ScanTicket, StoreConfig};
+use engine::transfer::Chunk;
 use schemas::ids::{Actor, Dot, Hlc, NamespaceId, NodeId, ShardId, Token, Version};
 
 /// Where the store lies on its disk.
@@ -185,6 +188,7 @@ pub(crate) struct Client {
     done: Vec<Done>,
     answers: Vec<(GetTicket, Answer)>,
     pub(crate) pages: Vec<(ScanTicket, Page)>,
+    pub(crate) chunks: Vec<(ExportTicket, Result<Chunk, TableError>)>,
     pub(crate) digests: Vec<(DigestTicket, Result<Digests, DigestError>)>,
     scanning: bool,
 }
@@ -204,6 +208,7 @@ impl Client {
             done: Vec::new(),
             answers: Vec::new(),
             pages: Vec::new(),
+            chunks: Vec::new(),
             digests: Vec::new(),
             scanning: false,
         };
@@ -263,6 +268,7 @@ impl Client {
                 Done::Scan(ticket, page) => {
                     self.pages.push((ticket, page.expect("the disk works")));
                 }
+                Done::Export(ticket, chunk) => self.chunks.push((ticket, chunk)),
                 Done::Digest(ticket, digests) => self.digests.push((ticket, digests)),
                 Done::Get(ticket, found) => {
                     let value =

@@ -15,3 +15,4 @@ mod pressure;
 mod scrub;
 mod shared_reads;
 mod space;
+mod transfer;

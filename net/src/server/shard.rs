@@ -303,7 +303,7 @@ impl<E: Env> Service for Shard<E> {
             match ended {
                 Done::PutsUpto(ticket) => self.acknowledge(ticket, replies),
                 Done::Get(ticket, result) => self.read(ticket, &result, tick, replies),
-                Done::Digest(..) => {} // no peer asks for one yet
+                Done::Digest(..) | Done::Export(..) => {} // no peer asks for one yet
                 Done::Scan(ticket, page) => self.scanned(ticket, &page, tick, replies),
             }
         }
