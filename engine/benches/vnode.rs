@@ -15,29 +15,30 @@ const ALL: (Token, Token) = (Token(0), Token(u64::MAX));
 fn benches(c: &mut Criterion) {
     let bits = VnodeBits::DEFAULT;
     let mut rng = fastrand::Rng::with_seed(7);
-    for actors in [1u64, 5] {
-        let mut vnodes = Vnodes::new(bits, ALL, RECENT_DOTS_MAX, &ClocksFile::default());
+    for (actors, recent) in [(1u64, RECENT_DOTS_MAX), (5, RECENT_DOTS_MAX), (1, 0)] {
+        let mut vnodes = Vnodes::new(bits, ALL, recent, &ClocksFile::default());
         let mut counters = vec![0u64; bits.count() as usize * actors as usize];
-        c.bench_function(&format!("row seen, {actors} actors"), |b| {
-            b.iter(|| {
-                let token = Token(rng.u64(..));
-                let node = rng.u64(..actors);
-                let vnode = usize::from(token.vnode(bits).0);
-                let counter = &mut counters[vnode * actors as usize + node as usize];
-                *counter += 1;
-                let node = NodeId(NonZeroU64::new(node + 1).expect("not 0"));
-                let dot = Dot { actor: Actor { node, boot: 1 }, counter: *counter };
-                let record = Record {
-                    key: Key { token, namespace: NamespaceId::DEFAULT, bytes: b"k" },
-                    version: Version { hlc: Hlc(1), dot },
-                    kind: Kind::Value,
-                    expires_at_ms: 0,
-                    value: b"",
-                };
-                vnodes.applied(black_box(&record));
-            });
+        let mut next = move |rng: &mut fastrand::Rng| {
+            let (token, node) = (Token(rng.u64(..)), rng.u64(..actors));
+            let vnode = usize::from(token.vnode(bits).0);
+            let counter = &mut counters[vnode * actors as usize + node as usize];
+            *counter += 1;
+            let node = NodeId(NonZeroU64::new(node + 1).expect("not 0"));
+            let dot = Dot { actor: Actor { node, boot: 1 }, counter: *counter };
+            Record {
+                key: Key { token, namespace: NamespaceId::DEFAULT, bytes: b"k" },
+                version: Version { hlc: Hlc(1), dot },
+                kind: Kind::Value,
+                expires_at_ms: 0,
+                value: b"",
+            }
+        };
+        let name = format!("{actors} actors, {recent} recent dots");
+        c.bench_function(&format!("row made, {name}"), |b| b.iter(|| black_box(next(&mut rng))));
+        c.bench_function(&format!("row made and seen, {name}"), |b| {
+            b.iter(|| vnodes.applied(black_box(&next(&mut rng))));
         });
-        c.bench_function(&format!("snapshot, {actors} actors"), |b| {
+        c.bench_function(&format!("snapshot, {name}"), |b| {
             b.iter(|| black_box(vnodes.snapshot()));
         });
     }
