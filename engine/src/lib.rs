@@ -15,6 +15,7 @@ pub mod latency;
 pub mod limits;
 pub mod manifest;
 pub mod memtable;
+mod merge_scan;
 mod read_path;
 pub mod record;
 pub mod scan;

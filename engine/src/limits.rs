@@ -99,6 +99,9 @@ pub const TABLE_FILE_BYTES_MAX: u64 = 3 * TABLE_DATA_BYTES_MAX + (1 << 20);
 /// behind it in the disk's queue.
 pub const BACKGROUND_IO_BYTES_MAX: usize = 128 << 10;
 
+/// Bytes of the first request of a scan of a table. Each is twice as long as the one before.
+pub const SCAN_IO_BYTES_FIRST: usize = 32 << 10;
+
 /// Keys of one partition of a filter: building it holds the core for about 0.1 ms.
 pub const FILTER_KEYS_TARGET: usize = 4096;
 
@@ -147,3 +150,10 @@ pub const SCAN_EXAMINED_MAX: usize = 64 << 10;
 /// Pages of scans being read at one time: each copies rows of the memtables. Past it a scan is
 /// answered [`ScanBusy`](crate::store::ScanBusy).
 pub const SCANS_IN_FLIGHT_MAX: usize = 8;
+
+/// Scans between two pages that keep their place in the tables, and what was read ahead there:
+/// some 160 KiB for each run of tables.
+pub const SCAN_CURSORS_MAX: usize = 4;
+
+/// How long they do, in microseconds: whoever wants the next page asks sooner.
+pub const SCAN_CURSOR_US: u64 = 2_000_000;

@@ -27,6 +27,31 @@ pub struct Key<'a> {
     pub bytes: &'a [u8],
 }
 
+/// The key that a walk in order was at last.
+#[derive(Default)]
+pub(crate) struct LastKey {
+    token: Token,
+    namespace: u32,
+    bytes: Vec<u8>,
+}
+
+impl LastKey {
+    /// `None` before the first.
+    #[inline]
+    pub(crate) fn key(&self) -> Option<Key<'_>> {
+        let namespace = NamespaceId(self.namespace);
+        let key = Key { token: self.token, namespace, bytes: &self.bytes };
+        (!self.bytes.is_empty()).then_some(key)
+    }
+
+    #[inline]
+    pub(crate) fn set(&mut self, key: &Key<'_>) {
+        (self.token, self.namespace) = (key.token, key.namespace.0);
+        self.bytes.clear();
+        self.bytes.extend_from_slice(key.bytes);
+    }
+}
+
 /// What a record says of its key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]

@@ -78,7 +78,7 @@ pub struct Store<E: Env> {
     pub(crate) tables: Rc<TableSet<E>>,
     pub(crate) cache: BlockCache,
     pub(crate) reads: Reads<E>,
-    scans: Scans,
+    scans: Scans<E>,
     scrub: Scrub,
     damage: DamageList,
     pub(crate) office: Rc<Office<E>>,
@@ -140,7 +140,9 @@ impl<E: Env> Store<E> {
     /// work that has become due.
     pub fn tick(&mut self) {
         self.log.commit();
-        self.space.poll(&self.env, &self.config.space, self.env.monotonic_us());
+        let now_us = self.env.monotonic_us();
+        self.space.poll(&self.env, &self.config.space, now_us);
+        self.scans.tick(&self.tables, now_us);
         if self.active.bytes() >= self.config.memtable_bytes || self.is_log_long() {
             self.freeze();
         }

@@ -70,7 +70,7 @@ struct Field {
 
 /// Where things stand in a block.
 #[derive(Clone, Copy, Debug)]
-struct Shape {
+pub(super) struct Shape {
     entries: usize,
     tokens_at: usize,
     starts_at: usize,
@@ -215,10 +215,21 @@ impl Block {
         self.tokens(&self.shape()).partition_point(|it| it.get() < token.0)
     }
 
+    /// The index after the last record whose token is at most `token`.
+    pub(super) fn upper_bound(&self, token: Token) -> usize {
+        self.tokens(&self.shape()).partition_point(|it| it.get() <= token.0)
+    }
+
+    /// The record at `index` of this block of `shape`, for whoever asks for many.
+    #[inline]
+    pub(super) fn record_in(&self, shape: &Shape, index: usize) -> Record<'_> {
+        self.decode(shape, index).expect(CHECKED)
+    }
+
     /// Not kept: it is quickly told from the trailer, which is beside what is read next, while
     /// another line of memory would have to be fetched.
     #[inline]
-    fn shape(&self) -> Shape {
+    pub(super) fn shape(&self) -> Shape {
         Shape::of(&self.bytes).expect(CHECKED)
     }
 

@@ -16,6 +16,7 @@ use std::task::{Poll, Waker};
 use schemas::ids::ShardId;
 
 use super::answer::ScanTicket;
+use super::scans::Cursor;
 use crate::compaction::{Choice, JobError};
 use crate::env::{Class, Env};
 use crate::limits;
@@ -33,8 +34,8 @@ pub(crate) enum News<E: Env> {
     Failed(Job),
     /// A compaction ended.
     CompactionEnded(Choice, Result<(), JobError>),
-    /// A page of a scan was read, or not.
-    Scanned(ScanTicket, Result<Page, TableError>),
+    /// A page of a scan was read, and this is where it ended; or not.
+    Scanned(ScanTicket, Result<(Page, Option<Cursor<E>>), TableError>),
     /// A block that was written, to be cached.
     Block(FileId, u64, Block),
     /// Part of a table was scrubbed, or could not be read.

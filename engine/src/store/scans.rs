@@ -1,20 +1,79 @@
 //! Scans: each page is a task beside the foreground, over what the store holds when it starts.
+//!
+//! A page leaves behind a cursor where it ended, with what was read ahead. The next page goes on
+//! from there if it is of the same tables; else, and after a while, it opens them anew. Nobody can
+//! tell but by the time it takes.
 
+use std::collections::VecDeque;
 use std::rc::Rc;
+
+use schemas::ids::{NamespaceId, Token};
 
 use super::Store;
 use super::answer::{Done, ScanBusy, ScanTicket};
 use super::background::News;
+use super::table_set::TableSet;
 use crate::env::{Class, Env};
 use crate::limits;
-use crate::scan::{self, MemtableRows, Page, ScanRequest};
-use crate::sstable::{TableError, TokenRange};
+use crate::merge_scan::Run;
+use crate::scan::{self, MemtableRows, Page, ScanPlace, ScanRequest};
+use crate::sstable::TableError;
 
-/// Pages being read.
-#[derive(Default)]
-pub(super) struct Scans {
+/// Pages being read, and where those before ended.
+pub(super) struct Scans<E: Env> {
     next: u64,
     in_flight: usize,
+    /// The oldest first.
+    cursors: VecDeque<Cursor<E>>,
+}
+
+/// Where a page ended.
+pub(crate) struct Cursor<E: Env> {
+    namespace: NamespaceId,
+    from: ScanPlace,
+    to: Token,
+    tables: Rc<TableSet<E>>,
+    runs: Vec<Box<Run<E>>>,
+    since_us: u64,
+}
+
+impl<E: Env> Default for Scans<E> {
+    fn default() -> Self {
+        Self { next: 0, in_flight: 0, cursors: VecDeque::new() }
+    }
+}
+
+impl<E: Env> Scans<E> {
+    /// The runs of `tables` where the page of `request` starts, if the one before left them.
+    fn take_cursor(
+        &mut self,
+        request: &ScanRequest,
+        tables: &Rc<TableSet<E>>,
+    ) -> Option<Vec<Box<Run<E>>>> {
+        let at = self.cursors.iter().position(|cursor| {
+            cursor.namespace == request.namespace
+                && cursor.from == request.from
+                && cursor.to == request.to
+                && Rc::ptr_eq(&cursor.tables, tables)
+        })?;
+        self.cursors.remove(at).map(|cursor| cursor.runs)
+    }
+
+    fn keep(&mut self, cursor: Cursor<E>) {
+        if self.cursors.len() == limits::SCAN_CURSORS_MAX {
+            self.cursors.pop_front();
+        }
+        self.cursors.push_back(cursor);
+    }
+
+    /// Drops cursors that hold tables which are not in use any more, and those nobody came back
+    /// for.
+    pub(super) fn tick(&mut self, tables: &Rc<TableSet<E>>, now_us: u64) {
+        self.cursors.retain(|cursor| {
+            Rc::ptr_eq(&cursor.tables, tables)
+                && now_us.saturating_sub(cursor.since_us) < limits::SCAN_CURSOR_US
+        });
+    }
 }
 
 impl<E: Env> Store<E> {
@@ -34,19 +93,49 @@ impl<E: Env> Store<E> {
         let memtables = frozen.chain([&self.active]);
         let rows = memtables.map(|memtable| MemtableRows::copy(memtable, &request)).collect();
         let (tables, merge) = (Rc::clone(&self.tables), self.merge);
+        let runs = self.scans.take_cursor(&request, &tables);
         let office = Rc::clone(&self.office);
         self.office.spawn(Class::Idle, async move {
-            let range = TokenRange::new(request.from.token, request.to);
-            let runs = range.map_or_else(Vec::new, |range| tables.overlapping(range));
-            let page = scan::page(&office.env, &request, rows, runs, merge).await;
+            let page = read_page(&office.env, request, tables, runs, rows, merge).await;
             office.post(News::Scanned(ticket, page));
         });
         Ok(ticket)
     }
 
     /// A page ended: the next poll tells.
-    pub(super) fn scanned(&mut self, ticket: ScanTicket, page: Result<Page, TableError>) {
+    pub(super) fn scanned(
+        &mut self,
+        ticket: ScanTicket,
+        page: Result<(Page, Option<Cursor<E>>), TableError>,
+    ) {
         self.scans.in_flight -= 1;
+        let page = page.map(|(page, cursor)| {
+            cursor.into_iter().for_each(|cursor| self.scans.keep(cursor));
+            page
+        });
         self.untold.push(Done::Scan(ticket, page));
     }
+}
+
+async fn read_page<E: Env>(
+    env: &E,
+    request: ScanRequest,
+    tables: Rc<TableSet<E>>,
+    runs: Option<Vec<Box<Run<E>>>>,
+    rows: Vec<MemtableRows>,
+    merge: crate::record::Merge,
+) -> Result<(Page, Option<Cursor<E>>), TableError> {
+    let runs = match runs {
+        Some(runs) => runs,
+        None => {
+            let overlapping = request.tokens().map(|range| tables.overlapping(range));
+            scan::open_runs(env, &request, overlapping.unwrap_or_default()).await?
+        }
+    };
+    let (page, runs) = scan::page(env, &request, rows, runs, merge).await?;
+    let cursor = page.next.clone().map(|from| {
+        let ScanRequest { namespace, to, .. } = request;
+        Cursor { namespace, from, to, tables, runs, since_us: env.monotonic_us() }
+    });
+    Ok((page, cursor))
 }

@@ -53,7 +53,7 @@ fn writers_are_slowed_then_refused_while_nothing_can_be_flushed() {
         client.store.flush().await.unwrap();
         client.round().await.unwrap();
         assert!(client.store.stats().memtables_bytes < 16 << 10, "it clears by itself");
-        let left = disk.paths().into_iter().filter(|path| path.ends_with(".tmp")).count();
+        let left = disk.paths().into_iter().filter(|path| path.ends_with(".sst.tmp")).count();
         assert_eq!(left, 0, "flushes that failed leave nothing behind");
     });
 }
@@ -62,7 +62,7 @@ fn writers_are_slowed_then_refused_while_nothing_can_be_flushed() {
 /// segment was not ready when the one in use was full, and all writers were refused until it was.
 #[test]
 fn writers_who_wait_are_slowed_and_not_refused_while_the_log_grows() {
-    const IN_FLIGHT: usize = 200;
+    const IN_FLIGHT: usize = 400;
     let (sim, disk) = (Sim::new(1), SimDisk::new(1));
     let env = sim.env(&disk);
     let mut config = small_config();
