@@ -67,7 +67,7 @@ async fn step(rig: &mut Rig) -> Result<(), LogFailure> {
 
 #[test]
 fn after_an_error_nothing_is_acknowledged_and_what_was_survives() {
-    for on in [Io::Write, Io::Sync, Io::Name, Io::Size] {
+    for on in [Io::Write, Io::Sync, Io::SyncDir, Io::Name, Io::Size] {
         let mut failures = 0;
         for nth in 1..40 {
             for sticky in [false, true] {
