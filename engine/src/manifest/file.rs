@@ -60,6 +60,24 @@ impl<E: Env> Manifest<E> {
         }
     }
 
+    /// Makes durable what [`find`](Self::find) finds. A process that was killed may have left an
+    /// edit, or a manifest, that it had not synced: whoever removes what that has dropped before
+    /// it is durable loses it with the next power cut.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub async fn settle(env: &E, dir: &str) -> Result<(), ManifestError> {
+        let path = format!("{dir}/{NAME}");
+        let settle = async {
+            if has(env, dir, NAME).await? {
+                env.open(&path, Open::ReadWrite).await?.sync().await?;
+                env.sync_dir(dir).await?;
+            }
+            Ok(())
+        };
+        settle.await.map_err(ManifestError::io("cannot sync", &path))
+    }
+
     /// Makes the manifest of directory `dir`, or puts another in its place, with `version` in it.
     ///
     /// # Errors

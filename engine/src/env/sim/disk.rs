@@ -26,6 +26,8 @@ struct State {
     files: BTreeMap<Inode, FileState>,
     next_inode: Inode,
     next_write: u64,
+    /// Changes of names and bytes, and syncs that ended.
+    changes: u64,
     capacity: u64,
     faults: Faults,
     watch: Option<Watch>,
@@ -85,6 +87,7 @@ impl SimDisk {
             files,
             next_inode,
             next_write: 0,
+            changes: 0,
             capacity,
             faults: Faults::default(),
             watch: None,
@@ -197,6 +200,12 @@ impl SimDisk {
         self.0.borrow().faults.ios
     }
 
+    /// Grows with everything that may change what [`crash`](Self::crash) finds.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.0.borrow().changes
+    }
+
     /// Makes operations fail from now on.
     pub fn inject(&self, fault: Fault) {
         self.0.borrow_mut().faults.add(fault);
@@ -307,13 +316,12 @@ impl SimDisk {
             state.faults.dead = true;
             return None;
         }
-        let fail = if state.faults.active() {
-            let path = state.path_of(on);
-            state.faults.hit(io, &path)
-        } else {
-            None
-        };
+        let path = if state.faults.needs_paths() { state.path_of(on) } else { String::new() };
+        let fail = state.faults.hit(io, &path);
+        let names = state.tree.pending();
         let result = act(state, fail);
+        let changed = matches!(io, Io::Write | Io::Sync) || state.tree.pending() != names;
+        state.changes += u64::from(changed);
         if cut == Some(When::After) {
             state.faults.dead = true;
             return None;
@@ -441,6 +449,7 @@ impl SimDisk {
         let state = &mut *self.0.borrow_mut();
         let write = state.next_write;
         state.next_write += 1;
+        state.changes += 1;
         state.file(inode).in_flight.insert(write, Change::write(offset, bytes));
         write
     }

@@ -141,8 +141,8 @@ impl Faults {
     }
 
     /// Whether any rule needs to know paths.
-    pub(super) fn active(&self) -> bool {
-        !self.rules.is_empty()
+    pub(super) fn needs_paths(&self) -> bool {
+        self.rules.iter().any(|(fault, _)| !fault.path.is_empty())
     }
 
     /// How the operation on `path` fails, if it does.
