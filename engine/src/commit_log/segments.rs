@@ -270,8 +270,15 @@ impl<E: Env> Shared<E> {
         match self.fill(&temporary).await {
             Ok(file) => {
                 let mut segment = Segment { id: 0, file, bytes: self.bytes, reusable: true };
-                self.name(&temporary, &mut segment).await?;
-                Ok(segment)
+                match self.name(&temporary, &mut segment).await {
+                    Ok(()) => Ok(segment),
+                    Err(error) => {
+                        if segment.id != 0 {
+                            self.state.borrow_mut().released.push_back(segment);
+                        }
+                        Err(error)
+                    }
+                }
             }
             Err(error) => {
                 // Its space is needed by others; the error that counts is the first.
@@ -329,8 +336,9 @@ impl<E: Env> Shared<E> {
         self.env.sync_dir(&self.dir).await
     }
 
-    async fn remove(&self, segment: &Segment<E::File>) -> io::Result<()> {
+    async fn remove(&self, segment: &mut Segment<E::File>) -> io::Result<()> {
         remove_if_there(&self.env, &path(&self.dir, &segment_name(segment.id))).await?;
+        segment.reusable = false;
         self.env.sync_dir(&self.dir).await
     }
 }

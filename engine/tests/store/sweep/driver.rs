@@ -19,23 +19,23 @@ const SOON_US: u64 = 20_000;
 const HEALED_US: u64 = 20_000_000;
 
 /// How a life of a store ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 enum Life {
     /// As it was to.
     Over,
     /// It did not open because the disk refused something.
     NotOpened,
-    /// It failed, and said so.
-    Failed,
+    /// It failed, and said why.
+    Failed(String),
 }
 
 /// What a run met.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(super) struct Met {
     /// Starts that were refused.
     pub(super) not_opened: u32,
-    /// Stores that failed.
-    pub(super) failed: u32,
+    /// Why stores failed.
+    pub(super) failed: Vec<String>,
 }
 
 /// Runs workloads on a disk, in lives of a process.
@@ -49,7 +49,7 @@ pub(super) struct Driver {
     /// The faults go on until they are cleared.
     sticky: bool,
     pub(super) met: Met,
-    /// Operations begun, of those of the run.
+    /// Operations begun, of those of the run; the look back after trouble is one more.
     pub(super) begun: Rc<Cell<usize>>,
     /// Called when a process has come to its end before its time.
     at_failure: Option<Box<dyn Fn()>>,
@@ -58,12 +58,12 @@ pub(super) struct Driver {
 /// What an operation came to where the store did not fail.
 type Step = Result<(), Failed>;
 
-/// The store has failed.
-struct Failed;
+/// The store has failed, and said why.
+struct Failed(String);
 
 impl<E: std::error::Error> From<E> for Failed {
-    fn from(_: E) -> Self {
-        Self
+    fn from(error: E) -> Self {
+        Self(error.to_string())
     }
 }
 
@@ -104,15 +104,16 @@ impl Driver {
             drop((env, sim));
             self.disk.end_process(seed);
             let ended = ended?;
+            let is_over = ended == Life::Over;
             match ended {
                 Life::Over if left.is_empty() => return Ok(()),
                 Life::Over => left = &left[1..],
                 Life::NotOpened => self.met.not_opened += 1,
-                Life::Failed => self.met.failed += 1,
+                Life::Failed(why) => self.met.failed.push(why),
             }
-            if ended != Life::Over {
+            if !is_over {
                 if !self.trouble {
-                    return Err(format!("{ended:?}, and the disk works"));
+                    return Err(format!("{:?}, and the disk works", self.met));
                 }
                 if let Some(look) = &self.at_failure {
                     look();
@@ -135,18 +136,18 @@ impl Driver {
         };
         match self.check_recovered(&mut client).await {
             Ok(checked) => checked?,
-            Err(Failed) => return Ok(Life::Failed),
+            Err(Failed(why)) => return Ok(Life::Failed(why)),
         }
         while let Some((&op, rest)) = left.split_first() {
             self.begun.set(self.begun.get() + 1);
-            let Ok(()) = self.step(&mut client, op).await else {
+            if let Err(Failed(why)) = self.step(&mut client, op).await {
                 *left = rest;
-                return Ok(Life::Failed);
-            };
+                return Ok(Life::Failed(why));
+            }
             match op {
                 Op::Close => {
                     let closed = client.store.close().await;
-                    return Ok(if closed.is_ok() { Life::Over } else { Life::Failed });
+                    return Ok(closed.map_or_else(|why| Life::Failed(why.reason), |()| Life::Over));
                 }
                 Op::Kill => return Ok(Life::Over),
                 _ => *left = rest,
@@ -154,7 +155,7 @@ impl Driver {
         }
         match self.finish(&mut client).await {
             Ok(checked) => checked.map(|()| Life::Over),
-            Err(Failed) => Ok(Life::Failed),
+            Err(Failed(why)) => Ok(Life::Failed(why)),
         }
     }
 
@@ -232,7 +233,7 @@ impl Driver {
             };
             match or(client.store.flush(), timeout).await {
                 Ok(()) => return Ok(true),
-                Err(FlushError::Failed(_)) => return Err(Failed),
+                Err(FlushError::Failed(why)) => return Err(why.into()),
                 Err(FlushError::GaveUp { .. }) => client.env.sleep_us(20_000).await,
             }
         }
@@ -280,6 +281,7 @@ impl Driver {
     /// error: it has failed.
     async fn finish(&self, client: &mut Client) -> Result<Result<(), String>, Failed> {
         if self.trouble {
+            self.begun.set(self.begun.get() + 1);
             self.disk.clear_faults();
         }
         if !self.settle(client, HEALED_US).await? {

@@ -8,7 +8,7 @@ use engine::env::sim::SimDisk;
 
 use super::driver::Driver;
 use super::states::States;
-use super::workload::{Base, Workload, base, config};
+use super::workload::{AGAIN, Workload, base, config};
 use crate::cores::on_all_cores;
 
 /// As many states as the test promises, however operations come and go with the engine.
@@ -42,17 +42,11 @@ pub(super) fn sweep(states: &Arc<States>, workload: &Workload, plant: impl Fn(&S
 #[test]
 fn no_acknowledged_write_is_lost_at_any_operation_of_any_workload() {
     let states = Arc::new(States::new(config()));
-    let mut workloads = Vec::new();
-    for ops in 0..=crate::harness::asked_for("OPS").unwrap_or(3) {
-        if ops < 3 {
-            workloads.extend(Workload::all(Base::Empty, ops));
-        }
-        workloads.extend(Workload::all(Base::Stocked, ops));
-    }
+    let workloads = Workload::up_to(2, 3);
     on_all_cores(workloads.len(), |index| sweep(&states, &workloads[index], |_| ()));
     let (wrong, checked) = (states.wrong(), states.checked());
     let in_recovery = states.in_recovery();
     println!("{} workloads, {checked} crash states, {in_recovery} in recoveries", workloads.len());
-    assert!(wrong.is_empty(), "{}: {:#?}", wrong.len(), &wrong[..wrong.len().min(5)]);
+    assert!(wrong.is_empty(), "{}: {:#?}; {AGAIN}", wrong.len(), &wrong[..wrong.len().min(5)]);
     assert!(checked >= STATES_MIN, "{checked} crash states");
 }

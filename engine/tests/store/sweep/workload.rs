@@ -9,10 +9,14 @@ use engine::env::sim::SimDisk;
 use engine::store::StoreConfig;
 
 use super::driver::Driver;
-use crate::harness::{Ledger, small_config};
+use crate::harness::{Ledger, asked_for, small_config};
 
 /// Keys of a workload.
 const KEYS: u32 = 8;
+
+/// How to run one workload again.
+pub(super) const AGAIN: &str =
+    "again: KVCORE_TEST_WORKLOAD='Stocked [PutOver, Flush]', or which it was";
 
 /// What a client or an operator does.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -92,8 +96,23 @@ impl fmt::Display for Workload {
 }
 
 impl Workload {
+    /// All workloads of no to so many operations; or the one that is asked for.
+    pub(super) fn up_to(on_empty: usize, on_stocked: usize) -> Vec<Self> {
+        let mut all = Vec::new();
+        for ops in 0..=on_empty {
+            all.extend(Self::all(Base::Empty, ops));
+        }
+        for ops in 0..=on_stocked {
+            all.extend(Self::all(Base::Stocked, ops));
+        }
+        if let Some(asked) = asked_for::<String>("KVCORE_TEST_WORKLOAD") {
+            all.retain(|it| it.to_string() == asked);
+        }
+        all
+    }
+
     /// All workloads on `base` of so many operations.
-    pub(super) fn all(base: Base, ops: usize) -> Vec<Self> {
+    fn all(base: Base, ops: usize) -> Vec<Self> {
         let mut all = vec![Vec::new()];
         for _ in 0..ops {
             let longer = |ops: &Vec<Op>| {
