@@ -60,14 +60,15 @@ impl<E: Env> Manifest<E> {
         }
     }
 
-    /// Makes durable what [`find`](Self::find) finds. A process that was killed may have left an
-    /// edit, or a manifest, that it had not synced: whoever removes what that has dropped before
-    /// it is durable loses it with the next power cut.
+    /// As [`find`](Self::find), and makes durable what is found. A process that was killed may have
+    /// left an edit, or a manifest, that it had not synced: whoever removes what that has dropped
+    /// before it is durable, tables or log, loses it with the next power cut.
     ///
     /// # Errors
-    /// The disk refuses.
-    pub async fn settle(env: &E, dir: &str) -> Result<(), ManifestError> {
+    /// As for [`Manifest::find`].
+    pub async fn find_settled(env: &E, dir: &str) -> Result<Version, ManifestError> {
         let path = format!("{dir}/{NAME}");
+        let version = Self::find(env, dir).await?;
         let settle = async {
             if has(env, dir, NAME).await? {
                 env.open(&path, Open::ReadWrite).await?.sync().await?;
@@ -75,7 +76,8 @@ impl<E: Env> Manifest<E> {
             }
             Ok(())
         };
-        settle.await.map_err(ManifestError::io("cannot sync", &path))
+        settle.await.map_err(ManifestError::io("cannot sync", &path))?;
+        Ok(version)
     }
 
     /// Makes the manifest of directory `dir`, or puts another in its place, with `version` in it.

@@ -43,9 +43,7 @@ impl<E: Env> Store<E> {
         make_dir(&env, dir).await?;
         // First, as on a full disk nothing else has room before. No manifest ever names them.
         let unfinished = remove_files(&env, dir, FileId::names_unfinished).await?;
-        let version = Manifest::find(&env, dir).await?;
-        // Before the log lets go of what is flushed, and tables are removed that nobody names.
-        Manifest::settle(&env, dir).await?;
+        let version = Manifest::find_settled(&env, dir).await?;
         let open_tables = open_tables(&env, dir, &version).await?;
         let flushed = Sequence(version.flushed());
         let mut replay = Replay::new(&config, merge, flushed);

@@ -74,8 +74,13 @@ impl Weather {
             return None;
         }
         let kind = rng.usize(..HOWS.len());
+        let on = match HOWS[kind] {
+            // A read that is short twice has met the end of the file.
+            Fail::Short => Some(Io::Write),
+            _ => KINDS[rng.usize(..KINDS.len())],
+        };
         self.faults[kind].then(|| Fault {
-            on: KINDS[rng.usize(..KINDS.len())],
+            on,
             path: PATHS[rng.usize(..PATHS.len())].to_owned(),
             nth: rng.u64(1..12),
             sticky: self.sticky && rng.u8(..4) == 0,
@@ -153,6 +158,8 @@ struct Swarm {
     ledger: Rc<RefCell<Ledger>>,
     /// How far the clock is ahead for a while.
     ahead_ms: u64,
+    /// No write is stamped below, also after some that were stamped above are lost.
+    horizon: u64,
     tally: Tally,
 }
 
@@ -172,7 +179,16 @@ impl Swarm {
         let (config, weather) = (draw_config(&mut rng), Weather::draw(&mut rng));
         let ledger = Ledger { keys: KEYS, ..Ledger::default() };
         let (disk, ledger) = (SimDisk::new(seed), Rc::new(RefCell::new(ledger)));
-        Self { rng, disk, config, weather, ledger, ahead_ms: 0, tally: Tally::default() }
+        Self {
+            rng,
+            disk,
+            config,
+            weather,
+            ledger,
+            ahead_ms: 0,
+            horizon: 0,
+            tally: Tally::default(),
+        }
     }
 
     fn run(&mut self, lives: u64) -> Result<(), String> {
@@ -291,11 +307,14 @@ impl Swarm {
             match self.rng.u32(..24) {
                 0 => self.flush(client).await?,
                 1 => {
-                    let upto = (client.taken() as u64).saturating_sub(LATE);
-                    client.store.set_purge_horizon(Hlc(upto));
+                    self.horizon = self.horizon.max((client.taken() as u64).saturating_sub(LATE));
+                    client.store.set_purge_horizon(Hlc(self.horizon));
                 }
                 2 => self.scan(client).await?,
-                3 if self.weather.jumps => self.jump(sim),
+                3 if self.weather.jumps => {
+                    self.jump(sim);
+                    self.ledger.borrow_mut().wall_ms = client.env.wall_ms();
+                }
                 4..7 => client.env.sleep_us(self.rng.u64(..50_000)).await,
                 7 if self.weather.fills => self.fill(),
                 8 => self.clear(),
@@ -319,6 +338,7 @@ impl Swarm {
         if rng.u32(..10) == 0 {
             write.hlc = write.hlc.saturating_sub(rng.u64(..LATE));
         }
+        write.hlc = write.hlc.max(self.horizon);
         write
     }
 

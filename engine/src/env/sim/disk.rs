@@ -36,7 +36,9 @@ struct State {
 
 /// Who looks at every operation.
 #[derive(Clone)]
-struct Watch(Rc<dyn Fn(&SimDisk, Io, When)>);
+struct Watch(Rc<Look>);
+
+type Look = dyn Fn(&SimDisk, Io, When);
 
 impl std::fmt::Debug for Watch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -115,8 +117,8 @@ impl SimDisk {
         Self::with(tree, files, state.capacity, rng.u64(..))
     }
 
-    /// Another disk with all that is on this one now, synced or not, and without its faults. What is
-    /// in flight on this one is in flight there for ever, see [`end_process`](Self::end_process).
+    /// Another disk with all that is on this one now, synced or not, and without its faults. What
+    /// is in flight here is in flight there for ever, see [`end_process`](Self::end_process).
     #[must_use]
     pub fn fork(&self) -> Self {
         let mut state = self.0.borrow().clone();

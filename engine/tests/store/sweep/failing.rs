@@ -17,7 +17,7 @@ use crate::harness::{Ledger, asked_for};
 const CASES_MIN: u64 = 50_000;
 
 /// Under workloads of three operations one operation of the disk in so many fails.
-const LONG_ONE_IN: u64 = 6;
+const LONG_ONE_IN: u64 = 12;
 
 /// How runs ended.
 #[derive(Default)]
