@@ -410,9 +410,9 @@ fn the_spare_is_not_touched_while_a_crash_could_bring_it_back() {
         let sim = Sim::new(nth);
         let env = sim.env(&disk);
         // The directory is synced before the spare is written, and after the exchange.
-        let (on, how) = (Some(Io::Sync), Fail::Eio);
-        disk.inject(Fault { on, path: DIR.into(), nth: 3, sticky: false, how });
-        let failed = sim.block_on(open(&env)).err().expect("the third sync fails");
+        let (on, how) = (Some(Io::SyncDir), Fail::Eio);
+        disk.inject(Fault { on, path: DIR.into(), nth: 2, sticky: false, how });
+        let failed = sim.block_on(open(&env)).err().expect("the second sync fails");
         assert!(failed.to_string().contains("cannot make"), "{failed}");
         disk.crash_at_io(disk.ios() + nth, When::After);
         let work = async {

@@ -43,7 +43,7 @@ impl<E: Env> Store<E> {
         make_dir(&env, dir).await?;
         // First, as on a full disk nothing else has room before. No manifest ever names them.
         let unfinished = remove_files(&env, dir, FileId::names_unfinished).await?;
-        let version = Manifest::find(&env, dir).await?;
+        let version = Manifest::find_settled(&env, dir).await?;
         let open_tables = open_tables(&env, dir, &version).await?;
         let flushed = Sequence(version.flushed());
         let mut replay = Replay::new(&config, merge, flushed);
@@ -127,7 +127,8 @@ impl Replay {
             self.not_a_record.get_or_insert(sequence);
             return;
         };
-        if sequence != self.last && self.active.bytes() >= config.memtable_bytes {
+        let is_full = !self.active.is_empty() && self.active.bytes() >= config.memtable_bytes;
+        if sequence != self.last && is_full {
             let empty = self.active.next();
             let memtable = std::mem::replace(&mut self.active, empty);
             self.frozen.push_back(Frozen { memtable: Rc::new(memtable), upto: self.last });

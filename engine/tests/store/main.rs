@@ -3,6 +3,7 @@
 
 mod cache;
 mod compaction;
+mod cores;
 mod crash;
 mod damage;
 mod faults;
@@ -13,3 +14,5 @@ mod pressure;
 mod scrub;
 mod shared_reads;
 mod space;
+mod swarm;
+mod sweep;
