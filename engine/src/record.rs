@@ -13,6 +13,7 @@ use std::cmp::Ordering;
 use std::num::NonZeroU64;
 
 use schemas::ids::{Actor, Dot, Hlc, NamespaceId, NodeId, Token, Version};
+use schemas::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -133,6 +134,10 @@ impl<'a> Record<'a> {
         if value.len() != header.value_len.get() as usize {
             return None;
         }
+        let kind = Kind::from_byte(header.kind)?;
+        if !are_sized(kind, key, value) {
+            return None;
+        }
         let node = NodeId(NonZeroU64::new(header.node.get())?);
         Some(Self {
             key: Key {
@@ -147,11 +152,20 @@ impl<'a> Record<'a> {
                     counter: header.counter.get(),
                 },
             },
-            kind: Kind::from_byte(header.kind)?,
+            kind,
             expires_at_ms: header.expires_at_ms.get(),
             value,
         })
     }
+}
+
+/// Whether a record of `kind` may have such a key and value.
+#[inline]
+pub(crate) fn are_sized(kind: Kind, key: &[u8], value: &[u8]) -> bool {
+    !key.is_empty()
+        && key.len() <= KEY_BYTES_MAX
+        && value.len() <= VALUE_BYTES_MAX
+        && (kind == Kind::Value || value.is_empty())
 }
 
 /// Resolves two records of one key: says which of them stands.

@@ -28,6 +28,9 @@ pub(super) const CLOCK_BYTES: usize = 2 * SLOT_BYTES;
 
 const MAGIC: [u8; 8] = *b"kvcCLCK\n";
 
+/// Renewals past this are not believed: at one a second there is no end of them.
+const SEQUENCE_MAX: u64 = u64::MAX >> 1;
+
 /// What CLOCK says, and how to make it say something else.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Clock {
@@ -114,7 +117,7 @@ impl Clock {
         let sequence = header.sequence.get();
         let whole = header.magic == MAGIC
             && header.crc.get() == sum(offset, &unsummed)
-            && (1..u64::MAX).contains(&sequence)
+            && (1..=SEQUENCE_MAX).contains(&sequence)
             && offset_of(sequence) == offset;
         let node = NodeId(NonZeroU64::new(header.node.get())?);
         whole.then_some(Self { node, sequence, ceiling: Hlc(header.ceiling.get()) })
