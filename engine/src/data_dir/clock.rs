@@ -204,4 +204,35 @@ mod tests {
         assert!(Clock::decode(NODE, &swapped).is_ok());
         assert!(matches!(Clock::decode(other, &swapped), Err(DirError::Corrupt(_))));
     }
+
+    /// A slot with a sound sum told the last number there is. The one after it was a slot that no
+    /// start believed: stamps given under it would have been given again.
+    #[test]
+    fn there_is_always_a_renewal_to_come() {
+        let at = |sequence| Clock { node: NODE, sequence, ceiling: Hlc(0) };
+        let read = |mut clock: Clock| Clock::decode(NODE, &file_of(&mut clock, &[5])).ok();
+        assert_eq!(read(at(SEQUENCE_MAX - 1)).map(|it| it.ceiling()), Some(Hlc(5)));
+        assert_eq!(read(at(SEQUENCE_MAX)), None);
+    }
+
+    /// A running node does not read CLOCK: what is damaged under it is written over, or is the slot
+    /// that does not hold.
+    #[test]
+    fn damage_under_a_running_node_does_not_outlast_its_next_renewal() {
+        let (mut clock, _) = Clock::born(NODE);
+        let file = file_of(&mut clock, &[5, 9]);
+        let damages: [fn(&mut Vec<u8>); 5] = [
+            |file| file[20] ^= 1,
+            |file| file[SLOT_BYTES + 20] ^= 1,
+            |file| file.copy_within(..SLOT_BYTES, SLOT_BYTES),
+            |file| file.copy_within(SLOT_BYTES.., 0),
+            |file| file.fill(0),
+        ];
+        for damage in damages {
+            let (mut clock, mut file) = (clock, file.clone());
+            damage(&mut file);
+            put(&mut file, &clock.set(Hlc(12)));
+            assert_eq!(Clock::decode(NODE, &file).unwrap().ceiling(), Hlc(12));
+        }
+    }
 }

@@ -123,8 +123,7 @@ fn check_version(version: &Version) {
         let tables = version.level(level);
         assert!(tables.is_sorted_by(|a, b| a.visible.last() < b.visible.first()));
     }
-    let header =
-        Header { incarnation: 1, base_frames: 0, file_len: 0, shard: shard_hash(DIR) };
+    let header = Header { incarnation: 1, base_frames: 0, file_len: 0, shard: shard_hash(DIR) };
     for tables_max in [1, 1000] {
         let mut bytes = header.encode();
         for (edit, sequence) in version.snapshot(tables_max).iter().zip(1..) {
@@ -161,8 +160,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         file_numbers: 70,
         ..added(&[entry(4, 23, 0, 9), entry(5, 23, 10, 100)])
     };
-    let header =
-        Header { incarnation: INCARNATION, base_frames: 1, file_len: 8192, shard: 0 };
+    let header = Header { incarnation: INCARNATION, base_frames: 1, file_len: 8192, shard: 0 };
     let mut seeds = Vec::new();
     for op in [1, 2] {
         let mut input = vec![1, 1];

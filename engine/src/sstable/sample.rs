@@ -65,10 +65,7 @@ pub(crate) fn value(key: &[u8], hlc: u64, value_len: usize) -> Sample {
         token: Token::of(key, 0),
         namespace: NamespaceId::DEFAULT,
         key: key.to_vec(),
-        version: Version {
-            hlc: Hlc(hlc),
-            dot: Dot { actor: actor(1), counter: hlc },
-        },
+        version: Version { hlc: Hlc(hlc), dot: Dot { actor: actor(1), counter: hlc } },
         kind: Kind::Value,
         expires_at_ms: 0,
         value: (0..value_len).map(|at| (at as u64 ^ hlc) as u8).collect(),

@@ -8,6 +8,7 @@ mod damage;
 mod faults;
 mod figures;
 mod harness;
+mod matrix;
 mod model;
 mod pressure;
 mod scrub;
