@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::*;
 
 /// Inputs that each corpus has at least.
-const CORPUS_MIN: usize = 20;
+const CORPUS_MIN: usize = 10;
 /// Bytes of a corpus at most: more is not more coverage.
 const CORPUS_BYTES_MAX: u64 = 300 << 10;
 

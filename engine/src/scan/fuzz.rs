@@ -51,18 +51,18 @@ impl Scanned {
         let env = sim.env(&disk);
         let mut memtable = Memtable::new((Token(0), Token(u64::MAX)), 4096, lww);
         let mut in_table: Vec<Sample> = samples.clone();
-        in_table.retain(|sample| sample.version.hlc.0 % 3 != 0);
+        in_table.retain(is_in_table);
         in_table.sort_by_key(Sample::place);
-        samples.iter().filter(|it| it.version.hlc.0 % 2 == 0).for_each(|sample| {
+        for sample in samples.iter().filter(|sample| is_in_memtable(sample)) {
             memtable.put(&sample.record());
-        });
+        }
         let id = FileId::new(1, ShardId(0), 1);
         let table = sim.block_on(async {
             env.create_dir("shard").await.expect("the disk works");
             write_table(&env, "shard", id, &in_table).await;
             Table::open(&env, "shard", id, TokenRange::ALL).await.expect("it was written")
         });
-        let is_there = |it: &Sample| it.version.hlc.0 % 2 == 0 || it.version.hlc.0 % 3 != 0;
+        let is_there = |it: &Sample| is_in_memtable(it) || is_in_table(it);
         let samples = samples.into_iter().filter(is_there).collect();
         Self { sim, env, memtable, table: Rc::new(table), samples }
     }
@@ -90,12 +90,20 @@ impl Scanned {
     }
 }
 
+fn is_in_memtable(sample: &Sample) -> bool {
+    sample.version.hlc.0.is_multiple_of(2)
+}
+
+fn is_in_table(sample: &Sample) -> bool {
+    !sample.version.hlc.0.is_multiple_of(3)
+}
+
 /// Record `number`: some share a token, some are of another namespace, some are dead.
 fn sample(number: u64) -> Sample {
     let mut sample = value(&[b'k', number as u8 % 7], number + 1, number as usize % 50);
     sample.key.extend((0..number % 3).map(|_| 0xff));
     sample.token = token(number / 3);
-    sample.namespace = NamespaceId(1 + (number % 5 == 0) as u32);
+    sample.namespace = NamespaceId(1 + u32::from(number.is_multiple_of(5)));
     if number.is_multiple_of(11) {
         sample.kind = Kind::Tombstone;
         sample.value.clear();

@@ -268,8 +268,10 @@ fn written(seed: u64) -> Vec<u8> {
     disk.bytes(&format!("{DIR}/{}", ID.file_name())).expect("it was written")
 }
 
-/// What the parts of a written table are: blocks, sections, footer.
-fn parts(bytes: &[u8]) -> (Vec<(u64, &[u8])>, [&[u8]; 3], &[u8]) {
+/// What a written table is made of: blocks with their places, sections, footer.
+type Parts<'a> = (Vec<(u64, &'a [u8])>, [&'a [u8]; 3], &'a [u8]);
+
+fn parts(bytes: &[u8]) -> Parts<'_> {
     let (body, end) = bytes.split_at(bytes.len() - FOOTER_BYTES);
     let page = &bytes[bytes.len() - ALIGN..];
     let footer = Footer::decode(page, bytes.len() as u64, ID, "").expect("it was written");
