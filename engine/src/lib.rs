@@ -9,6 +9,8 @@ pub mod compaction;
 pub mod data_dir;
 pub mod env;
 mod flush;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod inspect;
 pub mod integrity;
 pub mod latency;

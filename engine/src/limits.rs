@@ -118,6 +118,10 @@ const _: () = {
     assert!(BLOCK_BYTES_MAX < u32::MAX as usize, "lengths of blocks are 32 bits");
 };
 
+/// Batches of one log: at a million a second it is 292,000 years. A file that tells of a later one
+/// is damaged.
+pub const LOG_SEQUENCE_MAX: u64 = u64::MAX >> 1;
+
 /// Damaged places that a store keeps a list of. More are logged as they are met, and not listed.
 pub const DAMAGE_LISTED_MAX: usize = 1000;
 

@@ -7,6 +7,8 @@
 //!   where to go on. So the work of a page is bounded, whatever is deleted or of other namespaces.
 //! - Tables are read around the cache, by a background task that gives way.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod rows;
 
 use std::cmp::Ordering;

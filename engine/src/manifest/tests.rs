@@ -5,7 +5,7 @@ use schemas::ids::{Hlc, Token};
 use super::*;
 use crate::env::sim::{Crash, Fail, Fault, Io, Sim, SimDisk, SimEnv, When};
 use crate::env::{ALIGN, Env};
-use crate::limits;
+use crate::limits::{self, LOG_SEQUENCE_MAX};
 use crate::sstable::{FileId, Properties, TokenRange};
 
 const DIR: &str = "shard";
@@ -478,6 +478,17 @@ fn hostile_edits_do_no_harm() {
         }
     }
     assert!(refused > 500 && applied > 10, "{refused} refused, {applied} applied");
+}
+
+/// An edit with a sound sum said that the last batch there can be is in tables. What follows it was
+/// counted past the end of 64 bits: a panic, or batch 0.
+#[test]
+fn an_edit_past_the_last_batch_is_refused() {
+    for (flushed, is_sound) in [(LOG_SEQUENCE_MAX, true), (LOG_SEQUENCE_MAX + 1, false)] {
+        let mut bytes = Vec::new();
+        VersionEdit { flushed: Some(flushed), ..VersionEdit::default() }.encode(&mut bytes);
+        assert_eq!(VersionEdit::decode(&bytes).is_some(), is_sound);
+    }
 }
 
 /// A manifest of no tables in the place of one that names some was believed: its tables counted as

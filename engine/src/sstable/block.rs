@@ -29,8 +29,7 @@ use super::actors::Actors;
 use super::file_id::FileId;
 use super::search;
 use crate::integrity::checksum;
-use crate::limits;
-use crate::record::{Key, Kind, Record};
+use crate::record::{self, Key, Kind, Record};
 
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
@@ -306,12 +305,8 @@ impl Block {
         };
         let (key, value) = rest.split_at_checked(key_len.into())?;
         let kind = Kind::from_byte(flags & !EXPIRES)?;
-        let sized = !key.is_empty()
-            && key.len() <= limits::KEY_BYTES_MAX
-            && value.len() <= limits::VALUE_BYTES_MAX
-            && (kind == Kind::Value || value.is_empty());
         let namespace = self.number(start, shape.namespace)?;
-        sized.then_some(Record {
+        record::are_sized(kind, key, value).then_some(Record {
             key: Key {
                 token: Token(self.tokens(shape)[index].get()),
                 namespace: NamespaceId(u32::try_from(namespace).ok()?),

@@ -9,6 +9,7 @@ mod damage;
 mod faults;
 mod figures;
 mod harness;
+mod matrix;
 mod model;
 mod pressure;
 mod scrub;
