@@ -16,6 +16,7 @@ const UNSAFE_FILES: &[&str] = &[
     "engine/src/env/ring/socket.rs",
     "net/src/mesh/spsc.rs",
     "net/src/runtime/memory.rs",
+    "tests/tests/kernel/ext4_shutdown.rs",
 ];
 
 /// All files that may name glommio.

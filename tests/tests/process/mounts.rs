@@ -1,0 +1,86 @@
+//! Loop devices and mounted file systems, gone with their handles, also when a test panics.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::server::eventually;
+
+/// A file as a block device.
+#[derive(Debug)]
+pub(crate) struct Loop {
+    device: String,
+}
+
+impl Loop {
+    /// Of the file `image`, through the kernel's cache.
+    pub(crate) fn attach(image: &Path) -> Self {
+        let device = printed(Command::new("losetup").args(["--find", "--show"]).arg(image));
+        Self { device: device.trim().to_owned() }
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        // What is not there any more cannot be undone again.
+        drop(Command::new("losetup").arg("--detach").arg(&self.device).status());
+    }
+}
+
+/// A mounted file system.
+#[derive(Debug)]
+pub(crate) struct Mount {
+    root: PathBuf,
+    mounted: bool,
+}
+
+impl Mount {
+    /// The ext4 file system of `device` at `root`, an empty directory.
+    pub(crate) fn ext4(device: &Loop, root: &Path) -> Self {
+        Self::of(Command::new("mount").args(["-t", "ext4"]).arg(&device.device).arg(root), root)
+    }
+
+    /// At `root`, one in memory that holds at most so many bytes.
+    pub(crate) fn memory(bytes: u64, root: &Path) -> Self {
+        let size = format!("size={bytes}");
+        Self::of(Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(root), root)
+    }
+
+    fn of(mount: &mut Command, root: &Path) -> Self {
+        printed(mount);
+        Self { root: root.to_owned(), mounted: true }
+    }
+
+    /// Unmounts it, once the kernel has closed the files of processes that ended.
+    pub(crate) fn unmount(mut self) {
+        let mut umount = Command::new("umount");
+        umount.arg(&self.root);
+        eventually("it is unmounted", || umount.output().unwrap().status.success());
+        self.mounted = false;
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        if self.mounted {
+            // Lazily: a server that a failing test left is killed by its own handle, maybe later.
+            drop(Command::new("umount").arg("--lazy").arg(&self.root).status());
+        }
+    }
+}
+
+/// Makes an ext4 file system of blocks of 4 KiB in the file `image`.
+pub(crate) fn make_ext4(image: &Path) {
+    // Without room for root alone: kvcore may run as root here, and would get it. Complete at
+    // once: the kernel has nothing left to do in the background.
+    let complete = "lazy_itable_init=0,lazy_journal_init=0";
+    let mut mkfs = Command::new("/usr/sbin/mkfs.ext4");
+    printed(mkfs.args(["-q", "-F", "-m", "0", "-b", "4096", "-E", complete]).arg(image));
+}
+
+/// What `command` prints, which has to succeed.
+pub(crate) fn printed(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?} ends with {}: {said}", output.status);
+    String::from_utf8(output.stdout).unwrap()
+}
