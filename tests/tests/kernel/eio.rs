@@ -24,14 +24,6 @@ fn start(data: &Path) -> Start {
     Start::on(data).flags(&["--durability", "sync"])
 }
 
-/// Writes some, until so many are acknowledged.
-fn write_some(history: &mut History, server: &Server, least: f64) {
-    history.write_while(server.clients(), nowhere, || {
-        let puts = || server.metric_if_told("kvcore_puts_acknowledged_total");
-        eventually("it has written", || puts().is_some_and(|puts| puts >= least));
-    });
-}
-
 /// Writes until the server ends, with the status for a failed write.
 fn write_to_the_end(history: &mut History, server: Server) {
     let clients = server.clients();
@@ -65,7 +57,7 @@ fn a_block_that_cannot_be_read_fails_its_keys_alone() {
     let mut disk = FaultyDisk::mount();
     let (data, mut history) = (disk.data("data"), History::new(3, 1));
     let server = start(&data).cores(2).serve();
-    write_some(&mut history, &server, 80.0);
+    history.write(server.clients(), 30);
     server.stop();
     // Another number of cores: all of the log is flushed to tables, one for each shard there was.
     let start = start(&data);
@@ -97,7 +89,7 @@ fn a_start_that_cannot_read_is_refused_and_the_next_one_has_all() {
     start(&data).serve().stop();
     let start = start(&data).cores(2);
     let server = start.serve();
-    write_some(&mut history, &server, 80.0);
+    history.write(server.clients(), 30);
     server.kill();
     let shard = data.join("gen-0002/shard-001");
     let log = only(&data, 2, ".log");
@@ -131,7 +123,7 @@ fn a_failed_write_of_the_log_ends_the_process_and_loses_nothing() {
     for nth in [Some(0), Some(1), Some(2), Some(20), None] {
         let (data, mut history) = (disk.data("data"), History::new(3, nth.unwrap_or(99)));
         let server = start(&data).serve();
-        write_some(&mut history, &server, 20.0);
+        history.write(server.clients(), 7);
         let faults = match nth {
             // Batches lie one behind the other, in whole blocks. An idle log may seal itself.
             Some(nth) => {
@@ -165,7 +157,7 @@ fn a_failed_flush_ends_the_process_and_loses_nothing() {
     for faults in nths.into_iter().chain([Faults::writes()]) {
         let server = start(&data).serve();
         history.assert_kept(&server);
-        write_some(&mut history, &server, 20.0);
+        history.write(server.clients(), 7);
         disk.inject(&faults);
         write_to_the_end(&mut history, server);
         disk.heal();

@@ -122,10 +122,20 @@ impl History {
             let _stops = Sets(&over);
             for writer in &mut self.writers {
                 let (over, position) = (&over, &position);
-                scope.spawn(move || writer.write(&connect(clients), position, over));
+                let is_over = |_| over.load(Ordering::Relaxed);
+                scope.spawn(move || writer.write(&connect(clients), position, is_over));
             }
             meanwhile()
         })
+    }
+
+    /// Has each writer write to the server at `clients` until so many more are acknowledged.
+    pub(crate) fn write(&mut self, clients: SocketAddr, each: usize) {
+        thread::scope(|scope| {
+            for writer in &mut self.writers {
+                scope.spawn(move || writer.write(&connect(clients), nowhere, |done| done == each));
+            }
+        });
     }
 
     /// Writes acknowledged up to `position`.
@@ -195,9 +205,15 @@ impl Writer {
         Some(value.into())
     }
 
-    /// Writes until it is over.
-    fn write(&mut self, client: &Client, position: impl Fn() -> Position, over: &AtomicBool) {
-        while !over.load(Ordering::Relaxed) {
+    /// Writes until `is_over`, which is told how many were acknowledged.
+    fn write(
+        &mut self,
+        client: &Client,
+        position: impl Fn() -> Position,
+        is_over: impl Fn(usize) -> bool,
+    ) {
+        let mut done = 0;
+        while !is_over(done) {
             if self.writes.last().is_none_or(|last| last.acknowledged.is_some()) {
                 let write = self.drawn(position());
                 self.writes.push(write);
@@ -209,7 +225,10 @@ impl Writer {
                 None => client.delete(&key).send().map(drop),
             };
             match outcome {
-                Ok(()) => self.writes[index].acknowledged = Some(position()),
+                Ok(()) => {
+                    self.writes[index].acknowledged = Some(position());
+                    done += 1;
+                }
                 Err(error) => {
                     let kind = error.kind();
                     assert!(
