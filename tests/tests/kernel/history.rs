@@ -11,13 +11,13 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use kvclient::blocking::Client;
 use kvclient::{Bytes, Error, ErrorKind};
 
-use crate::server::Server;
+use crate::server::{PATIENCE, Server};
 
 /// How long the log of a disk was; the greatest stands for the end.
 pub(crate) type Position = u64;
@@ -212,8 +212,9 @@ impl Writer {
         position: impl Fn() -> Position,
         is_over: impl Fn(usize) -> bool,
     ) {
-        let mut done = 0;
+        let (mut done, mut last) = (0, Instant::now());
         while !is_over(done) {
+            assert!(last.elapsed() < PATIENCE, "writer {} gets no answer", self.number);
             if self.writes.last().is_none_or(|last| last.acknowledged.is_some()) {
                 let write = self.drawn(position());
                 self.writes.push(write);
@@ -227,7 +228,7 @@ impl Writer {
             match outcome {
                 Ok(()) => {
                     self.writes[index].acknowledged = Some(position());
-                    done += 1;
+                    (done, last) = (done + 1, Instant::now());
                 }
                 Err(error) => {
                     let kind = error.kind();
