@@ -80,6 +80,12 @@ impl Reads {
     pub(crate) fn values(&self) -> usize {
         self.0.iter().flatten().filter(|read| matches!(read, Ok(Some(_)))).count()
     }
+
+    /// Whether others gave the same, and none of either failed.
+    pub(crate) fn values_are_those_of(&self, others: &Self) -> bool {
+        let mut pairs = self.0.iter().flatten().zip(others.0.iter().flatten());
+        pairs.all(|pair| matches!(pair, (Ok(value), Ok(other)) if value == other))
+    }
 }
 
 /// Why what was read cannot be.

@@ -12,6 +12,7 @@ mod faults;
 mod history;
 mod means;
 mod power_cut;
+mod recorded;
 
 // What a server is driven with, in common with the process tests.
 #[path = "../process/clients.rs"]
