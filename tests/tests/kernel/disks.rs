@@ -42,9 +42,14 @@ pub(crate) struct Disk {
 impl Disk {
     /// Mounts the one in `image`, at `root`, which is made if it is missing.
     pub(crate) fn mount(image: &Path, root: &Path) -> Self {
+        Self::attempt(image, root).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The same, or why it cannot be mounted.
+    pub(crate) fn attempt(image: &Path, root: &Path) -> Result<Self, String> {
         fs::create_dir_all(root).unwrap();
         let device = Loop::attach(image);
-        Self { mount: Mount::ext4(&device, root), _device: device, root: root.to_owned() }
+        Ok(Self { mount: Mount::ext4(&device, root)?, _device: device, root: root.to_owned() })
     }
 
     /// The data directory that the tests have on it.

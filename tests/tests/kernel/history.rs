@@ -17,6 +17,7 @@ use fastrand::Rng;
 use kvclient::blocking::Client;
 use kvclient::{Bytes, Error, ErrorKind};
 
+use crate::clients::client;
 use crate::server::{PATIENCE, Server};
 
 /// How long the log of a disk was; the greatest stands for the end.
@@ -151,7 +152,7 @@ impl History {
 
     /// Reads all keys, errors included; fails where a scan says otherwise.
     pub(crate) fn read(&self, server: &Server) -> Result<Reads, Wrong> {
-        let client = connect(server.clients());
+        let client = client(server.clients());
         let read = |writer: &Writer| (0..KEYS).map(|key| get(&client, &writer.key(key))).collect();
         let reads = Reads(self.writers.iter().map(read).collect());
         if reads.errors().is_empty() {

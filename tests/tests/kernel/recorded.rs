@@ -175,15 +175,15 @@ impl Recorded {
             durable = point.durable;
             copy(&image, &left);
             self.replay_cache(point, seed, &left);
-            let disk = Disk::mount(&left, &dir.join("root"));
-            let started = Start::on(&disk.data()).cpu(cpu).attempt();
-            let judged = started.map_err(|ended| format!("{ended:?}")).and_then(|server| {
+            let judged = Disk::attempt(&left, &dir.join("root")).and_then(|disk| {
+                let started = Start::on(&disk.data()).cpu(cpu).attempt();
+                let server = started.map_err(|ended| format!("{ended:?}"))?;
                 let judged = judge(&server, point);
                 server.kill();
+                disk.unmount();
                 judged
             });
             findings.extend(judged.err().map(|what| (point, what)));
-            disk.unmount();
         }
         fs::remove_dir_all(dir).unwrap();
         findings

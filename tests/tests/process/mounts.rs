@@ -34,20 +34,22 @@ pub(crate) struct Mount {
 }
 
 impl Mount {
-    /// The ext4 file system of `device` at `root`, an empty directory.
-    pub(crate) fn ext4(device: &Loop, root: &Path) -> Self {
+    /// The ext4 file system of `device` at `root`, an empty directory; or why it cannot be mounted.
+    pub(crate) fn ext4(device: &Loop, root: &Path) -> Result<Self, String> {
         Self::of(Command::new("mount").args(["-t", "ext4"]).arg(&device.device).arg(root), root)
     }
 
     /// At `root`, one in memory that holds at most so many bytes.
     pub(crate) fn memory(bytes: u64, root: &Path) -> Self {
         let size = format!("size={bytes}");
-        Self::of(Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(root), root)
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(root);
+        Self::of(&mut mount, root).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    fn of(mount: &mut Command, root: &Path) -> Self {
-        printed(mount);
-        Self { root: root.to_owned(), mounted: true }
+    fn of(mount: &mut Command, root: &Path) -> Result<Self, String> {
+        outcome(mount)?;
+        Ok(Self { root: root.to_owned(), mounted: true })
     }
 
     /// Unmounts it, once the kernel has closed the files of processes that ended.
@@ -79,8 +81,15 @@ pub(crate) fn make_ext4(image: &Path) {
 
 /// What `command` prints, which has to succeed.
 pub(crate) fn printed(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    outcome(command).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// What `command` prints, or how it failed.
+fn outcome(command: &mut Command) -> Result<String, String> {
+    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+    if output.status.success() {
+        return Ok(String::from_utf8(output.stdout).unwrap());
+    }
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?} ends with {}: {said}", output.status);
-    String::from_utf8(output.stdout).unwrap()
+    Err(format!("{command:?} ends with {}: {said}", output.status))
 }

@@ -36,7 +36,7 @@ impl SmallDisk {
         let device = Loop::attach(&image);
         let root = dir.path().join("root");
         fs::create_dir(&root).unwrap();
-        let mount = Mount::ext4(&device, &root);
+        let mount = Mount::ext4(&device, &root).unwrap();
         Self { root, _mount: mount, _device: device, _dir: dir }
     }
 
