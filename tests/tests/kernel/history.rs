@@ -130,7 +130,7 @@ impl History {
             for writer in &mut self.writers {
                 let (over, position) = (&over, &position);
                 let is_over = |_| over.load(Ordering::Relaxed);
-                scope.spawn(move || writer.write(&connect(clients), position, is_over));
+                scope.spawn(move || writer.write(clients, position, is_over));
             }
             meanwhile()
         })
@@ -140,7 +140,7 @@ impl History {
     pub(crate) fn write(&mut self, clients: SocketAddr, each: usize) {
         thread::scope(|scope| {
             for writer in &mut self.writers {
-                scope.spawn(move || writer.write(&connect(clients), nowhere, |done| done == each));
+                scope.spawn(move || writer.write(clients, nowhere, |done| done == each));
             }
         });
     }
@@ -215,11 +215,20 @@ impl Writer {
     /// Writes until `is_over`, which is told how many were acknowledged.
     fn write(
         &mut self,
-        client: &Client,
+        server: SocketAddr,
         position: impl Fn() -> Position,
         is_over: impl Fn(usize) -> bool,
     ) {
         let (mut done, mut last) = (0, Instant::now());
+        let client = loop {
+            match connect(server) {
+                Ok(client) => break client,
+                // It may be gone already.
+                Err(_) if is_over(done) => return,
+                Err(error) => assert!(last.elapsed() < PATIENCE, "{error}"),
+            }
+            thread::sleep(Duration::from_millis(5));
+        };
         while !is_over(done) {
             assert!(last.elapsed() < PATIENCE, "writer {} gets no answer", self.number);
             if self.writes.last().is_none_or(|last| last.acknowledged.is_some()) {
@@ -317,9 +326,9 @@ impl Drop for Sets<'_> {
     }
 }
 
-fn connect(server: SocketAddr) -> Client {
+fn connect(server: SocketAddr) -> Result<Client, Error> {
     let builder = kvclient::Client::builder().seeds([server.to_string()]);
-    Client::connect(builder.deadline(DEADLINE)).unwrap()
+    Client::connect(builder.deadline(DEADLINE))
 }
 
 /// Reads a key, again while the server has too much to do.

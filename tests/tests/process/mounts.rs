@@ -70,13 +70,11 @@ impl Drop for Mount {
     }
 }
 
-/// Makes an ext4 file system of blocks of 4 KiB in the file `image`.
-pub(crate) fn make_ext4(image: &Path) {
-    // Without room for root alone: kvcore may run as root here, and would get it. Complete at
-    // once: the kernel has nothing left to do in the background.
-    let complete = "lazy_itable_init=0,lazy_journal_init=0";
+/// Makes an ext4 file system in the file `image`, with further arguments.
+pub(crate) fn make_ext4(image: &Path, further: &[&str]) {
+    // Without room for root alone: kvcore may run as root here, and would get it.
     let mut mkfs = Command::new("/usr/sbin/mkfs.ext4");
-    printed(mkfs.args(["-q", "-F", "-m", "0", "-b", "4096", "-E", complete]).arg(image));
+    printed(mkfs.args(["-q", "-F", "-m", "0"]).args(further).arg(image));
 }
 
 /// What `command` prints, which has to succeed.

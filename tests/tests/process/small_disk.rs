@@ -32,7 +32,7 @@ impl SmallDisk {
         let dir = scratch();
         let image = dir.path().join("image");
         File::create(&image).unwrap().set_len(bytes).unwrap();
-        make_ext4(&image);
+        make_ext4(&image, &[]);
         let device = Loop::attach(&image);
         let root = dir.path().join("root");
         fs::create_dir(&root).unwrap();
