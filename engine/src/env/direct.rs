@@ -1,4 +1,5 @@
-//! The real world: glommio's executor and `O_DIRECT` files, read and written on the core's own ring.
+//! The real world: glommio's executor and `O_DIRECT` files, read and written on the core's own
+//! ring.
 //!
 //! - Made inside the executor it belongs to, with that core's [`Ring`]; everything stays there.
 //! - Somebody looks after the ring while anything is awaited: a core's loop, or [`with_ring`].
