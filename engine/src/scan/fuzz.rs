@@ -7,7 +7,6 @@
 //! ```
 
 use std::collections::BTreeSet;
-use std::rc::Rc;
 
 use schemas::consistency::Consistency;
 use schemas::frame;
@@ -16,7 +15,7 @@ use schemas::ids::{NamespaceId, ShardId, Token};
 use schemas::limits::{FRAME_BYTES_MAX, SCAN_PAGE_BYTES_MAX, SCAN_RECORDS_MAX};
 use schemas::message::{self, Scan};
 
-use super::{MemtableRows, Page, ScanPlace, ScanRequest, page};
+use super::{MemtableRows, Page, ScanPlace, ScanRequest, open_runs, page};
 use crate::env::Env;
 use crate::env::sim::{Sim, SimDisk, SimEnv};
 use crate::fuzz::{Input, bit};
@@ -40,7 +39,7 @@ struct Scanned {
     sim: Sim,
     env: SimEnv,
     memtable: Memtable,
-    table: Rc<Table<SimEnv>>,
+    table: Table<SimEnv>,
     samples: Vec<Sample>,
 }
 
@@ -64,14 +63,17 @@ impl Scanned {
         });
         let is_there = |it: &Sample| is_in_memtable(it) || is_in_table(it);
         let samples = samples.into_iter().filter(is_there).collect();
-        Self { sim, env, memtable, table: Rc::new(table), samples }
+        Self { sim, env, memtable, table, samples }
     }
 
     fn page(&self, request: &ScanRequest) -> Page {
         let rows = vec![MemtableRows::copy(&self.memtable, request)];
-        let runs = vec![vec![Rc::clone(&self.table)]];
-        let page = page(&self.env, request, rows, runs, lww);
-        self.sim.block_on(page).expect("the disk works")
+        let tables = vec![vec![self.table.clone()]];
+        let page = async {
+            let runs = open_runs(&self.env, request, tables).await?;
+            page(&self.env, request, rows, runs, lww).await
+        };
+        self.sim.block_on(page).expect("the disk works").0
     }
 
     /// What a scan has to give.
