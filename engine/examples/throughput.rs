@@ -11,11 +11,10 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use engine::env::Env;
-use engine::env::direct::{DirectEnv, PREEMPT_TIMER, give_way, with_heartbeat};
+use engine::env::direct::{DirectEnv, PREEMPT_TIMER, give_way, with_heartbeat, with_ring};
 use engine::env::ring::{Ring, RingConfig};
 use engine::record::{Key, Kind, Record, lww};
 use engine::store::{Done, Durability, Failure, Get, Store, StoreConfig};
-use futures_lite::future::or;
 use glommio::{Latency, LocalExecutorBuilder, Shares};
 use schemas::ids::{Actor, Dot, Hlc, NamespaceId, NodeId, ShardId, Token, Version};
 
@@ -23,6 +22,7 @@ const ALL: (Token, Token) = (Token(0), Token(u64::MAX));
 const IN_FLIGHT: u64 = 256;
 const READS_IN_FLIGHT: u64 = 64;
 const PHASE_US: u64 = 3_000_000;
+const RING: &str = "the ring works";
 
 struct Load {
     env: DirectEnv,
@@ -43,8 +43,8 @@ impl Load {
         keys: u64,
         value: usize,
     ) -> Self {
-        let (store, report) =
-            Store::open(env.clone(), "shard", config, lww).await.expect("the store opens");
+        let opened = with_ring(ring, Store::open(env.clone(), "shard", config, lww)).await;
+        let (store, report) = opened.expect(RING).expect("the store opens");
         println!("open: {report:?}");
         let (env, ring, rng) = (env.clone(), ring.clone(), fastrand::Rng::with_seed(1));
         Self { env, ring, store, rng, keys, value: vec![7; value], hlc: 1, done: Vec::new() }
@@ -160,29 +160,17 @@ async fn run(root: PathBuf, keys: u64, value: usize) {
     let all = keys;
     load.puts("durable puts of known keys", move |it, _| it.rng.u64(..all), keys).await;
     load.gets("gets, unflushed").await;
-    with_ring(&env, &ring, load.store.flush()).await.expect("the disk works");
+    with_ring(&ring, load.store.flush()).await.expect(RING).expect("the disk works");
     load.gets("gets, cache warming").await;
     load.gets("gets, cached").await;
-    with_ring(&env, &ring, load.store.close()).await.expect("the disk works");
+    with_ring(&ring, load.store.close()).await.expect(RING).expect("the disk works");
 
     let config = config(data / 8, Durability::None);
     let mut load = Load::open(&env, &ring, config, keys, value).await;
     load.hlc = 1 << 40;
     load.gets("gets, cache of an eighth").await;
     load.puts("unsynced puts of known keys", move |it, _| it.rng.u64(..all), keys).await;
-    with_ring(&env, &ring, load.store.close()).await.expect("the disk works");
-}
-
-/// Awaits `work`, whose log writes run on `ring`. Asleep in between: a future that is looked at
-/// again and again leaves a waker each time with the I/O that it waits for.
-async fn with_ring<T>(env: &DirectEnv, ring: &Ring, work: impl Future<Output = T>) -> T {
-    let drive = async {
-        loop {
-            ring.enter().expect("the ring works");
-            env.sleep_us(100).await;
-        }
-    };
-    or(work, drive).await
+    with_ring(&ring, load.store.close()).await.expect(RING).expect("the disk works");
 }
 
 #[expect(clippy::disallowed_methods, reason = "an example makes its own directory")]

@@ -10,12 +10,15 @@ pub mod data_dir;
 pub mod digest;
 pub mod env;
 mod flush;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod inspect;
 pub mod integrity;
 pub mod latency;
 pub mod limits;
 pub mod manifest;
 pub mod memtable;
+mod merge_scan;
 mod read_path;
 pub mod record;
 pub mod scan;

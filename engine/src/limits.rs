@@ -101,6 +101,9 @@ pub const TABLE_FILE_BYTES_MAX: u64 = 3 * TABLE_DATA_BYTES_MAX + (1 << 20);
 /// behind it in the disk's queue.
 pub const BACKGROUND_IO_BYTES_MAX: usize = 128 << 10;
 
+/// Bytes of the first request of a scan of a table. Each is twice as long as the one before.
+pub const SCAN_IO_BYTES_FIRST: usize = 32 << 10;
+
 /// Keys of one partition of a filter: building it holds the core for about 0.1 ms.
 pub const FILTER_KEYS_TARGET: usize = 4096;
 
@@ -116,6 +119,10 @@ const _: () = {
     assert!(KEY_BYTES_MAX <= u16::MAX as usize, "lengths of keys are 16 bits");
     assert!(BLOCK_BYTES_MAX < u32::MAX as usize, "lengths of blocks are 32 bits");
 };
+
+/// Batches of one log: at a million a second it is 292,000 years. A file that tells of a later one
+/// is damaged.
+pub const LOG_SEQUENCE_MAX: u64 = u64::MAX >> 1;
 
 /// Damaged places that a store keeps a list of. More are logged as they are met, and not listed.
 pub const DAMAGE_LISTED_MAX: usize = 1000;
@@ -173,3 +180,10 @@ pub const SCAN_EXAMINED_MAX: usize = 64 << 10;
 /// Pages of scans being read at one time: each copies rows of the memtables. Past it a scan is
 /// answered [`ScanBusy`](crate::store::ScanBusy).
 pub const SCANS_IN_FLIGHT_MAX: usize = 8;
+
+/// Scans between two pages that keep their place in the tables, and what was read ahead there:
+/// some 160 KiB for each run of tables.
+pub const SCAN_CURSORS_MAX: usize = 4;
+
+/// How long they do, in microseconds: whoever wants the next page asks sooner.
+pub const SCAN_CURSOR_US: u64 = 2_000_000;

@@ -1,24 +1,43 @@
 //! Sequential I/O of the background: [`Sink`] writes a file from its first byte to its last in
 //! large aligned requests, [`read_span`] reads part of one.
 
+use std::future::{Future, ready};
 use std::io;
+use std::pin::Pin;
+
+use futures_lite::future::poll_once;
 
 use crate::env::buf::AlignedBuf;
 use crate::env::{ALIGN, File};
 use crate::limits::BACKGROUND_IO_BYTES_MAX;
 
-/// Writes a file from its first byte to its last.
+/// Work that goes on while its task does something else.
+pub(crate) type Begun<T> = Pin<Box<dyn Future<Output = T>>>;
+
+/// Begins `work`.
+pub(crate) async fn begin<T: 'static>(work: impl Future<Output = T> + 'static) -> Begun<T> {
+    let mut work: Begun<T> = Box::pin(work);
+    match poll_once(&mut work).await {
+        Some(done) => Box::pin(ready(done)),
+        None => work,
+    }
+}
+
+/// Writes a file from its first byte to its last. One request is under way while the next one is
+/// filled.
 pub(crate) struct Sink<F> {
     file: F,
     buf: AlignedBuf,
     filled: usize,
     written: u64,
+    writing: Option<Begun<io::Result<AlignedBuf>>>,
 }
 
 impl<F: File> Sink<F> {
     /// Writes `file` from its first byte on.
     pub(crate) fn new(file: F) -> Self {
-        Self { file, buf: AlignedBuf::zeroed(BACKGROUND_IO_BYTES_MAX), filled: 0, written: 0 }
+        let buf = AlignedBuf::zeroed(BACKGROUND_IO_BYTES_MAX);
+        Self { file, buf, filled: 0, written: 0, writing: None }
     }
 
     /// Bytes put so far: where the next one goes.
@@ -54,12 +73,20 @@ impl<F: File> Sink<F> {
             self.buf.set_len(self.filled);
             self.write_out().await?;
         }
+        if let Some(writing) = self.writing.take() {
+            writing.await?;
+        }
         self.file.sync().await
     }
 
     async fn write_out(&mut self) -> io::Result<()> {
-        let buf = std::mem::take(&mut self.buf);
-        self.buf = self.file.write_at(self.written, buf).await?;
+        let spare = match self.writing.take() {
+            Some(writing) => writing.await?,
+            None => AlignedBuf::zeroed(BACKGROUND_IO_BYTES_MAX),
+        };
+        let full = std::mem::replace(&mut self.buf, spare);
+        let (file, at) = (self.file.clone(), self.written);
+        self.writing = Some(begin(async move { file.write_at(at, full).await }).await);
         self.written += self.filled as u64;
         self.filled = 0;
         Ok(())

@@ -83,7 +83,7 @@ pub struct Store<E: Env> {
     pub(crate) tables: Rc<TableSet<E>>,
     pub(crate) cache: BlockCache,
     pub(crate) reads: Reads<E>,
-    scans: Scans,
+    scans: Scans<E>,
     digests: DigestJobs,
     scrub: Scrub,
     damage: DamageList,
@@ -148,7 +148,9 @@ impl<E: Env> Store<E> {
     pub fn tick(&mut self) {
         self.log_lost();
         self.log.commit();
-        self.space.poll(&self.env, &self.config.space, self.env.monotonic_us());
+        let now_us = self.env.monotonic_us();
+        self.space.poll(&self.env, &self.config.space, now_us);
+        self.scans.tick(&self.tables, now_us);
         if self.active.bytes() >= self.config.memtable_bytes || self.is_log_long() {
             self.freeze();
         }

@@ -10,7 +10,7 @@
 //! had a hole in its place, which answers as an empty file does, and the copy could not be started.
 
 use engine::env::buf::AlignedBuf;
-use engine::env::direct::DirectEnv;
+use engine::env::direct::{DirectEnv, with_ring};
 use engine::env::ring::{Ring, RingConfig};
 use engine::env::{ALIGN, Env, File, Open};
 use glommio::LocalExecutorBuilder;
@@ -22,7 +22,7 @@ fn a_new_file_opened_first_does_not_break_reading() {
     let root = dir.path().to_path_buf();
     let executor = LocalExecutorBuilder::default().io_memory(64 << 10).spawn(|| async move {
         let ring = Ring::new(RingConfig::default()).unwrap();
-        let env = DirectEnv::new(&root, ring, 1).await.unwrap();
+        let env = DirectEnv::new(&root, ring.clone(), 1).await.unwrap();
         let file = env.open("new", Open::Create).await.unwrap();
         assert_eq!(file.size().await.unwrap(), 0);
 
@@ -30,12 +30,15 @@ fn a_new_file_opened_first_does_not_break_reading() {
         for (block, bytes) in buf.chunks_mut(ALIGN).enumerate() {
             bytes.fill(block as u8);
         }
-        let written = file.write_at(ALIGN as u64, buf).await.unwrap();
-        file.sync().await.unwrap();
-        let read = file.read_at(ALIGN as u64, written.len()).await.unwrap();
-        assert!(read[..] == written[..], "what was written is read, over several requests");
-        let end = file.read_at(40 * ALIGN as u64, 8 * ALIGN).await.unwrap();
-        assert_eq!(end.len(), ALIGN, "a read stops at the end of the file");
+        let transfers = async {
+            let written = file.write_at(ALIGN as u64, buf).await.unwrap();
+            file.sync().await.unwrap();
+            let read = file.read_at(ALIGN as u64, written.len()).await.unwrap();
+            assert!(read[..] == written[..], "what was written is read, over several requests");
+            let end = file.read_at(40 * ALIGN as u64, 8 * ALIGN).await.unwrap();
+            assert_eq!(end.len(), ALIGN, "a read stops at the end of the file");
+        };
+        with_ring(&ring, transfers).await.unwrap();
     });
     executor.unwrap().join().unwrap();
 }
@@ -53,9 +56,10 @@ fn a_probe_that_is_a_hole_is_made_anew() {
     std::fs::write(root.join("data"), [7; ALIGN]).unwrap();
     let executor = LocalExecutorBuilder::default().io_memory(64 << 10).spawn(|| async move {
         let ring = Ring::new(RingConfig::default()).unwrap();
-        let env = DirectEnv::new(&root, ring, 1).await.unwrap();
+        let env = DirectEnv::new(&root, ring.clone(), 1).await.unwrap();
         let file = env.open("data", Open::Read).await.unwrap();
-        assert!(file.read_at(0, ALIGN).await.unwrap()[..] == [7; ALIGN]);
+        let read = with_ring(&ring, file.read_at(0, ALIGN)).await.unwrap();
+        assert!(read.unwrap()[..] == [7; ALIGN]);
     });
     executor.unwrap().join().unwrap();
 }
@@ -66,7 +70,7 @@ fn directories_answer_as_the_trait_says() {
     let root = dir.path().to_path_buf();
     let executor = LocalExecutorBuilder::default().io_memory(64 << 10).spawn(|| async move {
         let ring = Ring::new(RingConfig::default()).unwrap();
-        let env = DirectEnv::new(&root, ring, 1).await.unwrap();
+        let env = DirectEnv::new(&root, ring.clone(), 1).await.unwrap();
         env.create_dir("d").await.unwrap();
         env.open("d/b", Open::Create).await.unwrap();
         let again = env.open("d/b", Open::Create).await.err().unwrap();

@@ -25,15 +25,13 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use super::Sequence;
 use crate::env::ALIGN;
 use crate::integrity::checksum;
+use crate::limits;
 
 /// "KVL" and the version of the format.
 const MAGIC: [u8; 4] = *b"KVL1";
 
 /// Bytes of a batch past which its length is not believed.
 pub(super) const BATCH_BYTES_LIMIT: usize = 8 << 20;
-
-/// Sequences past this are not believed: at a million a second it is 292,000 years.
-const SEQUENCE_MAX: u64 = u64::MAX >> 1;
 
 /// Bytes of a batch before its first entry.
 pub(super) const HEADER_BYTES: usize = size_of::<Header>();
@@ -194,7 +192,7 @@ pub(super) fn verify(place: Place, bytes: &[u8]) -> Option<Label> {
     let is_ours = header.magic == MAGIC
         && header.segment.get() == place.segment
         && header.length.get() as usize == bytes.len()
-        && (1..=SEQUENCE_MAX).contains(&header.sequence.get())
+        && (1..=limits::LOG_SEQUENCE_MAX).contains(&header.sequence.get())
         && header.crc.get() == sum(place, bytes);
     if !is_ours || !Entries(entries).are(header.entries.get()) {
         return None;

@@ -30,6 +30,8 @@
 mod config;
 mod error;
 mod format;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod listing;
 mod log;
 mod pending;

@@ -197,8 +197,8 @@ impl<E: Env> Shared<E> {
 
     /// Does one job; whether there may be another that can be done now.
     async fn step(&self) -> bool {
-        let Some(job) = self.next_job() else { return false };
-        let result = match &job {
+        let Some(mut job) = self.next_job() else { return false };
+        let result = match &mut job {
             Job::Make => self.make().await.map(Some),
             Job::Recycle(segment) => self.recycle(segment).await.map(Some),
             Job::Remove(segment) => self.remove(segment).await.map(|()| None),
@@ -268,7 +268,18 @@ impl<E: Env> Shared<E> {
             return Err(io::ErrorKind::StorageFull.into());
         }
         match self.fill(&temporary).await {
-            Ok(file) => self.name(&temporary, file).await,
+            Ok(file) => {
+                let mut segment = Segment { id: 0, file, bytes: self.bytes, reusable: true };
+                match self.name(&temporary, &mut segment).await {
+                    Ok(()) => Ok(segment),
+                    Err(error) => {
+                        if segment.id != 0 {
+                            self.state.borrow_mut().released.push_back(segment);
+                        }
+                        Err(error)
+                    }
+                }
+            }
             Err(error) => {
                 // Its space is needed by others; the error that counts is the first.
                 drop(remove_if_there(&self.env, &temporary).await);
@@ -310,21 +321,24 @@ impl<E: Env> Shared<E> {
         Ok(())
     }
 
-    async fn recycle(&self, segment: &Segment<E::File>) -> io::Result<Segment<E::File>> {
+    async fn recycle(&self, segment: &mut Segment<E::File>) -> io::Result<Segment<E::File>> {
         let old = path(&self.dir, &segment_name(segment.id));
-        self.name(&old, segment.file.clone()).await
+        self.name(&old, segment).await?;
+        Ok(Segment { file: segment.file.clone(), ..*segment })
     }
 
-    /// Gives the file at `from` the next id.
-    async fn name(&self, from: &str, file: E::File) -> io::Result<Segment<E::File>> {
+    /// Gives the file at `from` the next id. It has it from the moment it has the name, although
+    /// the directory may not be durable yet: who tries again has to know.
+    async fn name(&self, from: &str, segment: &mut Segment<E::File>) -> io::Result<()> {
         let id = self.next_id()?;
         self.env.rename(from, &path(&self.dir, &segment_name(id))).await?;
-        self.env.sync_dir(&self.dir).await?;
-        Ok(Segment { id, file, bytes: self.bytes, reusable: true })
+        segment.id = id;
+        self.env.sync_dir(&self.dir).await
     }
 
-    async fn remove(&self, segment: &Segment<E::File>) -> io::Result<()> {
+    async fn remove(&self, segment: &mut Segment<E::File>) -> io::Result<()> {
         remove_if_there(&self.env, &path(&self.dir, &segment_name(segment.id))).await?;
+        segment.reusable = false;
         self.env.sync_dir(&self.dir).await
     }
 }

@@ -9,13 +9,13 @@ use std::rc::Rc;
 
 use schemas::ids::{Hlc, Token};
 
-use super::merge::MergeScan;
 use super::picker::Choice;
 use super::progress::Progress;
 use crate::env::Env;
 use crate::manifest::{TableEntry, VersionEdit};
+use crate::merge_scan::{MergeScan, Run, Source};
 use crate::record::{Key, Kind, Merge, Record};
-use crate::sstable::{FileId, KeepBlock, Table, TableError, TableInfo, TableWriter};
+use crate::sstable::{FileId, KeepBlock, Table, TableError, TableInfo, TableWriter, TokenRange};
 
 /// A table to compact.
 pub struct Input<E: Env> {
@@ -107,10 +107,12 @@ impl<E: Env> Job<E> {
         // Tables of level 0 may overlap; those of another level are one run.
         let same_run =
             |a: &Input<E>, b: &Input<E>| a.entry.level == b.entry.level && a.entry.level > 0;
-        let runs = inputs
-            .chunk_by(same_run)
-            .map(|run| run.iter().map(|it| it.table.with_visible(it.entry.visible)).collect());
-        let scan = MergeScan::new(env, runs.collect(), rules.merge).await?;
+        let mut sources = Vec::new();
+        for run in inputs.chunk_by(same_run) {
+            let tables = run.iter().map(|it| it.table.with_visible(it.entry.visible)).collect();
+            sources.extend(Run::new(env, tables, TokenRange::ALL).await?.map(Source::Run));
+        }
+        let scan = MergeScan::new(sources, rules.merge);
         let entries = inputs.into_iter().map(|it| it.entry).collect();
         Ok(Self {
             env: env.clone(),

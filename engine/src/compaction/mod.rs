@@ -8,7 +8,6 @@
 //!   each with an edit of its own, so that a crash or a cancel loses one fragment's work at most.
 
 mod job;
-mod merge;
 mod picker;
 mod progress;
 #[cfg(test)]

@@ -181,7 +181,7 @@ fn readers_see_the_same_before_during_and_after() {
             let mut job = start(&env, &version, &choice, rules, &control).await.unwrap();
             while let Some(step) = job.step().await.unwrap() {
                 version = version.apply(&step.edit).unwrap();
-                assert_eq!(view(&env, &version).await, before, "seed {seed}");
+                assert!(view(&env, &version).await == before, "seed {seed}");
                 steps += 1;
             }
             assert!(choice.inputs.iter().all(|&id| version.get(id).is_none()));

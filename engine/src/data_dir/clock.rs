@@ -28,6 +28,9 @@ pub(super) const CLOCK_BYTES: usize = 2 * SLOT_BYTES;
 
 const MAGIC: [u8; 8] = *b"kvcCLCK\n";
 
+/// Renewals past this are not believed: at one a second there is no end of them.
+const SEQUENCE_MAX: u64 = u64::MAX >> 1;
+
 /// What CLOCK says, and how to make it say something else.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Clock {
@@ -114,7 +117,7 @@ impl Clock {
         let sequence = header.sequence.get();
         let whole = header.magic == MAGIC
             && header.crc.get() == sum(offset, &unsummed)
-            && (1..u64::MAX).contains(&sequence)
+            && (1..=SEQUENCE_MAX).contains(&sequence)
             && offset_of(sequence) == offset;
         let node = NodeId(NonZeroU64::new(header.node.get())?);
         whole.then_some(Self { node, sequence, ceiling: Hlc(header.ceiling.get()) })
@@ -200,5 +203,36 @@ mod tests {
         let swapped = [&file[SLOT_BYTES..], &file[..SLOT_BYTES]].concat();
         assert!(Clock::decode(NODE, &swapped).is_ok());
         assert!(matches!(Clock::decode(other, &swapped), Err(DirError::Corrupt(_))));
+    }
+
+    /// A slot with a sound sum told the last number there is. The one after it was a slot that no
+    /// start believed: stamps given under it would have been given again.
+    #[test]
+    fn there_is_always_a_renewal_to_come() {
+        let at = |sequence| Clock { node: NODE, sequence, ceiling: Hlc(0) };
+        let read = |mut clock: Clock| Clock::decode(NODE, &file_of(&mut clock, &[5])).ok();
+        assert_eq!(read(at(SEQUENCE_MAX - 1)).map(|it| it.ceiling()), Some(Hlc(5)));
+        assert_eq!(read(at(SEQUENCE_MAX)), None);
+    }
+
+    /// A running node does not read CLOCK: what is damaged under it is written over, or is the slot
+    /// that does not hold.
+    #[test]
+    fn damage_under_a_running_node_does_not_outlast_its_next_renewal() {
+        let (mut clock, _) = Clock::born(NODE);
+        let file = file_of(&mut clock, &[5, 9]);
+        let damages: [fn(&mut Vec<u8>); 5] = [
+            |file| file[20] ^= 1,
+            |file| file[SLOT_BYTES + 20] ^= 1,
+            |file| file.copy_within(..SLOT_BYTES, SLOT_BYTES),
+            |file| file.copy_within(SLOT_BYTES.., 0),
+            |file| file.fill(0),
+        ];
+        for damage in damages {
+            let (mut clock, mut file) = (clock, file.clone());
+            damage(&mut file);
+            put(&mut file, &clock.set(Hlc(12)));
+            assert_eq!(Clock::decode(NODE, &file).unwrap().ceiling(), Hlc(12));
+        }
     }
 }

@@ -20,6 +20,8 @@
 
 mod clock;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod layout;
 mod lock;
 mod open;

@@ -45,6 +45,9 @@ pub async fn open<E: Env>(env: &E, new: &NewNode) -> Result<Opened, DirError> {
             unfinished.push(format!("{path}/{name}"));
         }
     }
+    // Before as well: a process that was killed may have renamed NODE and not made it durable. A
+    // power cut would bring back the one that names what is removed now.
+    env.sync_dir("").await.map_err(DirError::io("sync", "the data directory"))?;
     remove_strays(env, superblock.generation).await?;
     // Room for what follows, on a disk that a crash left full.
     for path in unfinished {

@@ -6,7 +6,7 @@ use schemas::ids::{ClusterId, Hlc, NodeId, ShardId, VnodeBits};
 
 use super::*;
 use crate::env::sim::{Crash, Sim, SimDisk, When};
-use crate::env::{Env, File, Open, buf::AlignedBuf};
+use crate::env::{ALIGN, Env, File, Open, buf::AlignedBuf};
 
 fn newborn(shards: u16) -> NewNode {
     NewNode {
@@ -176,6 +176,35 @@ fn what_is_missing_or_damaged_is_said_and_nothing_is_changed() {
         let error = start(&disk, 2).unwrap().unwrap_err();
         assert!(expected(&error), "change {index}: {error}");
         assert_eq!(disk.bytes(NODE_FILE), before);
+    }
+}
+
+/// Also what happened to them under a running node, which reads neither of them.
+#[test]
+fn each_damage_of_node_and_clock_is_said_by_the_next_start() {
+    let whole = SimDisk::new(9);
+    started(&whole);
+    let (node, clock) = (whole.bytes(NODE_FILE).unwrap(), whole.bytes(CLOCK_FILE).unwrap());
+    let flips = (0..node.len()).step_by(61).map(|at| {
+        let mut flipped = node.clone();
+        flipped[at] ^= 1 << (at % 8);
+        flipped
+    });
+    let page = &clock[..node.len()];
+    let longer = [&node[..], &node].concat();
+    let mut cases: Vec<(&str, Vec<u8>)> = flips.map(|bytes| (NODE_FILE, bytes)).collect();
+    for bytes in [&[][..], &node[..512], page, &[0; ALIGN], &longer] {
+        cases.push((NODE_FILE, bytes.to_vec()));
+    }
+    for bytes in [&[][..], &clock[..512], &longer, &[0; 2 * ALIGN]] {
+        cases.push((CLOCK_FILE, bytes.to_vec()));
+    }
+    for (file, bytes) in cases {
+        let disk = whole.crash(Crash::KeepAll, 0);
+        disk.put(file, &bytes);
+        let error = start(&disk, 2).unwrap().unwrap_err();
+        assert!(matches!(&error, DirError::Corrupt(it) if it.file == file), "{file}: {error}");
+        assert!(disk.bytes(file).unwrap() == bytes, "nothing is changed");
     }
 }
 

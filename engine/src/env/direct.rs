@@ -1,7 +1,8 @@
-//! The real world: the core's own ring for the foreground, glommio's `O_DIRECT` files for the
-//! background.
+//! The real world: glommio's executor and `O_DIRECT` files, read and written on the core's own
+//! ring.
 //!
 //! - Made inside the executor it belongs to, with that core's [`Ring`]; everything stays there.
+//! - Somebody looks after the ring while anything is awaited: a core's loop, or [`with_ring`].
 //! - Before any other file is opened, a non-empty file of the data directory is: glommio asks the
 //!   first file it sees of a device whether the device can be polled, by reading it, and remembers
 //!   the answer for the thread; an empty file gives the wrong one, and every read fails with
@@ -13,6 +14,7 @@ mod closer;
 mod file;
 mod give_way;
 mod system;
+mod with_ring;
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -26,6 +28,7 @@ use glommio::{Latency, Shares, TaskQueueHandle};
 use self::closer::Closer;
 pub use self::file::DirectFile;
 pub use self::give_way::{PREEMPT_TIMER, give_way, with_heartbeat};
+pub use self::with_ring::with_ring;
 use super::ring::Ring;
 use super::{ALIGN, Class, Done, Env, Open, Space};
 

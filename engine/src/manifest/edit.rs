@@ -135,10 +135,14 @@ impl VersionEdit {
         let (dropped, rest) = <[U64]>::ref_from_prefix_with_elems(rest, dropped).ok()?;
         let added = head.added.get() as usize;
         let added = <[StoredEntry]>::ref_from_bytes_with_elems(rest, added).ok()?;
+        let flushed = Some(head.flushed.get()).filter(|&it| it != 0);
+        if flushed.is_some_and(|it| it > limits::LOG_SEQUENCE_MAX) {
+            return None;
+        }
         Some(Self {
             dropped: dropped.iter().map(|id| FileId(id.get())).collect(),
             added: added.iter().map(load_entry).collect::<Option<_>>()?,
-            flushed: Some(head.flushed.get()).filter(|&it| it != 0),
+            flushed,
             file_numbers: head.file_numbers.get(),
             clocks: head.clocks.get().checked_sub(1),
         })

@@ -60,6 +60,26 @@ impl<E: Env> Manifest<E> {
         }
     }
 
+    /// As [`find`](Self::find), and makes durable what is found. A process that was killed may have
+    /// left an edit, or a manifest, that it had not synced: whoever removes what that has dropped
+    /// before it is durable, tables or log, loses it with the next power cut.
+    ///
+    /// # Errors
+    /// As for [`Manifest::find`].
+    pub async fn find_settled(env: &E, dir: &str) -> Result<Version, ManifestError> {
+        let path = format!("{dir}/{NAME}");
+        let version = Self::find(env, dir).await?;
+        let settle = async {
+            if has(env, dir, NAME).await? {
+                env.open(&path, Open::ReadWrite).await?.sync().await?;
+                env.sync_dir(dir).await?;
+            }
+            Ok(())
+        };
+        settle.await.map_err(ManifestError::io("cannot sync", &path))?;
+        Ok(version)
+    }
+
     /// Makes the manifest of directory `dir`, or puts another in its place, with `version` in it.
     ///
     /// # Errors

@@ -10,6 +10,8 @@ mod edit;
 mod error;
 mod file;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod listing;
 #[cfg(test)]
 mod tests;

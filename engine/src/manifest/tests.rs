@@ -5,7 +5,7 @@ use schemas::ids::{Hlc, Token};
 use super::*;
 use crate::env::sim::{Crash, Fail, Fault, Io, Sim, SimDisk, SimEnv, When};
 use crate::env::{ALIGN, Env};
-use crate::limits;
+use crate::limits::{self, LOG_SEQUENCE_MAX};
 use crate::sstable::{FileId, Properties, TokenRange};
 
 const DIR: &str = "shard";
@@ -410,9 +410,9 @@ fn the_spare_is_not_touched_while_a_crash_could_bring_it_back() {
         let sim = Sim::new(nth);
         let env = sim.env(&disk);
         // The directory is synced before the spare is written, and after the exchange.
-        let (on, how) = (Some(Io::Sync), Fail::Eio);
-        disk.inject(Fault { on, path: DIR.into(), nth: 3, sticky: false, how });
-        let failed = sim.block_on(open(&env)).err().expect("the third sync fails");
+        let (on, how) = (Some(Io::SyncDir), Fail::Eio);
+        disk.inject(Fault { on, path: DIR.into(), nth: 2, sticky: false, how });
+        let failed = sim.block_on(open(&env)).err().expect("the second sync fails");
         assert!(failed.to_string().contains("cannot make"), "{failed}");
         disk.crash_at_io(disk.ios() + nth, When::After);
         let work = async {
@@ -478,6 +478,17 @@ fn hostile_edits_do_no_harm() {
         }
     }
     assert!(refused > 500 && applied > 10, "{refused} refused, {applied} applied");
+}
+
+/// An edit with a sound sum said that the last batch there can be is in tables. What follows it was
+/// counted past the end of 64 bits: a panic, or batch 0.
+#[test]
+fn an_edit_past_the_last_batch_is_refused() {
+    for (flushed, is_sound) in [(LOG_SEQUENCE_MAX, true), (LOG_SEQUENCE_MAX + 1, false)] {
+        let mut bytes = Vec::new();
+        VersionEdit { flushed: Some(flushed), ..VersionEdit::default() }.encode(&mut bytes);
+        assert_eq!(VersionEdit::decode(&bytes).is_some(), is_sound);
+    }
 }
 
 /// A manifest of no tables in the place of one that names some was believed: its tables counted as

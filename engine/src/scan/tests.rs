@@ -5,7 +5,7 @@ use schemas::ids::{Actor, Dot, Hlc, NodeId, ShardId, Version};
 
 use super::*;
 use crate::env::sim::{Sim, SimDisk, SimEnv};
-use crate::record::{Kind, lww};
+use crate::record::{Kind, Record, lww};
 use crate::sstable::{FileId, TableWriter};
 
 const ALL: (Token, Token) = (Token(0), Token(u64::MAX));
@@ -57,7 +57,13 @@ impl Written {
 /// Writes are spread over memtables and tables at random, so newer records lie anywhere.
 struct Sources {
     memtables: Vec<Memtable>,
-    tables: Vec<Rc<Table<SimEnv>>>,
+    tables: Vec<Table<SimEnv>>,
+}
+
+impl Sources {
+    fn runs(&self) -> Vec<Vec<Table<SimEnv>>> {
+        self.tables.iter().map(|table| vec![table.clone()]).collect()
+    }
 }
 
 async fn scatter(env: &SimEnv, writes: &[Written], rng: &mut fastrand::Rng) -> Sources {
@@ -74,7 +80,7 @@ async fn scatter(env: &SimEnv, writes: &[Written], rng: &mut fastrand::Rng) -> S
         }
         writer.finish().await.unwrap();
         let visible = TokenRange::new(ALL.0, ALL.1).unwrap();
-        tables.push(Rc::new(Table::open(env, "d", id, visible).await.unwrap()));
+        tables.push(Table::open(env, "d", id, visible).await.unwrap());
     }
     Sources { memtables, tables }
 }
@@ -95,14 +101,21 @@ fn model(writes: &[Written], namespace: u32, from: u64, to: u64) -> Model {
 
 async fn read_all(env: &SimEnv, sources: &Sources, mut request: ScanRequest) -> Model {
     let mut found = Model::new();
+    let (mut left, mut pages) = (None, 0);
     loop {
         let copied = sources
             .memtables
             .iter()
-            .map(|memtable| MemtableRows::copy(memtable, &request))
+            .map(|memtable| MemtableRows::copy(memtable, &request.first(), request.to))
             .collect();
-        let runs = sources.tables.iter().map(|table| vec![Rc::clone(table)]).collect();
-        let page = page(env, &request, copied, runs, lww).await.unwrap();
+        // Every other page goes on where the one before left the runs.
+        let runs = match left.take().filter(|_| pages % 2 == 1) {
+            Some(runs) => runs,
+            None => open_runs(env, request.tokens(), sources.runs()).await.unwrap(),
+        };
+        let (page, runs) = page(env, &request, copied, runs, lww).await.unwrap();
+        left = Some(runs);
+        pages += 1;
         assert!(page.rows.len() <= request.records_max);
         for record in page.rows.iter() {
             let key = (record.key.token.0, record.key.bytes.to_vec());

@@ -1,20 +1,23 @@
 //! [`walk`]: the records of a range of tokens as they stand, of all namespaces, dead or alive: what
-//! replicas compare and hand to each other. A client's scan shows less.
+//! replicas compare and hand to each other. A client's page shows less of it.
 //!
-//! Bounded like a page of a scan, and a view of its moment like one.
+//! Bounded, and a view of its moment.
 
 use std::ops::ControlFlow;
-use std::rc::Rc;
 
 use schemas::ids::{NamespaceId, Token};
 
+use super::open_runs;
 use super::rows::Rows;
-use super::{Cursor, MemtableRows, RunScan, pass, standing};
 use crate::env::Env;
 use crate::limits::{SCAN_EXAMINED_MAX, SCAN_ROWS_BYTES_MAX};
 use crate::memtable::Memtable;
-use crate::record::{Key, Merge, Record};
+use crate::merge_scan::{MergeScan, Run, Source};
+use crate::record::{Key, LastKey, Merge, Record};
 use crate::sstable::{Table, TableError, TokenRange};
+
+/// Keys that are looked at between two looks at the clock.
+const WALKED_AT_ONCE: usize = 32;
 
 /// A place in the order of all records: strictly after this key; an empty one is before the token's
 /// first.
@@ -46,62 +49,106 @@ impl WalkPlace {
     }
 }
 
+/// The rows of a memtable that a walk may need, copied.
+pub(crate) struct MemtableRows {
+    rows: Rows,
+    /// Every row up to this place is there; `None`: up to the end of what was asked for.
+    covered: Option<WalkPlace>,
+}
+
 impl MemtableRows {
-    /// Copies the rows of `memtable` after `from` with tokens up to `to`, up to a bound of bytes.
-    pub(crate) fn copy_all(memtable: &Memtable, from: &WalkPlace, to: Token) -> Self {
+    /// Copies the rows of `memtable` after key `after` with tokens up to `to`, up to a bound of
+    /// bytes.
+    pub(crate) fn copy(memtable: &Memtable, after: &Key<'_>, to: Token) -> Self {
         let mut rows = Rows::default();
-        for record in memtable.iter_from(from.token) {
+        for record in memtable.iter_from(after.token) {
             if record.key.token > to {
                 break;
             }
-            if record.key <= from.key() {
+            if record.key <= *after {
                 continue;
             }
             rows.push(&record);
             if rows.bytes() >= SCAN_ROWS_BYTES_MAX {
-                let Key { token, namespace, bytes } = record.key;
-                return Self { rows, covered: Some((token, namespace, bytes.into())) };
+                return Self { rows, covered: Some(WalkPlace::after(&record.key)) };
             }
         }
         Self { rows, covered: None }
     }
 }
 
-/// Shows `visit` the records after `from` with tokens up to `to`, in order, of what the memtables
-/// held and of `runs` of tables that share no token. Ends where enough was looked at, where the
-/// copied rows end, and before the record at which `visit` breaks. Returns where to go on; `None`
-/// at the end.
+/// Where a walk ended.
+pub(super) struct Walked<E: Env> {
+    /// The last key that it passed.
+    pub(super) last: LastKey,
+    /// Whether nothing is left.
+    pub(super) is_end: bool,
+    /// What it read, where it ended.
+    pub(super) runs: Vec<Box<Run<E>>>,
+}
+
+/// Shows `visit` the records after key `after`, in order, of what the memtables held and of `runs`,
+/// which are there or before. Ends where enough was looked at, where the copied rows end, and
+/// before the record at which `visit` breaks.
 ///
 /// # Errors
 /// A table cannot be read.
-pub(crate) async fn walk<E: Env>(
+pub(super) async fn walk<E: Env>(
+    env: &E,
+    after: &Key<'_>,
+    memtables: Vec<MemtableRows>,
+    runs: Vec<Box<Run<E>>>,
+    merge: Merge,
+    mut visit: impl FnMut(&Record<'_>) -> ControlFlow<()>,
+) -> Result<Walked<E>, TableError> {
+    let covered: Vec<&WalkPlace> = memtables.iter().filter_map(|it| it.covered.as_ref()).collect();
+    let covered = covered.into_iter().min_by(|a, b| a.key().cmp(&b.key())).cloned();
+    let rows = memtables.into_iter().map(|it| Source::Rows(it.rows, 0));
+    let mut scan = MergeScan::new(rows.chain(runs.into_iter().map(Source::Run)).collect(), merge);
+    while scan.current().is_some_and(|record| record.key <= *after) {
+        scan.advance().await?;
+    }
+    let (mut last, mut is_end) = (LastKey::default(), false);
+    for examined in 0..SCAN_EXAMINED_MAX {
+        if examined % WALKED_AT_ONCE == 0 {
+            env.pause().await;
+        }
+        let Some(record) = scan.current() else {
+            is_end = covered.is_none();
+            break;
+        };
+        let is_covered = covered.as_ref().is_none_or(|place| record.key <= place.key());
+        if !is_covered || visit(&record).is_break() {
+            break;
+        }
+        last.set(&record.key);
+        scan.advance().await?;
+    }
+    let runs = scan.into_sources().into_iter().filter_map(|source| match source {
+        Source::Run(run) => Some(run),
+        Source::Rows(..) => None,
+    });
+    Ok(Walked { last, is_end, runs: runs.collect() })
+}
+
+/// Shows `visit` the records after `from` with tokens up to `to`, as [`walk`] does, of what the
+/// memtables held and of `runs` of tables that share no token. Returns where to go on; `None` at
+/// the end.
+///
+/// # Errors
+/// A table cannot be read.
+pub(crate) async fn walk_all<E: Env>(
     env: &E,
     from: &WalkPlace,
     to: Token,
     memtables: Vec<MemtableRows>,
-    runs: Vec<Vec<Rc<Table<E>>>>,
+    runs: Vec<Vec<Table<E>>>,
     merge: Merge,
-    mut visit: impl FnMut(&Record<'_>) -> ControlFlow<()>,
+    visit: impl FnMut(&Record<'_>) -> ControlFlow<()>,
 ) -> Result<Option<WalkPlace>, TableError> {
-    let rows = memtables.into_iter().map(|source| Cursor::Rows { source, at: 0 });
-    let mut cursors = rows.collect::<Vec<Cursor<E>>>();
-    let Some(range) = TokenRange::new(from.token, to) else { return Ok(None) };
-    for run in runs {
-        cursors.push(Cursor::Run(RunScan::new(env, run, range, &from.key()).await?));
-    }
-    let mut next = from.clone();
-    for _ in 0..SCAN_EXAMINED_MAX {
-        let Some(winner) = standing(&cursors, merge) else {
-            let is_end = cursors.iter().all(Cursor::covers_all);
-            return Ok((!is_end).then_some(next));
-        };
-        let is_covered = cursors.iter().all(|cursor| cursor.covers(&winner.key));
-        if !is_covered || visit(&winner).is_break() {
-            break;
-        }
-        next = WalkPlace::after(&winner.key);
-        pass(&mut cursors, next.key()).await?;
-        env.pause().await;
-    }
-    Ok(Some(next))
+    let runs = open_runs(env, TokenRange::new(from.token, to), runs).await?;
+    let Walked { last, is_end, .. } =
+        walk(env, &from.key(), memtables, runs, merge, visit).await?;
+    let next = last.key().map_or_else(|| from.clone(), |key| WalkPlace::after(&key));
+    Ok((!is_end).then_some(next))
 }

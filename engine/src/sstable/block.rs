@@ -29,8 +29,7 @@ use super::actors::Actors;
 use super::file_id::FileId;
 use super::search;
 use crate::integrity::checksum;
-use crate::limits;
-use crate::record::{Key, Kind, Record};
+use crate::record::{self, Key, Kind, Record};
 
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
@@ -70,7 +69,7 @@ struct Field {
 
 /// Where things stand in a block.
 #[derive(Clone, Copy, Debug)]
-struct Shape {
+pub(super) struct Shape {
     entries: usize,
     tokens_at: usize,
     starts_at: usize,
@@ -215,10 +214,21 @@ impl Block {
         self.tokens(&self.shape()).partition_point(|it| it.get() < token.0)
     }
 
+    /// The index after the last record whose token is at most `token`.
+    pub(super) fn upper_bound(&self, token: Token) -> usize {
+        self.tokens(&self.shape()).partition_point(|it| it.get() <= token.0)
+    }
+
+    /// The record at `index` of this block of `shape`, for whoever asks for many.
+    #[inline]
+    pub(super) fn record_in(&self, shape: &Shape, index: usize) -> Record<'_> {
+        self.decode(shape, index).expect(CHECKED)
+    }
+
     /// Not kept: it is quickly told from the trailer, which is beside what is read next, while
     /// another line of memory would have to be fetched.
     #[inline]
-    fn shape(&self) -> Shape {
+    pub(super) fn shape(&self) -> Shape {
         Shape::of(&self.bytes).expect(CHECKED)
     }
 
@@ -295,12 +305,8 @@ impl Block {
         };
         let (key, value) = rest.split_at_checked(key_len.into())?;
         let kind = Kind::from_byte(flags & !EXPIRES)?;
-        let sized = !key.is_empty()
-            && key.len() <= limits::KEY_BYTES_MAX
-            && value.len() <= limits::VALUE_BYTES_MAX
-            && (kind == Kind::Value || value.is_empty());
         let namespace = self.number(start, shape.namespace)?;
-        sized.then_some(Record {
+        record::are_sized(kind, key, value).then_some(Record {
             key: Key {
                 token: Token(self.tokens(shape)[index].get()),
                 namespace: NamespaceId(u32::try_from(namespace).ok()?),

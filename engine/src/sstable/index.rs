@@ -28,6 +28,13 @@ pub struct BlockAt {
 }
 
 impl BlockAt {
+    /// The byte after its last.
+    #[inline]
+    #[must_use]
+    pub fn end(self) -> u64 {
+        self.offset + u64::from(self.len)
+    }
+
     /// What to read for it: the aligned offset and length of the pages that hold it.
     #[inline]
     #[must_use]

@@ -16,11 +16,13 @@ mod error;
 mod file_id;
 mod filter;
 mod footer;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 #[cfg(test)]
 mod hostile;
 mod index;
 mod properties;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) mod sample;
 mod scan;
 mod search;

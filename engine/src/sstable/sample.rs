@@ -10,6 +10,8 @@ use super::{FileId, TableInfo, TableWriter};
 use crate::env::Env;
 use crate::record::{Key, Kind, Record};
 
+const WORKS: &str = "the disk works";
+
 /// A record that owns its bytes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Sample {
@@ -59,15 +61,11 @@ impl Sample {
 
 /// A value for `key` with stamp `hlc` and `value_len` bytes.
 pub(crate) fn value(key: &[u8], hlc: u64, value_len: usize) -> Sample {
-    let node = NodeId(NonZeroU64::MIN);
     Sample {
         token: Token::of(key, 0),
         namespace: NamespaceId::DEFAULT,
         key: key.to_vec(),
-        version: Version {
-            hlc: Hlc(hlc),
-            dot: Dot { actor: Actor { node, boot: 1 }, counter: hlc },
-        },
+        version: Version { hlc: Hlc(hlc), dot: Dot { actor: actor(1), counter: hlc } },
         kind: Kind::Value,
         expires_at_ms: 0,
         value: (0..value_len).map(|at| (at as u64 ^ hlc) as u8).collect(),
@@ -93,7 +91,7 @@ pub(crate) fn mixed(rng: &mut Rng, count: usize) -> Vec<Sample> {
             sample.token = token;
         }
         token = sample.token;
-        sample.namespace = NamespaceId(rng.choice([1, 1, 1, 2, u32::MAX]).unwrap());
+        sample.namespace = NamespaceId(rng.choice([1, 1, 1, 2, u32::MAX]).expect("some"));
         sample.version.dot = random_dot(rng);
         if rng.u8(..4) == 0 {
             sample.expires_at_ms = rng.u64(1..1 << 41);
@@ -107,11 +105,16 @@ pub(crate) fn mixed(rng: &mut Rng, count: usize) -> Vec<Sample> {
     samples.into_values().collect()
 }
 
+/// The first start of node `node`, which is not 0.
+pub(crate) fn actor(node: u64) -> Actor {
+    Actor { node: NodeId(NonZeroU64::new(node).expect("not 0")), boot: 1 }
+}
+
 fn random_dot(rng: &mut Rng) -> Dot {
-    let node = NodeId(NonZeroU64::new(rng.u64(1..5)).unwrap());
+    let node = rng.u64(1..5);
     let bits = rng.u32(1..=64);
     Dot {
-        actor: Actor { node, boot: rng.u32(1..3) },
+        actor: Actor { boot: rng.u32(1..3), ..actor(node) },
         counter: rng.u64(..).checked_shr(64 - bits).unwrap_or(0),
     }
 }
@@ -123,9 +126,9 @@ pub(crate) async fn write_table<E: Env>(
     id: FileId,
     samples: &[Sample],
 ) -> TableInfo {
-    let mut writer = TableWriter::create(env, dir, id).await.unwrap();
+    let mut writer = TableWriter::create(env, dir, id).await.expect(WORKS);
     for sample in samples {
-        writer.add(&sample.record()).await.unwrap();
+        writer.add(&sample.record()).await.expect(WORKS);
     }
-    writer.finish().await.unwrap()
+    writer.finish().await.expect(WORKS)
 }

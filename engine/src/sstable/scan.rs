@@ -2,32 +2,65 @@
 //!
 //! - Records come in the order of their keys, or an error does.
 //! - Blocks go around the cache: what a compaction reads once must not push out what readers need.
+//! - A request is under way while the blocks of the one before are looked at. The first is small,
+//!   for whoever wants a few records; each is twice as long as the one before.
+
+use std::io;
 
 use schemas::ids::Token;
 
-use super::block::Block;
+use super::block::{Block, Shape};
 use super::error::TableError;
 use super::table::Table;
 use super::token_range::TokenRange;
-use crate::env::Env;
-use crate::limits::BACKGROUND_IO_BYTES_MAX;
+use crate::env::buf::AlignedBuf;
+use crate::env::{ALIGN, Env, File};
+use crate::limits::{BACKGROUND_IO_BYTES_MAX, SCAN_IO_BYTES_FIRST};
 use crate::record::Record;
-use crate::sequential::read_span;
+use crate::sequential::{Begun, begin};
 
 /// The visible records of a table with tokens of a range, in order.
 pub struct TableScan<E: Env> {
     env: E,
     table: Table<E>,
     last: Token,
-    /// The block that holds the current record, and the record's index in it; `None` at the end.
-    block: Option<Block>,
-    entry: usize,
-    /// Blocks from here to `blocks_end` are still to come.
+    /// The block that holds the current record; `None` at the end.
+    block: Option<Loaded>,
+    /// The next block.
     next: usize,
+    /// Where the scan ends.
     blocks_end: usize,
-    /// Bytes of the file that were read ahead, and where they begin.
-    ahead: Vec<u8>,
-    ahead_at: u64,
+    /// Blocks up to `span.end` were read.
+    span: Span,
+    ahead: Option<Ahead>,
+    /// The length of the next request, about.
+    request_bytes: usize,
+}
+
+/// A block, and the record that a scan is at in it.
+struct Loaded {
+    block: Block,
+    shape: Shape,
+    entry: usize,
+    /// The entry after the last that is wanted.
+    end: usize,
+}
+
+/// Whole blocks, and the pages of the file that hold them.
+#[derive(Default)]
+struct Span {
+    /// The block after the last.
+    end: usize,
+    /// Where the pages begin in the file.
+    at: u64,
+    pages: AlignedBuf,
+}
+
+/// A span that is being read.
+struct Ahead {
+    end: usize,
+    at: u64,
+    reading: Begun<io::Result<AlignedBuf>>,
 }
 
 impl<E: Env> TableScan<E> {
@@ -42,17 +75,18 @@ impl<E: Env> TableScan<E> {
             Some((first, last)) => (index.lower_bound(first), index.upper_bound(last), first, last),
             None => (0, 0, Token(0), Token(0)),
         };
-        let (env, table) = (env.clone(), table.clone());
-        let (ahead, ahead_at) = (Vec::new(), 0);
-        let (block, entry) = (None, 0);
-        let mut scan = Self { env, table, last, block, entry, next, blocks_end, ahead, ahead_at };
-        loop {
-            scan.next_block().await?;
-            let Some(block) = &scan.block else { break };
-            scan.entry = block.lower_bound(first);
-            if scan.entry < block.len() {
+        let (env, table, span) =
+            (env.clone(), table.clone(), Span { end: next, ..Span::default() });
+        let (block, ahead, request_bytes) = (None, None, SCAN_IO_BYTES_FIRST);
+        let mut scan =
+            Self { env, table, last, block, next, blocks_end, span, ahead, request_bytes };
+        scan.next_block().await?;
+        while let Some(loaded) = &mut scan.block {
+            loaded.entry = loaded.block.lower_bound(first);
+            if loaded.entry < loaded.end {
                 break;
             }
+            scan.next_block().await?;
         }
         Ok(scan)
     }
@@ -61,8 +95,15 @@ impl<E: Env> TableScan<E> {
     #[inline]
     #[must_use]
     pub fn current(&self) -> Option<Record<'_>> {
-        let record = self.block.as_ref()?.record(self.entry);
-        (record.key.token <= self.last).then_some(record)
+        let Loaded { block, shape, entry, .. } = self.block.as_ref()?;
+        Some(block.record_in(shape, *entry))
+    }
+
+    /// Goes to the next record if that is in the same block; whether it is.
+    #[inline]
+    pub fn advance_within_block(&mut self) -> bool {
+        let next = self.block.as_mut().filter(|it| it.entry + 1 < it.end);
+        next.map(|it| it.entry += 1).is_some()
     }
 
     /// Goes to the next record.
@@ -71,54 +112,66 @@ impl<E: Env> TableScan<E> {
     /// The disk refuses, or a block is not what was written.
     #[inline]
     pub async fn advance(&mut self) -> Result<(), TableError> {
-        self.entry += 1;
-        match &self.block {
-            Some(block) if self.entry < block.len() => Ok(()),
-            _ => self.next_block().await,
+        if self.advance_within_block() {
+            return Ok(());
         }
+        self.next_block().await
     }
 
     async fn next_block(&mut self) -> Result<(), TableError> {
         self.env.pause().await;
-        self.entry = 0;
         let before = self.block.take();
         if self.next >= self.blocks_end {
             return Ok(());
         }
-        let at = self.table.contents.index.block(self.next);
-        let len = at.len as usize;
-        let skip = usize::try_from(at.offset.wrapping_sub(self.ahead_at)).unwrap_or(usize::MAX);
-        if self.ahead.get(skip..).is_none_or(|rest| rest.len() < len) {
-            self.read_ahead(at.offset, len).await?;
+        if self.next == self.span.end {
+            self.next_span().await?;
         }
-        let skip = (at.offset - self.ahead_at) as usize;
-        let bytes = self.ahead.get(skip..skip + len).ok_or("file ends in a block");
+        let at = self.table.contents.index.block(self.next);
+        let skip = (at.offset - self.span.at) as usize;
+        let bytes = self.span.pages.get(skip..skip + at.len as usize).ok_or("file ends in a block");
         let block = bytes.and_then(|it| self.table.contents.verify(at, it));
         let block = block.and_then(|block| match &before {
-            Some(before) if before.last_key() >= block.record(0).key => Err("block out of order"),
+            Some(Loaded { block: before, .. }) if before.last_key() >= block.record(0).key => {
+                Err("block out of order")
+            }
             _ => Ok(block),
         });
-        self.block = Some(block.map_err(|what| self.table.corrupt(at, what))?);
+        let block = block.map_err(|what| self.table.corrupt(at, what))?;
+        let (shape, end) = (block.shape(), block.upper_bound(self.last));
         self.next += 1;
+        self.block = (end > 0).then_some(Loaded { block, shape, entry: 0, end });
         Ok(())
     }
 
-    /// Reads at least the `len` bytes from `offset` on: a request's worth, if the scan goes that
-    /// far.
-    async fn read_ahead(&mut self, offset: u64, len: usize) -> Result<(), TableError> {
+    /// Takes the span that was read ahead, or reads one, and begins to read the one after it.
+    async fn next_span(&mut self) -> Result<(), TableError> {
+        let ahead = match self.ahead.take() {
+            Some(ahead) => ahead,
+            None => self.read_from(self.next).await,
+        };
+        let pages = ahead.reading.await;
+        let pages = pages.map_err(TableError::io("cannot read", &self.table.contents.path))?;
+        self.span = Span { end: ahead.end, at: ahead.at, pages };
+        if ahead.end < self.blocks_end {
+            self.ahead = Some(self.read_from(ahead.end).await);
+        }
+        Ok(())
+    }
+
+    /// Begins to read a request's worth of blocks, at least one, from `block` on.
+    async fn read_from(&mut self, block: usize) -> Ahead {
         let contents = &self.table.contents;
-        let last = contents.index.block(self.blocks_end - 1);
-        let left = (last.offset + u64::from(last.len) - offset) as usize;
-        // From the middle of a page on, a request holds that much less.
-        let room = BACKGROUND_IO_BYTES_MAX - at_page(offset);
-        let want = left.min(room).max(len);
-        let read = read_span(&contents.file, offset, want).await;
-        self.ahead = read.map_err(TableError::io("cannot read", &contents.path))?;
-        self.ahead_at = offset;
-        Ok(())
+        let page = ALIGN as u64;
+        let at = contents.index.block(block).offset / page * page;
+        let end_of = |block| contents.index.block(block).end();
+        let fits = |&block: &usize| end_of(block) - at <= self.request_bytes as u64;
+        let more = (block + 1..self.blocks_end).take_while(fits).count();
+        let end = block + 1 + more;
+        let len = (end_of(end - 1) - at).next_multiple_of(page) as usize;
+        self.request_bytes = (2 * self.request_bytes).min(BACKGROUND_IO_BYTES_MAX);
+        let file = contents.file.clone();
+        let reading = begin(async move { file.read_at(at, len).await }).await;
+        Ahead { end, at, reading }
     }
-}
-
-fn at_page(offset: u64) -> usize {
-    (offset % crate::env::ALIGN as u64) as usize
 }

@@ -6,8 +6,6 @@
 
 use std::rc::Rc;
 
-use schemas::ids::{NamespaceId, Token};
-
 use super::actors::ActorsBuilder;
 use super::block::Block;
 use super::block_builder::BlockBuilder;
@@ -20,7 +18,7 @@ use super::properties::Properties;
 use crate::env::{ALIGN, Env, Open};
 use crate::integrity::checksum;
 use crate::limits;
-use crate::record::{Key, Kind, Record};
+use crate::record::{Kind, LastKey, Record};
 use crate::sequential::Sink;
 
 /// What a finished table is.
@@ -55,27 +53,6 @@ pub struct TableWriter<E: Env> {
     properties: Option<Properties>,
     last: LastKey,
     keep: Option<KeepBlock>,
-}
-
-/// The key that was added last.
-#[derive(Default)]
-struct LastKey {
-    token: Token,
-    namespace: u32,
-    bytes: Vec<u8>,
-}
-
-impl LastKey {
-    fn key(&self) -> Key<'_> {
-        let namespace = NamespaceId(self.namespace);
-        Key { token: self.token, namespace, bytes: &self.bytes }
-    }
-
-    fn set(&mut self, key: &Key<'_>) {
-        (self.token, self.namespace) = (key.token, key.namespace.0);
-        self.bytes.clear();
-        self.bytes.extend_from_slice(key.bytes);
-    }
 }
 
 /// The name under which the table at `path` is written.
@@ -137,7 +114,7 @@ impl<E: Env> TableWriter<E> {
     /// If the record is out of order or over its limits.
     pub async fn add(&mut self, record: &Record<'_>) -> Result<(), TableError> {
         let key = &record.key;
-        assert!(self.properties.is_none() || self.last.key() < *key, "records come in order");
+        assert!(self.last.key().is_none_or(|last| last < *key), "records come in order");
         assert!((1..=limits::KEY_BYTES_MAX).contains(&key.bytes.len()), "a key within its limit");
         assert!(record.value.len() <= limits::VALUE_BYTES_MAX, "a value within its limit");
         assert!(record.kind == Kind::Value || record.value.is_empty(), "tombstones have no value");
@@ -149,7 +126,7 @@ impl<E: Env> TableWriter<E> {
             let block_end = offset + self.block.len_max_with(record).max(ALIGN) as u64;
             let room = block_end <= limits::TABLE_DATA_BYTES_MAX;
             let offset = u32::try_from(offset).ok().filter(|_| room);
-            let tie = self.properties.is_some() && self.last.token == key.token;
+            let tie = self.last.key().is_some_and(|last| last.token == key.token);
             self.index.push(key, offset.ok_or_else(|| self.full("more records"))?, tie);
         }
         let actor = self.actors.index_of(record.version.dot.actor);

@@ -17,6 +17,7 @@ use schemas::ids::ShardId;
 
 use super::answer::{ExportTicket, ScanTicket};
 use super::digests::Scanned;
+use super::scans::Cursor;
 use crate::compaction::{Choice, JobError};
 use crate::env::{Class, Env};
 use crate::limits;
@@ -36,8 +37,8 @@ pub(crate) enum News<E: Env> {
     Failed(Job),
     /// A compaction ended.
     CompactionEnded(Choice, Result<(), JobError>),
-    /// A page of a scan was read, or not.
-    Scanned(ScanTicket, Result<Page, TableError>),
+    /// A page of a scan was read, and this is where it ended; or not.
+    Scanned(ScanTicket, Result<(Page, Option<Cursor<E>>), TableError>),
     /// A chunk was read, or not.
     Exported(ExportTicket, Result<Chunk, TableError>),
     /// Part of a scan for digests ended, or all that was to scan.

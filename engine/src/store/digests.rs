@@ -11,7 +11,7 @@ use super::background::News;
 use crate::digest::{Digest, DigestRequest, Digests, LEAF_BITS, Leaves, Sum};
 use crate::env::{Class, Env};
 use crate::limits;
-use crate::scan::{self, MemtableRows, WalkPlace};
+use crate::scan::{self, WalkPlace};
 use crate::sstable::{TableError, TokenRange};
 
 /// Requests that are not answered.
@@ -146,9 +146,7 @@ impl<E: Env> Store<E> {
         let job = &self.digests.jobs[&ticket];
         let Some(from) = piece.from.take() else { return };
         let to = job.cells[piece.cells.end - 1].tokens.last();
-        let frozen = self.frozen.iter().map(|frozen| &*frozen.memtable);
-        let memtables = frozen.chain([&self.active]);
-        let rows = memtables.map(|memtable| MemtableRows::copy_all(memtable, &from, to)).collect();
+        let rows = self.copy_rows(&from.key(), to);
         let range = TokenRange::new(from.token, to);
         let runs = range.map_or_else(Vec::new, |range| self.tables.overlapping(range));
         let (merge, view) = (self.merge, job.request.view);
@@ -160,7 +158,7 @@ impl<E: Env> Store<E> {
                 sums[(leaves.of(record.key.token) - first) as usize].add(record, view);
                 ControlFlow::Continue(())
             };
-            let next = scan::walk(&office.env, &from, to, rows, runs, merge, visit).await;
+            let next = scan::walk_all(&office.env, &from, to, rows, runs, merge, visit).await;
             let scanned = next.map(|from| DigestPiece { from, ..piece });
             office.post(News::Digested(ticket, Some(scanned)));
         });

@@ -121,7 +121,7 @@ async fn find<E: Env>(env: &E, dir: &str, config: &StoreConfig) -> Result<Found<
     make_dir(env, dir).await?;
     // First, as on a full disk nothing else has room before. No manifest ever names them.
     let unfinished = remove_files(env, dir, FileId::names_unfinished).await?;
-    let version = Manifest::find(env, dir).await?;
+    let version = Manifest::find_settled(env, dir).await?;
     let open_tables = open_tables(env, dir, &version).await?;
     let (clocks, clocks_lost) = match clocks_id(config, &version) {
         Some(id) => ClocksFile::read_if_whole(env, dir, id).await?,
@@ -159,7 +159,8 @@ impl Replay {
     }
 
     fn apply(&mut self, config: &StoreConfig, sequence: Sequence, row: &[u8]) {
-        if sequence != self.last && self.active.bytes() >= config.memtable_bytes {
+        let is_full = !self.active.is_empty() && self.active.bytes() >= config.memtable_bytes;
+        if sequence != self.last && is_full {
             let empty = self.active.next();
             let memtable = std::mem::replace(&mut self.active, empty);
             let (memtable, clocks) = (Rc::new(memtable), self.vnodes.snapshot());

@@ -1,23 +1,82 @@
 //! Scans: each page is a task beside the foreground, over what the store holds when it starts.
+//!
+//! A page leaves behind a cursor where it ended, with what was read ahead. The next page goes on
+//! from there if it is of the same tables; else, and after a while, it opens them anew. Nobody can
+//! tell but by the time it takes.
 
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::rc::Rc;
+
+use schemas::ids::{NamespaceId, Token};
 
 use super::Store;
 use super::answer::{Done, ExportTicket, ScanBusy, ScanTicket};
 use super::background::News;
+use super::table_set::TableSet;
 use crate::env::{Class, Env};
 use crate::limits;
-use crate::record::Record;
-use crate::scan::{self, MemtableRows, Page, Rows, ScanRequest};
+use crate::merge_scan::Run;
+use crate::record::{Key, Merge, Record};
+use crate::scan::{self, MemtableRows, Page, Rows, ScanPlace, ScanRequest};
 use crate::sstable::{TableError, TokenRange};
 use crate::transfer::{Chunk, ExportRequest};
 
-/// Pages being read.
-#[derive(Default)]
-pub(super) struct Scans {
+/// Pages being read, and where those before ended.
+pub(super) struct Scans<E: Env> {
     next: u64,
     in_flight: usize,
+    /// The oldest first.
+    cursors: VecDeque<Cursor<E>>,
+}
+
+/// Where a page ended.
+pub(crate) struct Cursor<E: Env> {
+    namespace: NamespaceId,
+    from: ScanPlace,
+    to: Token,
+    tables: Rc<TableSet<E>>,
+    runs: Vec<Box<Run<E>>>,
+    since_us: u64,
+}
+
+impl<E: Env> Default for Scans<E> {
+    fn default() -> Self {
+        Self { next: 0, in_flight: 0, cursors: VecDeque::new() }
+    }
+}
+
+impl<E: Env> Scans<E> {
+    /// The runs of `tables` where the page of `request` starts, if the one before left them.
+    fn take_cursor(
+        &mut self,
+        request: &ScanRequest,
+        tables: &Rc<TableSet<E>>,
+    ) -> Option<Vec<Box<Run<E>>>> {
+        let at = self.cursors.iter().position(|cursor| {
+            cursor.namespace == request.namespace
+                && cursor.from == request.from
+                && cursor.to == request.to
+                && Rc::ptr_eq(&cursor.tables, tables)
+        })?;
+        self.cursors.remove(at).map(|cursor| cursor.runs)
+    }
+
+    fn keep(&mut self, cursor: Cursor<E>) {
+        if self.cursors.len() == limits::SCAN_CURSORS_MAX {
+            self.cursors.pop_front();
+        }
+        self.cursors.push_back(cursor);
+    }
+
+    /// Drops cursors that hold tables which are not in use any more, and those nobody came back
+    /// for.
+    pub(super) fn tick(&mut self, tables: &Rc<TableSet<E>>, now_us: u64) {
+        self.cursors.retain(|cursor| {
+            Rc::ptr_eq(&cursor.tables, tables)
+                && now_us.saturating_sub(cursor.since_us) < limits::SCAN_CURSOR_US
+        });
+    }
 }
 
 impl<E: Env> Store<E> {
@@ -33,15 +92,12 @@ impl<E: Env> Store<E> {
         self.scans.next += 1;
         self.scans.in_flight += 1;
         self.stats.scans += 1;
-        let frozen = self.frozen.iter().map(|frozen| &*frozen.memtable);
-        let memtables = frozen.chain([&self.active]);
-        let rows = memtables.map(|memtable| MemtableRows::copy(memtable, &request)).collect();
+        let rows = self.copy_rows(&request.first(), request.to);
         let (tables, merge) = (Rc::clone(&self.tables), self.merge);
+        let runs = self.scans.take_cursor(&request, &tables);
         let office = Rc::clone(&self.office);
         self.office.spawn(Class::Idle, async move {
-            let range = TokenRange::new(request.from.token, request.to);
-            let runs = range.map_or_else(Vec::new, |range| tables.overlapping(range));
-            let page = scan::page(&office.env, &request, rows, runs, merge).await;
+            let page = read_page(&office.env, request, tables, runs, rows, merge).await;
             office.post(News::Scanned(ticket, page));
         });
         Ok(ticket)
@@ -61,9 +117,7 @@ impl<E: Env> Store<E> {
         self.scans.next += 1;
         self.scans.in_flight += 1;
         let ExportRequest { from, to, bytes_max } = request;
-        let frozen = self.frozen.iter().map(|frozen| &*frozen.memtable);
-        let memtables = frozen.chain([&self.active]);
-        let rows = memtables.map(|memtable| MemtableRows::copy_all(memtable, &from, to)).collect();
+        let rows = self.copy_rows(&from.key(), to);
         let range = TokenRange::new(from.token, to);
         let runs = range.map_or_else(Vec::new, |range| self.tables.overlapping(range));
         let (merge, office) = (self.merge, Rc::clone(&self.office));
@@ -76,11 +130,18 @@ impl<E: Env> Store<E> {
                 taken.push(record);
                 ControlFlow::Continue(())
             };
-            let next = scan::walk(&office.env, &from, to, rows, runs, merge, take).await;
+            let next = scan::walk_all(&office.env, &from, to, rows, runs, merge, take).await;
             let chunk = next.map(|next| Chunk { rows: taken, more: next.is_some() });
             office.post(News::Exported(ticket, chunk));
         });
         Ok(ticket)
+    }
+
+    /// Copies of what the memtables hold after key `after` with tokens up to `to`.
+    pub(super) fn copy_rows(&self, after: &Key<'_>, to: Token) -> Vec<MemtableRows> {
+        let frozen = self.frozen.iter().map(|frozen| &*frozen.memtable);
+        let memtables = frozen.chain([&self.active]);
+        memtables.map(|memtable| MemtableRows::copy(memtable, after, to)).collect()
     }
 
     /// A chunk ended: the next poll tells.
@@ -90,8 +151,40 @@ impl<E: Env> Store<E> {
     }
 
     /// A page ended: the next poll tells.
-    pub(super) fn scanned(&mut self, ticket: ScanTicket, page: Result<Page, TableError>) {
+    pub(super) fn scanned(
+        &mut self,
+        ticket: ScanTicket,
+        page: Result<(Page, Option<Cursor<E>>), TableError>,
+    ) {
         self.scans.in_flight -= 1;
+        let page = page.map(|(page, cursor)| {
+            cursor.into_iter().for_each(|cursor| self.scans.keep(cursor));
+            page
+        });
         self.untold.push(Done::Scan(ticket, page));
     }
+}
+
+async fn read_page<E: Env>(
+    env: &E,
+    request: ScanRequest,
+    tables: Rc<TableSet<E>>,
+    runs: Option<Vec<Box<Run<E>>>>,
+    rows: Vec<MemtableRows>,
+    merge: Merge,
+) -> Result<(Page, Option<Cursor<E>>), TableError> {
+    let runs = match runs {
+        Some(runs) => runs,
+        None => {
+            let range = request.tokens();
+            let overlapping = range.map(|range| tables.overlapping(range));
+            scan::open_runs(env, range, overlapping.unwrap_or_default()).await?
+        }
+    };
+    let (page, runs) = scan::page(env, &request, rows, runs, merge).await?;
+    let cursor = page.next.clone().map(|from| {
+        let ScanRequest { namespace, to, .. } = request;
+        Cursor { namespace, from, to, tables, runs, since_us: env.monotonic_us() }
+    });
+    Ok((page, cursor))
 }

@@ -66,9 +66,11 @@ impl<E: Env> TableSet<E> {
     }
 
     /// The tables that may have records with tokens of `range`, run by run, each in order.
-    pub(crate) fn overlapping(&self, range: TokenRange) -> Vec<Vec<Rc<Table<E>>>> {
+    pub(crate) fn overlapping(&self, range: TokenRange) -> Vec<Vec<Table<E>>> {
         let overlaps = |table: &&Rc<Table<E>>| table.range().is_some_and(|it| it.overlaps(range));
-        let tables = |run: &Run<E>| run.tables.iter().filter(overlaps).map(Rc::clone).collect();
+        let tables = |run: &Run<E>| {
+            run.tables.iter().filter(overlaps).map(|table| Table::clone(table)).collect()
+        };
         self.runs.iter().map(tables).filter(|run: &Vec<_>| !run.is_empty()).collect()
     }
 }

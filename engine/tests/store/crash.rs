@@ -199,6 +199,47 @@ fn a_directory_that_an_earlier_start_made_is_durable() {
     assert_eq!(check_disk(&left, 1, &small_config(), &ledger.borrow()), Ok(()));
 }
 
+/// A process was killed when its last edit of the manifest was written and not synced. The next
+/// start read it, removed the tables that it drops and recycled the log that it says is flushed; a
+/// power cut brought back the manifest that needs them.
+#[test]
+fn a_start_after_a_kill_makes_durable_what_it_acts_on() {
+    let manifest = format!("{DIR}/MANIFEST");
+    let mut swept = Swept::default();
+    for workload in workloads().take(3) {
+        let disk = SimDisk::new(workload.seed);
+        let (in_doubt, manifest) = (Rc::new(RefCell::new(Vec::new())), manifest.clone());
+        let noted = Rc::clone(&in_doubt);
+        disk.watch(move |disk, _, when| {
+            let on_disk = disk.crash(Crash::LoseAll, 0).bytes(&manifest);
+            if when == When::After && disk.bytes(&manifest) != on_disk {
+                noted.borrow_mut().push((disk.fork(), disk.ios()));
+            }
+        });
+        workload.run(&disk);
+        for (killed, io) in in_doubt.take().into_iter().step_by(4) {
+            killed.end_process(io);
+            // What was acknowledged by then is in a prefix; which is not what is asked here.
+            let mut ledger = workload.run(&SimDisk::new(workload.seed));
+            ledger.acknowledged = 0;
+            let moments = Rc::new(RefCell::new(Vec::new()));
+            let noted = Rc::clone(&moments);
+            killed.watch(move |disk, _, when| {
+                if when == When::Before {
+                    noted.borrow_mut().push(disk.crash(Crash::ZeroFilled, io));
+                }
+            });
+            open_and_flush(&workload, &killed, &ledger);
+            for left in moments.take().iter().step_by(3) {
+                let case = format!("killed at operation {io}");
+                swept.check(&case, &workload, left, &ledger);
+            }
+        }
+    }
+    assert!(swept.failures.is_empty(), "{:#?}", &swept.failures[..1]);
+    assert!(swept.cases >= 300, "{} cases", swept.cases);
+}
+
 /// A table that a crash left unnamed was removed, and the next one had its id: the sum of a block
 /// knows its file by its id, so what the disk kept of the one would have passed for the other.
 #[test]

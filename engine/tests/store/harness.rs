@@ -82,14 +82,22 @@ impl Write {
 }
 
 /// What the client knows.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Ledger {
+    /// Keys there are.
+    pub(crate) keys: u32,
     /// In the order in which they were taken.
     pub(crate) writes: Vec<Write>,
     /// So many of them, the first, are acknowledged.
     pub(crate) acknowledged: usize,
     /// The wall clock when it was last looked at: the next simulation goes on from there.
     pub(crate) wall_ms: u64,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self { keys: KEYS, writes: Vec::new(), acknowledged: 0, wall_ms: 0 }
+    }
 }
 
 /// What came of a read: the key's value, if it has one.
@@ -109,7 +117,7 @@ impl Ledger {
             }
         }
         let shown = |key: u32| stands.get(&key)?.shown(now_ms).map(<[u8]>::to_vec);
-        (0..KEYS).map(|key| (key, shown(key))).collect()
+        (0..self.keys).map(|key| (key, shown(key))).collect()
     }
 
     /// Checks what a store shows after a restart, and says how many writes it has. The writes it
@@ -122,8 +130,11 @@ impl Ledger {
         later_ms: u64,
     ) -> Result<usize, String> {
         let fits = |count: &usize| {
-            let (now, later) = (self.after(*count, now_ms), self.after(*count, later_ms));
-            shown.iter().all(|(key, value)| now[key] == *value || later[key] == *value)
+            let now = self.after(*count, now_ms);
+            *shown == now || {
+                let later = self.after(*count, later_ms);
+                shown.iter().all(|(key, value)| now[key] == *value || later[key] == *value)
+            }
         };
         if let Some(count) = (self.acknowledged..=self.writes.len()).rev().find(fits) {
             self.writes.truncate(count);
@@ -187,7 +198,7 @@ pub(crate) struct Client {
     first: usize,
     done: Vec<Done>,
     answers: Vec<(GetTicket, Answer)>,
-    pub(crate) pages: Vec<(ScanTicket, Page)>,
+    pub(crate) pages: Vec<(ScanTicket, Result<Page, TableError>)>,
     pub(crate) chunks: Vec<(ExportTicket, Result<Chunk, TableError>)>,
     pub(crate) digests: Vec<(DigestTicket, Result<Digests, DigestError>)>,
     scanning: bool,
@@ -265,9 +276,7 @@ impl Client {
                     assert!(acknowledged <= ledger.writes.len(), "only what was taken is");
                     ledger.acknowledged = acknowledged;
                 }
-                Done::Scan(ticket, page) => {
-                    self.pages.push((ticket, page.expect("the disk works")));
-                }
+                Done::Scan(ticket, page) => self.pages.push((ticket, page)),
                 Done::Export(ticket, chunk) => self.chunks.push((ticket, chunk)),
                 Done::Digest(ticket, digests) => self.digests.push((ticket, digests)),
                 Done::Get(ticket, found) => {
@@ -337,22 +346,27 @@ impl Client {
         }
     }
 
-    /// What the store shows of all keys as of `now_ms`.
-    pub(crate) async fn shown(&mut self, now_ms: u64) -> Shown {
+    /// What the store shows of all keys as of `now_ms`. `None`: it failed, or cannot read one.
+    pub(crate) async fn shown(&mut self, now_ms: u64) -> Option<Shown> {
+        let keys = self.ledger.borrow().keys;
         let mut shown = Shown::new();
-        for key in 0..KEYS {
-            let value = self.read(key, now_ms).await.expect("the store works");
-            shown.insert(key, value.expect("the disk works"));
+        for key in 0..keys {
+            shown.insert(key, self.read(key, now_ms).await?.ok()?);
         }
-        shown
+        Some(shown)
     }
 
     /// Checks what the store shows right after it was opened; see [`Ledger::recovered`].
     pub(crate) async fn check_recovered(&mut self) -> Result<usize, String> {
         let now_ms = self.env.wall_ms();
-        let shown = self.shown(now_ms).await;
+        let shown = self.shown(now_ms).await.ok_or("it opens and cannot be read")?;
+        self.check_shown(&shown, now_ms)
+    }
+
+    /// As [`check_recovered`](Self::check_recovered), where `shown` was read from `now_ms` on.
+    pub(crate) fn check_shown(&mut self, shown: &Shown, now_ms: u64) -> Result<usize, String> {
         let later_ms = self.env.wall_ms();
-        let kept = self.ledger.borrow_mut().recovered(&shown, now_ms, later_ms)?;
+        let kept = self.ledger.borrow_mut().recovered(shown, now_ms, later_ms)?;
         self.first = kept;
         Ok(kept)
     }
@@ -378,18 +392,20 @@ impl Client {
     }
 
     /// Scans everything, in pages of a few records, and checks it against the ledger, of which
-    /// everything is acknowledged.
-    pub(crate) async fn check_scan(&mut self, records_max: usize, bytes_max: usize) {
+    /// everything is acknowledged. Says whether all could be read.
+    pub(crate) async fn check_scan(&mut self, records_max: usize, bytes_max: usize) -> bool {
         for namespace in [namespace_of(0), namespace_of(3), NamespaceId(1), NamespaceId(9)] {
             let before_ms = self.env.wall_ms();
-            let scanned = self.scan(namespace, records_max, bytes_max).await;
+            let Some(scanned) = self.scan(namespace, records_max, bytes_max).await else {
+                return false;
+            };
             let ledger = self.ledger.borrow();
             let all = ledger.writes.len();
             let before = ledger.after(all, before_ms);
             let after = ledger.after(all, self.env.wall_ms());
             // What expires under the scan may be in it or not.
             let is_sure = |bytes: &[u8; 5]| before[&number_of(bytes)] == after[&number_of(bytes)];
-            let mut expected: Vec<_> = (0..KEYS)
+            let mut expected: Vec<_> = (0..ledger.keys)
                 .filter(|&key| namespace_of(key) == namespace)
                 .filter_map(|key| Some((key_bytes(key), after[&key].clone()?)))
                 .collect();
@@ -398,6 +414,7 @@ impl Client {
             expected.retain(|(it, _)| is_sure(it));
             assert!(scanned == expected, "{} records, expected {}", scanned.len(), expected.len());
         }
+        true
     }
 
     async fn scan(
@@ -405,7 +422,7 @@ impl Client {
         namespace: NamespaceId,
         records_max: usize,
         bytes_max: usize,
-    ) -> Vec<([u8; 5], Vec<u8>)> {
+    ) -> Option<Vec<([u8; 5], Vec<u8>)>> {
         let mut next = Some(ScanPlace { token: Token(0), after_key: Box::default() });
         let mut scanned = Vec::new();
         while let Some(from) = next {
@@ -417,9 +434,10 @@ impl Client {
                 if let Some(at) = self.pages.iter().position(|(it, _)| *it == ticket) {
                     break self.pages.swap_remove(at).1;
                 }
-                self.round().await.expect("the store works");
+                self.round().await.ok()?;
             };
             self.scanning = false;
+            let page = page.ok()?;
             assert!(page.rows.len() <= records_max);
             assert!(page.rows.bytes() <= bytes_max || page.rows.len() == 1);
             for record in page.rows.iter() {
@@ -428,7 +446,7 @@ impl Client {
             }
             next = page.next;
         }
-        scanned
+        Some(scanned)
     }
 
     /// Reads a key and checks that what is shown is what the client may see now: all that was
@@ -461,4 +479,11 @@ pub(crate) fn check_disk(
         let (mut client, _) = opened.map_err(|error| error.to_string())?;
         client.check_recovered().await.map(|_| ())
     })
+}
+
+/// The number in the environment variable `name`: tests have short forms and long ones.
+pub(crate) fn asked_for<T: std::str::FromStr>(name: &str) -> Option<T> {
+    #[expect(clippy::disallowed_methods, reason = "a person asks for the long form of a test")]
+    let asked = std::env::var(name).ok()?;
+    asked.parse().ok()
 }

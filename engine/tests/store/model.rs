@@ -45,7 +45,7 @@ async fn live(sim: &Sim, client: &mut Client, rng: &mut fastrand::Rng) {
             26 => client.store.set_purge_horizon(Hlc((index as u64).saturating_sub(20))),
             27 => {
                 client.settle().await.expect("no I/O fails");
-                client.check_scan(rng.usize(1..9), rng.usize(1..20_000)).await;
+                assert!(client.check_scan(rng.usize(1..9), rng.usize(1..20_000)).await);
             }
             // What has expired is over for good.
             29 => sim.jump_wall_clock(2 * EXPIRED_MARGIN_MS as i64),

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use engine::commit_log::LogConfig;
 use engine::env::Env;
-use engine::env::sim::{Fail, Fault, Io, Sim, SimDisk};
+use engine::env::sim::{Crash, Fail, Fault, Io, Sim, SimDisk};
 use engine::limits::SLOWED_US_MAX;
 use engine::store::{Get, PutError};
 
@@ -53,7 +53,7 @@ fn writers_are_slowed_then_refused_while_nothing_can_be_flushed() {
         client.store.flush().await.unwrap();
         client.round().await.unwrap();
         assert!(client.store.stats().memtables_bytes < 16 << 10, "it clears by itself");
-        let left = disk.paths().into_iter().filter(|path| path.ends_with(".tmp")).count();
+        let left = disk.paths().into_iter().filter(|path| path.ends_with(".sst.tmp")).count();
         assert_eq!(left, 0, "flushes that failed leave nothing behind");
     });
 }
@@ -62,7 +62,7 @@ fn writers_are_slowed_then_refused_while_nothing_can_be_flushed() {
 /// segment was not ready when the one in use was full, and all writers were refused until it was.
 #[test]
 fn writers_who_wait_are_slowed_and_not_refused_while_the_log_grows() {
-    const IN_FLIGHT: usize = 200;
+    const IN_FLIGHT: usize = 400;
     let (sim, disk) = (Sim::new(1), SimDisk::new(1));
     let env = sim.env(&disk);
     let mut config = small_config();
@@ -161,6 +161,32 @@ fn a_long_log_freezes_no_more_memtables_than_it_is_long() {
         let stats = client.store.stats();
         let most = stats.log_bytes / config.log_bytes_max + 1;
         assert!((4..=most).contains(&stats.flushes), "{} flushes, {most} at most", stats.flushes);
+    });
+}
+
+/// A memtable of hardly anything is full when it is empty, and a start froze it: its flush wrote a
+/// table without records, which there is not.
+#[test]
+fn a_start_freezes_no_empty_memtable() {
+    let (sim, disk) = (Sim::new(1), SimDisk::new(1));
+    let env = sim.env(&disk);
+    let mut config = small_config();
+    config.memtable_bytes = 1;
+    let ledger = Rc::default();
+    sim.block_on(async {
+        let (mut client, _) = Client::open(&env, config.clone(), &ledger).await.unwrap();
+        for key in 0..3 {
+            client.write(Write::put(key, client.taken(), 10)).unwrap();
+            client.settle().await.unwrap();
+        }
+    });
+    let left = disk.crash(Crash::LoseAll, 1);
+    let sim = Sim::new(2);
+    let env = sim.env(&left);
+    sim.block_on(async {
+        let (mut client, _) = Client::open(&env, config, &ledger).await.unwrap();
+        client.check_recovered().await.unwrap();
+        client.store.flush().await.unwrap();
     });
 }
 

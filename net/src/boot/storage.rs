@@ -7,7 +7,7 @@ use std::num::NonZeroU64;
 use std::path::Path;
 
 use engine::data_dir::{self, DirLock, NewNode, Opened, ReshardError, ReshardStep, Superblock};
-use engine::env::direct::DirectEnv;
+use engine::env::direct::{DirectEnv, with_ring};
 use engine::env::ring::{Ring, RingConfig};
 use engine::record;
 use engine::store::StoreConfig;
@@ -16,7 +16,7 @@ use schemas::ids::{ClusterId, NodeId};
 
 use super::exit::{Exit, Refusal};
 use crate::config::{Config, Origin};
-use crate::runtime::{CoreThread, with_ring};
+use crate::runtime::CoreThread;
 use crate::server::CoreMemory;
 
 /// A data directory that is ours.

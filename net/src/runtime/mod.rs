@@ -20,5 +20,5 @@ pub use self::clock::{Clock, Tick};
 pub use self::command::{Command, Commander};
 pub use self::core_loop::run;
 pub use self::driver::{CoreError, Driver, DriverConfig};
-pub use self::executor::{CoreThread, with_ring};
+pub use self::executor::CoreThread;
 pub use self::memory::settle_memory;

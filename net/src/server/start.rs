@@ -14,6 +14,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::time::Duration;
 
+use engine::env::direct::with_ring;
 use engine::env::ring::{Parker, Ring, RingConfig, Waker};
 use engine::store::Failure;
 use schemas::handshake::ServerIdentity;
@@ -29,7 +30,6 @@ use crate::limits;
 use crate::mesh::{Port, Wake, mesh};
 use crate::runtime::{
     Clock, Command, Commander, CoreError, CoreThread, Driver, DriverConfig, run, settle_memory,
-    with_ring,
 };
 
 /// What any server needs to be told, with or without a store.

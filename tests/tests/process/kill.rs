@@ -17,6 +17,7 @@ use fastrand::Rng;
 use serde_json::Value;
 
 use crate::clients::{Output, kvbench};
+use crate::long_forms::number;
 use crate::server::{Server, Start, eventually, scratch};
 use crate::stocked::copy;
 
@@ -53,10 +54,6 @@ impl AddAssign for Figures {
         self.flushes += other.flushes;
         self.compactions += other.compactions;
     }
-}
-
-fn number(name: &str, otherwise: impl FnOnce() -> u64) -> u64 {
-    std::env::var(name).map_or_else(|_| otherwise(), |text| text.parse().unwrap())
 }
 
 #[test]

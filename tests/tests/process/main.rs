@@ -10,10 +10,14 @@ mod disk_full;
 mod disk_tool;
 mod kill;
 mod life;
+mod long_forms;
+#[expect(dead_code, reason = "the kernel tests use more of it")]
+mod mounts;
 mod programs;
 mod quickstart;
 mod repair;
 mod sample_tree;
+#[expect(dead_code, reason = "the kernel tests use more of it")]
 mod server;
 mod small_disk;
 mod stocked;

@@ -31,6 +31,8 @@ pub(crate) fn scratch() -> TempDir {
 pub(crate) struct Start {
     data_dir: PathBuf,
     cores: usize,
+    /// The one it runs on; any if not said.
+    cpu: Option<usize>,
     memory: String,
     flags: Vec<String>,
 }
@@ -38,13 +40,19 @@ pub(crate) struct Start {
 impl Start {
     pub(crate) fn on(data_dir: &Path) -> Self {
         let data_dir = data_dir.to_owned();
-        Self { data_dir, cores: 1, memory: "64MiB".to_owned(), flags: Vec::new() }
+        Self { data_dir, cores: 1, cpu: None, memory: "64MiB".to_owned(), flags: Vec::new() }
     }
 
     /// On so many cores, each with the least memory.
     pub(crate) fn cores(mut self, cores: usize) -> Self {
         self.cores = cores;
         self.memory(&format!("{}MiB", 64 * cores))
+    }
+
+    /// On this CPU alone.
+    pub(crate) fn cpu(mut self, cpu: usize) -> Self {
+        self.cpu = Some(cpu);
+        self
     }
 
     /// With so much memory, in all.
@@ -62,7 +70,11 @@ impl Start {
     fn command(&self) -> Command {
         let mut command = programs::command("kvcore");
         command.arg("--data-dir").arg(&self.data_dir);
-        command.args(["--smp", &self.cores.to_string(), "--memory", &self.memory]);
+        match self.cpu {
+            Some(cpu) => command.args(["--cores", &cpu.to_string()]),
+            None => command.args(["--smp", &self.cores.to_string()]),
+        };
+        command.args(["--memory", &self.memory]);
         command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
         command.args(&self.flags);
         command

@@ -3,17 +3,18 @@
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
 use tempfile::TempDir;
 
+use crate::mounts::{Loop, Mount, make_ext4};
 use crate::server::scratch;
 
-/// A mounted file system, unmounted and let go when dropped, also when a test panics.
+/// A mounted file system, unmounted and let go when dropped, in this order.
 pub(crate) struct SmallDisk {
     root: PathBuf,
-    device: String,
+    _mount: Mount,
+    _device: Loop,
     _dir: TempDir,
 }
 
@@ -31,15 +32,12 @@ impl SmallDisk {
         let dir = scratch();
         let image = dir.path().join("image");
         File::create(&image).unwrap().set_len(bytes).unwrap();
-        // Without room for root alone: kvcore may run as root here, and would get it.
-        run(Command::new("/usr/sbin/mkfs.ext4").args(["-q", "-F", "-m", "0"]).arg(&image));
-        let device = run(Command::new("losetup").args(["--find", "--show"]).arg(&image));
-        let device = device.trim().to_owned();
+        make_ext4(&image, &[]);
+        let device = Loop::attach(&image);
         let root = dir.path().join("root");
         fs::create_dir(&root).unwrap();
-        let disk = Self { root, device, _dir: dir };
-        run(Command::new("mount").args(["-t", "ext4"]).arg(&disk.device).arg(&disk.root));
-        disk
+        let mount = Mount::ext4(&device, &root).unwrap();
+        Self { root, _mount: mount, _device: device, _dir: dir }
     }
 
     /// Where it is mounted.
@@ -61,21 +59,4 @@ impl SmallDisk {
         file.write_all_at(&[1], 0).unwrap();
         file.sync_all().unwrap();
     }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily: a server that a failing test left is killed by its own handle, maybe later. What
-        // is not there any more cannot be undone again.
-        drop(Command::new("umount").arg("--lazy").arg(&self.root).status());
-        drop(Command::new("losetup").arg("--detach").arg(&self.device).status());
-    }
-}
-
-/// What `command` prints, which has to succeed.
-fn run(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?} ends with {}: {said}", output.status);
-    String::from_utf8(output.stdout).unwrap()
 }

@@ -16,6 +16,7 @@ const UNSAFE_FILES: &[&str] = &[
     "engine/src/env/ring/socket.rs",
     "net/src/mesh/spsc.rs",
     "net/src/runtime/memory.rs",
+    "tests/tests/kernel/ext4_shutdown.rs",
 ];
 
 /// All files that may name glommio.
@@ -26,6 +27,7 @@ const GLOMMIO_FILES: &[&str] = &[
     "engine/src/env/direct/closer.rs",
     "engine/src/env/direct/give_way.rs",
     "engine/src/env/direct/file.rs",
+    "engine/src/env/direct/with_ring.rs",
     "engine/src/env/ring/park.rs",
     "engine/tests/direct_probe.rs",
     "net/src/runtime/executor.rs",

@@ -21,7 +21,8 @@ impl Source {
     pub(crate) fn is_written(&self) -> bool {
         let generated = self.path.split('/').any(|part| part.starts_with("generated"));
         let kept = ["Cargo.lock", ".proptest-regressions"];
-        !generated && !kept.iter().any(|end| self.path.ends_with(end))
+        let is_fuzzed = self.path.starts_with("tests/fuzz/corpus/");
+        !generated && !is_fuzzed && !kept.iter().any(|end| self.path.ends_with(end))
     }
 
     /// Whether it is Rust that a person wrote.

@@ -9,18 +9,20 @@ use std::time::Instant;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use engine::env::Env;
-use engine::env::direct::{DirectEnv, PREEMPT_TIMER, give_way, with_heartbeat};
-use engine::env::ring::{Ring, RingConfig};
+use engine::env::direct::{DirectEnv, PREEMPT_TIMER, give_way, with_heartbeat, with_ring};
+use engine::env::ring::{Parker, Ring, RingConfig};
 use engine::record::{Key as StoreKey, Kind, Record, lww};
 use engine::scan::{ScanPlace, ScanRequest};
 use engine::store::{Done, Durability, Get, GetTicket, Store, StoreConfig};
-use futures_lite::future::or;
 use glommio::{ExecutorJoinHandle, Latency, LocalExecutorBuilder, Shares};
 use schemas::ids::{Actor, Dot, Hlc, NamespaceId, NodeId, ShardId, Token, Version};
 
 use super::runner::{GROUP, Order, Outcome, Runner};
 use crate::data::{Key, Shuffled, Values, absent_key, key};
 use crate::scenario::Setup;
+
+/// A core that sleeps looks at its clock this often.
+const LOOK_US: u64 = 50_000;
 
 /// What the store's thread is told.
 enum Call {
@@ -105,8 +107,8 @@ async fn serve(dir: PathBuf, setup: Setup, inbox: Receiver<Call>, outbox: Sender
 
 /// A store and what drives it.
 struct Core {
-    env: DirectEnv,
     ring: Ring,
+    parker: Parker,
     store: Store<DirectEnv>,
     counter: u64,
     put_upto: u64,
@@ -121,11 +123,11 @@ impl Core {
         let mut config = StoreConfig::new(1, ShardId(0), all, 2 * setup.write_memory);
         config.cache_bytes = setup.cache;
         config.log.durability = if setup.durable { Durability::Sync } else { Durability::None };
-        let opened = Store::open(env.clone(), "shard", config, lww);
-        let (store, _) = opened.await?;
+        let parker = Parker::new(&ring)?;
+        let (store, _) = with_ring(&ring, Store::open(env.clone(), "shard", config, lww)).await??;
         // Stamps go on from those of the process before.
         let counter = env.wall_ms() << 16;
-        Ok(Self { env, ring, store, counter, put_upto: 0, done: vec![] })
+        Ok(Self { ring, parker, store, counter, put_upto: 0, done: vec![] })
     }
 
     async fn order(&mut self, order: &Order, values: &Values) -> anyhow::Result<Outcome> {
@@ -141,8 +143,9 @@ impl Core {
         }
     }
 
-    /// One round of a core's loop, as the server's.
-    async fn round(&mut self) -> anyhow::Result<()> {
+    /// One round of a core's loop, as the server's. If nothing ends in it and the caller has
+    /// nothing else to do either, it sleeps until something does.
+    async fn round(&mut self, may_sleep: bool) -> anyhow::Result<()> {
         self.store.tick();
         self.ring.enter()?;
         self.store.poll(&mut self.done)?;
@@ -151,6 +154,10 @@ impl Core {
             thread::yield_now();
         }
         give_way().await;
+        if may_sleep && self.done.is_empty() {
+            self.ring.set_timer(LOOK_US);
+            self.parker.park(|| self.store.idle()).await?;
+        }
         Ok(())
     }
 
@@ -196,7 +203,7 @@ impl Core {
                 while taken < filled && self.put(group[taken].0, &group[taken].1) {
                     taken += 1;
                 }
-                self.round().await?;
+                self.round(true).await?;
                 acknowledged = self.acknowledged(acknowledged);
             }
             outcome.record(start);
@@ -227,6 +234,7 @@ impl Core {
             // Where all is in memory a round takes many, as the server's does.
             let most = if in_flight == 1 { GROUP } else { in_flight };
             let room = if over { 0 } else { most };
+            let before = outcome.operations;
             for _ in 0..room {
                 if waiting.len() >= in_flight {
                     break;
@@ -247,7 +255,7 @@ impl Core {
                 outcome.operations += 1;
             }
             writer.write(self, begin, values);
-            self.round().await?;
+            self.round(outcome.operations == before && puts_per_s == 0).await?;
             for done in self.done.drain(..) {
                 let Done::Get(ticket, found) = done else { continue };
                 let at = waiting.iter().position(|it| it.0 == ticket).context("its own ticket")?;
@@ -275,7 +283,7 @@ impl Core {
                 now_ms: 1,
             })?;
             while next.is_none() {
-                self.round().await?;
+                self.round(true).await?;
                 let mut ended = None;
                 for done in self.done.drain(..) {
                     if let Done::Scan(ticket, result) = done
@@ -298,7 +306,7 @@ impl Core {
     }
 
     async fn rest(&mut self) -> anyhow::Result<()> {
-        with_ring(&self.env, &self.ring, self.store.flush()).await?;
+        with_ring(&self.ring, self.store.flush()).await??;
         // What is due is looked for once a second.
         const QUIET_S: f64 = 1.5;
         let state = |core: &Self| {
@@ -308,8 +316,7 @@ impl Core {
         let (mut before, mut since) = (state(self), Instant::now());
         let is_busy = |core: &Self| core.store.stats().compactions_running > 0;
         while since.elapsed().as_secs_f64() < QUIET_S || is_busy(self) {
-            self.round().await?;
-            self.env.sleep_us(100).await;
+            self.round(true).await?;
             let now = state(self);
             if now != before {
                 (before, since) = (now, Instant::now());
@@ -319,7 +326,7 @@ impl Core {
     }
 
     async fn close(self) -> anyhow::Result<()> {
-        Ok(with_ring(&self.env, &self.ring, self.store.close()).await?)
+        Ok(with_ring(&self.ring, self.store.close()).await??)
     }
 }
 
@@ -354,16 +361,4 @@ fn check(absent: bool, index: u64, value: Option<&[u8]>, values: &Values) -> any
 
 fn store_key(bytes: &Key) -> StoreKey<'_> {
     StoreKey { token: Token::of(bytes, 1), namespace: NamespaceId::DEFAULT, bytes }
-}
-
-/// Awaits `work`, whose log writes run on `ring`. Asleep in between: a future that is looked at
-/// again and again leaves a waker each time with the I/O that it waits for.
-async fn with_ring<T>(env: &DirectEnv, ring: &Ring, work: impl Future<Output = T>) -> T {
-    let drive = async {
-        loop {
-            ring.enter().expect("the ring works");
-            env.sleep_us(100).await;
-        }
-    };
-    or(work, drive).await
 }

@@ -6,8 +6,9 @@ use clap::ValueEnum;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use super::threads::Threaded;
-use super::{fjall, kvcore, lmdb, redb, rocksdb};
+use super::kvcore;
+#[cfg(feature = "peers")]
+use super::{fjall, lmdb, redb, rocksdb, threads::Threaded};
 use crate::data::Values;
 use crate::scenario::Setup;
 
@@ -18,12 +19,16 @@ use crate::scenario::Setup;
 pub(crate) enum EngineKind {
     /// This repository's
     Kvcore,
+    #[cfg(feature = "peers")]
     /// RocksDB: direct I/O, no compression
     Rocksdb,
+    #[cfg(feature = "peers")]
     /// fjall: no compression
     Fjall,
+    #[cfg(feature = "peers")]
     /// redb: a B-tree
     Redb,
+    #[cfg(feature = "peers")]
     /// LMDB: a B-tree in the page cache, whose memory cannot be bounded
     Lmdb,
 }
@@ -103,9 +108,13 @@ pub(crate) trait Runner {
 pub(crate) fn open(kind: EngineKind, dir: &Path, setup: &Setup) -> anyhow::Result<Box<dyn Runner>> {
     Ok(match kind {
         EngineKind::Kvcore => Box::new(kvcore::Remote::open(dir, setup)?),
+        #[cfg(feature = "peers")]
         EngineKind::Rocksdb => Threaded::boxed(rocksdb::Peer::open(dir, setup)?),
+        #[cfg(feature = "peers")]
         EngineKind::Fjall => Threaded::boxed(fjall::Peer::open(dir, setup)?),
+        #[cfg(feature = "peers")]
         EngineKind::Redb => Threaded::boxed(redb::Peer::open(dir, setup)?),
+        #[cfg(feature = "peers")]
         EngineKind::Lmdb => Threaded::boxed(lmdb::Peer::open(dir, setup)?),
     })
 }

@@ -67,7 +67,7 @@ async fn step(rig: &mut Rig) -> Result<(), LogFailure> {
 
 #[test]
 fn after_an_error_nothing_is_acknowledged_and_what_was_survives() {
-    for on in [Io::Write, Io::Sync, Io::Name, Io::Size] {
+    for on in [Io::Write, Io::Sync, Io::SyncDir, Io::Name, Io::Size] {
         let mut failures = 0;
         for nth in 1..40 {
             for sticky in [false, true] {
@@ -187,6 +187,38 @@ fn flushing_is_enough_to_recover_from_a_full_disk() {
     let after = disk.crash(Crash::LoseAll, 0);
     after.set_capacity(1 << 30);
     assert!(go_on(&after, &config, 5, 1, &shadow));
+}
+
+/// A segment was renamed, and there was no space to make that durable. The next try renamed it from
+/// the name that it did not have any more, which failed the log for good.
+#[test]
+fn a_segment_whose_name_is_not_durable_for_want_of_space_is_tried_again() {
+    for nth in 1..6 {
+        let shadow = Rc::new(RefCell::new(Shadow::default()));
+        let (sim, disk) = (Sim::new(nth), SimDisk::new(nth));
+        let env = sim.env(&disk);
+        sim.block_on(async {
+            let mut rig = Rig::open(&env, config(Durability::Sync), &shadow).await;
+            disk.inject(fault(Some(Io::SyncDir), nth, false, Fail::Enospc));
+            for index in 1..200 {
+                let bytes = entry(index);
+                loop {
+                    match rig.log.append(bytes.len(), |out| out.copy_from_slice(&bytes)) {
+                        Ok(sequence) => break rig.note_appended(sequence, bytes),
+                        Err(AppendError::Busy) => step(&mut rig).await.unwrap(),
+                        Err(AppendError::DiskFull) => env.sleep_us(200_000).await,
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+                if index % 10 == 0 {
+                    rig.flush();
+                }
+            }
+            rig.settle().await.unwrap();
+        });
+        let after = disk.crash(Crash::LoseAll, nth);
+        assert!(go_on(&after, &config(Durability::Sync), nth, 3, &shadow));
+    }
 }
 
 #[test]

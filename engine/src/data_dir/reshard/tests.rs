@@ -1,3 +1,4 @@
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
 
@@ -374,4 +375,51 @@ fn a_change_cut_anywhere_leaves_every_record() {
         }
     }
     assert!(crashes > 200, "{crashes} crashes were tried");
+}
+
+/// A process was killed when NODE named the new generation and the directory was not synced. The
+/// next start removed the old generation, and a power cut brought back the NODE that named it.
+#[test]
+fn a_start_after_a_kill_makes_durable_what_it_acts_on() {
+    let mut model = Model::new();
+    let disk = prepared(&mut model).crash(Crash::KeepAll, 1);
+    let in_doubt = Rc::new(RefCell::new(Vec::new()));
+    let noted = Rc::clone(&in_doubt);
+    let on_disk = |disk: &SimDisk| disk.crash(Crash::LoseAll, 0).bytes("NODE");
+    disk.watch(move |disk, _, _| {
+        if disk.bytes("NODE") != on_disk(disk) {
+            noted.borrow_mut().push(disk.fork());
+        }
+    });
+    let sim = Sim::new(1);
+    let env = sim.env(&disk);
+    sim.block_on(async {
+        let superblock = open(&env, &newborn(1)).await.unwrap().superblock;
+        reshard_to(&env, &superblock, 3).await;
+    });
+    let mut crashes = 0;
+    for killed in in_doubt.take() {
+        killed.end_process(1);
+        let moments = Rc::new(RefCell::new(Vec::new()));
+        let noted = Rc::clone(&moments);
+        killed.watch(move |disk, _, when| {
+            if when == When::After {
+                let left = [Crash::LoseAll, Crash::Random].map(|class| disk.crash(class, 1));
+                noted.borrow_mut().extend(left);
+            }
+        });
+        let sim = Sim::new(2);
+        sim.block_on(open(&sim.env(&killed), &newborn(1))).unwrap();
+        for left in moments.take() {
+            let sim = Sim::new(3);
+            let env = sim.env(&left);
+            let core = || sim.env(&left);
+            sim.block_on(async {
+                let superblock = open(&env, &newborn(1)).await.unwrap().superblock;
+                check(&core, &superblock, &model, &format!("crash {crashes}")).await;
+            });
+            crashes += 1;
+        }
+    }
+    assert!(crashes > 20, "{crashes} crashes were tried");
 }

@@ -1,4 +1,5 @@
-//! A file of the real world.
+//! A file of the real world: glommio opens, sizes and closes it; its bytes go through the core's
+//! ring.
 
 use std::io;
 use std::ops::Deref;
@@ -63,18 +64,60 @@ impl DirectFile {
     }
 }
 
+impl DirectFile {
+    /// Reads into `buf`, which comes back shorter at the end of the file.
+    async fn read_request(&self, offset: u64, buf: AlignedBuf) -> io::Result<AlignedBuf> {
+        let (mut buf, read) = self.ring.read_awaited(self.for_ring(), offset, buf).await;
+        let read = read?;
+        buf.set_len(read);
+        Ok(buf)
+    }
+
+    /// Writes the whole of `buf`. A short write is gone on with; one that ends within a block, or
+    /// wrote nothing, cannot be: the device is full or gone.
+    async fn write_request(&self, offset: u64, mut buf: AlignedBuf) -> io::Result<AlignedBuf> {
+        let len = buf.len();
+        let mut done = 0;
+        loop {
+            let write = self.ring.write_awaited(self.for_ring(), offset + done as u64, buf);
+            let wrote;
+            (buf, wrote) = write.await;
+            let wrote = wrote?;
+            if wrote == 0 || !wrote.is_multiple_of(ALIGN) {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            if wrote == buf.len() {
+                break;
+            }
+            done += wrote;
+            let rest = buf.len() - wrote;
+            buf.copy_within(wrote.., 0);
+            buf.set_len(rest);
+        }
+        if done > 0 {
+            // Whoever gets it back fills it anew; its length is what counts.
+            buf.set_len(len);
+        }
+        Ok(buf)
+    }
+}
+
 impl File for DirectFile {
     async fn read_at(&self, offset: u64, len: usize) -> io::Result<AlignedBuf> {
+        if len <= REQUEST_BYTES_MAX {
+            return self.read_request(offset, AlignedBuf::zeroed(len)).await;
+        }
         let mut buf = AlignedBuf::zeroed(len);
+        let mut request = AlignedBuf::zeroed(REQUEST_BYTES_MAX);
         let mut filled = 0;
         while filled < len {
-            let want = (len - filled).min(REQUEST_BYTES_MAX).next_multiple_of(ALIGN);
-            let read = self.file.read_at_aligned(offset + filled as u64, want).await;
-            let read = read.map_err(system_error)?;
-            let got = read.len().min(len - filled);
-            buf[filled..filled + got].copy_from_slice(&read[..got]);
+            let want = (len - filled).min(REQUEST_BYTES_MAX);
+            request.set_len(want);
+            request = self.read_request(offset + filled as u64, request).await?;
+            let got = request.len();
+            buf[filled..filled + got].copy_from_slice(&request);
             filled += got;
-            if read.len() < want {
+            if got < want {
                 break;
             }
         }
@@ -83,26 +126,21 @@ impl File for DirectFile {
     }
 
     async fn write_at(&self, offset: u64, buf: AlignedBuf) -> io::Result<AlignedBuf> {
-        let mut done = 0;
-        while done < buf.len() {
-            let len = (buf.len() - done).min(REQUEST_BYTES_MAX);
-            let mut request = self.file.alloc_dma_buffer(len);
-            request.as_bytes_mut()[..len].copy_from_slice(&buf[done..done + len]);
-            request.trim_to_size(len);
-            let wrote = self.file.write_at(request, offset + done as u64).await;
-            let wrote = wrote.map_err(system_error)?;
-            // A device that takes part of a block, or nothing, is full or gone; going on from an
-            // unaligned place cannot work.
-            if wrote == 0 || !wrote.is_multiple_of(ALIGN) {
-                return Err(io::ErrorKind::WriteZero.into());
-            }
-            done += wrote;
+        if buf.len() <= REQUEST_BYTES_MAX {
+            return self.write_request(offset, buf).await;
+        }
+        let mut request = AlignedBuf::zeroed(REQUEST_BYTES_MAX);
+        for (number, part) in buf.chunks(REQUEST_BYTES_MAX).enumerate() {
+            request.set_len(part.len());
+            request.copy_from_slice(part);
+            let at = offset + (number * REQUEST_BYTES_MAX) as u64;
+            request = self.write_request(at, request).await?;
         }
         Ok(buf)
     }
 
     async fn sync(&self) -> io::Result<()> {
-        self.file.fdatasync().await.map_err(system_error)
+        self.ring.sync_awaited(self.for_ring()).await
     }
 
     async fn allocate(&self, bytes: u64) -> io::Result<()> {

@@ -1,4 +1,5 @@
-//! Disk operations: point reads, and log appends linked with their `fdatasync`.
+//! Disk operations: point reads, log appends linked with their `fdatasync`, and what background
+//! tasks await.
 #![expect(unsafe_code, reason = "hands buffers to the kernel")]
 
 use std::io;
@@ -9,6 +10,7 @@ use io_uring::types::{Fd, FsyncFlags};
 use io_uring::{opcode, squeue};
 use slab::Slab;
 
+use super::awaited::Ending;
 use super::ring::{Core, Kind};
 use crate::env::Done;
 use crate::env::buf::AlignedBuf;
@@ -22,9 +24,17 @@ pub(super) struct DiskOps {
     syncs: usize,
 }
 
+/// Who is told how an operation went.
+pub(super) enum Owner {
+    /// Whoever polls the ring.
+    Ticket(u64),
+    /// The task that awaits it.
+    Task(Rc<Ending>),
+}
+
 /// One operation. Holds its memory and its file until its last completion.
 struct DiskOp {
-    ticket: u64,
+    owner: Owner,
     buf: AlignedBuf,
     /// Kept open, nothing more.
     _file: Rc<dyn AsRawFd>,
@@ -84,7 +94,10 @@ impl DiskOps {
         if self.slots[index].pending == 0 {
             let op = self.slots.remove(index);
             let result = op.result();
-            self.done.push(Done { ticket: op.ticket, buf: op.buf, result });
+            match op.owner {
+                Owner::Ticket(ticket) => self.done.push(Done { ticket, buf: op.buf, result }),
+                Owner::Task(ending) => ending.came(op.buf, result),
+            }
         }
     }
 
@@ -92,14 +105,13 @@ impl DiskOps {
     fn start(
         &mut self,
         file: Rc<dyn AsRawFd>,
-        ticket: u64,
+        owner: Owner,
         buf: AlignedBuf,
         pending: u8,
     ) -> (usize, Fd, *mut u8, u32) {
-        assert!(!buf.is_empty(), "an operation of no bytes");
         let fd = Fd(file.as_raw_fd());
         let len = u32::try_from(buf.len()).expect("an operation of less than 4 GiB");
-        let op = DiskOp { ticket, buf, _file: file, pending, transferred: 0, synced: 0 };
+        let op = DiskOp { owner, buf, _file: file, pending, transferred: 0, synced: 0 };
         let index = self.slots.insert(op);
         (index, fd, self.slots[index].buf.as_mut_ptr(), len)
     }
@@ -109,39 +121,52 @@ impl Core {
     pub(super) fn read(
         &mut self,
         file: Rc<dyn AsRawFd>,
-        ticket: u64,
+        owner: Owner,
         offset: u64,
         buf: AlignedBuf,
     ) {
-        let (index, fd, start, len) = self.disk.start(file, ticket, buf, 1);
+        assert!(!buf.is_empty(), "a read of no bytes");
+        let (index, fd, start, len) = self.disk.start(file, owner, buf, 1);
         let entry = opcode::Read::new(fd, start, len).offset(offset).build();
         // SAFETY: buffer and file are in the slot until its last completion, and the buffer's
         // memory does not move with it.
         unsafe { self.push(&[entry.user_data(Kind::Read.user_data(index))]) }
     }
 
-    pub(super) fn append(
+    pub(super) fn write(
         &mut self,
         file: Rc<dyn AsRawFd>,
-        ticket: u64,
+        owner: Owner,
         offset: u64,
         buf: AlignedBuf,
         sync: bool,
     ) {
-        let (index, fd, start, len) = self.disk.start(file, ticket, buf, 1 + u8::from(sync));
+        assert!(!buf.is_empty(), "a write of no bytes");
+        let (index, fd, start, len) = self.disk.start(file, owner, buf, 1 + u8::from(sync));
         let write = opcode::Write::new(fd, start, len)
             .offset(offset)
             .build()
             .user_data(Kind::Write.user_data(index));
         if sync {
-            self.disk.syncs += 1;
-            let sync = opcode::Fsync::new(fd).flags(FsyncFlags::DATASYNC).build();
-            let sync = sync.user_data(Kind::Sync.user_data(index));
+            let sync = self.sync_entry(fd, index);
             // SAFETY: as in `read`.
             unsafe { self.push(&[write.flags(squeue::Flags::IO_LINK), sync]) }
         } else {
             // SAFETY: as in `read`.
             unsafe { self.push(&[write]) }
         }
+    }
+
+    pub(super) fn sync(&mut self, file: Rc<dyn AsRawFd>, owner: Owner) {
+        let (index, fd, ..) = self.disk.start(file, owner, AlignedBuf::default(), 1);
+        let sync = self.sync_entry(fd, index);
+        // SAFETY: the file is in the slot until its completion; there is no memory.
+        unsafe { self.push(&[sync]) }
+    }
+
+    fn sync_entry(&mut self, fd: Fd, index: usize) -> squeue::Entry {
+        self.disk.syncs += 1;
+        let sync = opcode::Fsync::new(fd).flags(FsyncFlags::DATASYNC).build();
+        sync.user_data(Kind::Sync.user_data(index))
     }
 }

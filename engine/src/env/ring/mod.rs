@@ -6,6 +6,7 @@
 //! ```text
 //! ring.rs          the ring: submission, completions handed out, shutdown
 //! disk.rs          reads, and writes linked with fdatasync      -> env::Done, by Ring::poll
+//! awaited.rs       the same for background tasks                -> futures
 //! socket.rs        accept, receive, send, cancel, close         -> Event, by Ring::next_event
 //! recv_buffers.rs  memory the kernel picks from when bytes come in
 //! park.rs          sleeping until the ring, or another thread, has something
@@ -24,6 +25,7 @@
 //!
 //! Needs Linux 6.1 (`DEFER_TASKRUN`, multishot receive).
 
+mod awaited;
 mod disk;
 mod park;
 mod recv_buffers;

@@ -221,6 +221,20 @@ mod tests {
         });
     }
 
+    #[test]
+    fn a_parked_core_is_woken_by_its_timer() {
+        in_executor(|ring, mut parker| async move {
+            for _ in 0..20 {
+                let start = std::time::Instant::now();
+                ring.set_timer(20_000);
+                ring.enter().unwrap();
+                parker.park(|| true).await.unwrap();
+                ring.enter().unwrap();
+                assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+            }
+        });
+    }
+
     /// The executor looks at its own ring only when its preemption timer fires; a background task
     /// that is busy all the time must not hold up a completion for that long.
     #[test]

@@ -11,7 +11,7 @@ use std::task;
 use io_uring::types::{CancelBuilder, SubmitArgs, Timespec};
 use io_uring::{IoUring, opcode, squeue};
 
-use super::disk::DiskOps;
+use super::disk::{DiskOps, Owner};
 use super::park::{self, Waker};
 use super::recv_buffers::RecvBuffers;
 use super::socket::Sockets;
@@ -140,7 +140,7 @@ impl Ring {
     /// # Panics
     /// If `buf` is empty.
     pub fn read(&self, file: Rc<dyn AsRawFd>, ticket: u64, offset: u64, buf: AlignedBuf) {
-        self.0.borrow_mut().read(file, ticket, offset, buf);
+        self.0.borrow_mut().read(file, Owner::Ticket(ticket), offset, buf);
     }
 
     /// Queues a write of the whole of `buf` at `offset` of `file`, with `sync` linked with an
@@ -157,7 +157,7 @@ impl Ring {
         buf: AlignedBuf,
         sync: bool,
     ) {
-        self.0.borrow_mut().append(file, ticket, offset, buf, sync);
+        self.0.borrow_mut().write(file, Owner::Ticket(ticket), offset, buf, sync);
     }
 
     /// Moves the disk operations that ended into `done`, in the order they ended.
@@ -249,6 +249,13 @@ impl Core {
 
     fn submit(&mut self) -> io::Result<()> {
         if self.uring.submission().is_empty() { Ok(()) } else { self.call(0) }
+    }
+
+    /// Submits what was queued; if the ring failed, the next `enter` says so.
+    pub(super) fn submit_or_refuse(&mut self) {
+        if let Err(error) = self.submit() {
+            self.refused.get_or_insert(error);
+        }
     }
 
     /// The system call, with all that is queued.

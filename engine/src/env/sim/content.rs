@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use xxhash_rust::xxh3::Xxh3;
+
 use crate::env::ALIGN;
 
 /// What a disk writes whole or not at all, in bytes.
@@ -46,6 +48,12 @@ impl Change {
         Self { first, chunks, end: offset + bytes.len() as u64 }
     }
 
+    /// Whether both write something of the same chunk.
+    pub(super) fn overlaps(&self, other: &Self) -> bool {
+        let end = |change: &Self| change.first + change.chunks.len();
+        self.first < end(other) && other.first < end(self)
+    }
+
     /// How many sectors it writes.
     pub(super) fn sectors(&self) -> usize {
         self.chunks.len() * SECTORS_PER_CHUNK
@@ -88,6 +96,17 @@ impl Content {
             part.copy_from_slice(&bytes[..part.len()]);
         }
         len
+    }
+
+    /// Adds size and bytes to a hash.
+    pub(super) fn hash_into(&self, hasher: &mut Xxh3) {
+        hasher.update(&self.size.to_le_bytes());
+        for (index, chunk) in self.chunks.iter().enumerate() {
+            if let Some(bytes) = chunk {
+                hasher.update(&index.to_le_bytes());
+                hasher.update(&bytes[..]);
+            }
+        }
     }
 
     /// Applies the whole of `change`.

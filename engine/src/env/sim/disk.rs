@@ -6,6 +6,7 @@ use std::io;
 use std::rc::Rc;
 
 use fastrand::Rng;
+use xxhash_rust::xxh3::Xxh3;
 
 use super::content::{Change, Content, SECTOR};
 use super::crash::{Crash, tear};
@@ -19,15 +20,30 @@ use crate::env::{ALIGN, Space};
 #[derive(Clone, Debug)]
 pub struct SimDisk(Rc<RefCell<State>>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct State {
     tree: Tree,
     files: BTreeMap<Inode, FileState>,
     next_inode: Inode,
     next_write: u64,
+    /// Changes of names and bytes, and syncs that ended.
+    changes: u64,
     capacity: u64,
     faults: Faults,
+    watch: Option<Watch>,
     rng: Rng,
+}
+
+/// Who looks at every operation.
+#[derive(Clone)]
+struct Watch(Rc<Look>);
+
+type Look = dyn Fn(&SimDisk, Io, When);
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Watch")
+    }
 }
 
 #[derive(Clone, Default, Debug)]
@@ -73,8 +89,10 @@ impl SimDisk {
             files,
             next_inode,
             next_write: 0,
+            changes: 0,
             capacity,
             faults: Faults::default(),
+            watch: None,
             rng: Rng::with_seed(seed),
         })))
     }
@@ -97,6 +115,58 @@ impl SimDisk {
             files.insert(inode, FileState { live, durable: content, ..FileState::default() });
         }
         Self::with(tree, files, state.capacity, rng.u64(..))
+    }
+
+    /// Another disk with all that is on this one now, synced or not, and without its faults. What
+    /// is in flight here is in flight there for ever, see [`end_process`](Self::end_process).
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        let mut state = self.0.borrow().clone();
+        (state.faults, state.watch) = (Faults::default(), None);
+        Self(Rc::new(RefCell::new(state)))
+    }
+
+    /// The process that used the disk is gone: some of its writes in flight ended, the others never
+    /// began. What it wrote is there, synced or not, but for what a failed sync has lost: the next
+    /// process reads the disk and not what the last one believed.
+    pub fn end_process(&self, seed: u64) {
+        let mut rng = Rng::with_seed(seed);
+        for file in self.0.borrow_mut().files.values_mut() {
+            let size = file.live.size();
+            file.live = file.durable.clone();
+            file.cached.iter().for_each(|change| file.live.apply(change));
+            file.live.extend_to(size);
+            for (_, change) in std::mem::take(&mut file.in_flight) {
+                if rng.bool() {
+                    file.change(change);
+                }
+            }
+        }
+    }
+
+    /// Has `look` called before and after each operation. It may look at the disk, and is not
+    /// called once the power is gone.
+    pub fn watch(&self, look: impl Fn(&Self, Io, When) + 'static) {
+        self.0.borrow_mut().watch = Some(Watch(Rc::new(look)));
+    }
+
+    /// Ends a [`watch`](Self::watch).
+    pub fn unwatch(&self) {
+        self.0.borrow_mut().watch = None;
+    }
+
+    /// A number that says what a reader would find: names and bytes of all files. Equal for disks
+    /// that are equal to readers.
+    #[must_use]
+    pub fn image_hash(&self) -> u64 {
+        let state = self.0.borrow();
+        let mut hasher = Xxh3::new();
+        for (path, inode) in state.tree.paths() {
+            hasher.update(path.as_bytes());
+            hasher.update(&[0]);
+            state.files[&inode].live.hash_into(&mut hasher);
+        }
+        hasher.digest()
     }
 
     /// Cuts the power at the `nth` sync of a file or directory, counted from 1.
@@ -130,6 +200,12 @@ impl SimDisk {
     #[must_use]
     pub fn ios(&self) -> u64 {
         self.0.borrow().faults.ios
+    }
+
+    /// Grows with everything that may change what [`crash`](Self::crash) finds.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.0.borrow().changes
     }
 
     /// Makes operations fail from now on.
@@ -221,6 +297,18 @@ impl SimDisk {
         on: On<'_>,
         act: impl FnOnce(&mut State, Option<Fail>) -> io::Result<T>,
     ) -> Option<io::Result<T>> {
+        self.show(io, When::Before);
+        let result = self.act(io, on, act)?;
+        self.show(io, When::After);
+        Some(result)
+    }
+
+    fn act<T>(
+        &self,
+        io: Io,
+        on: On<'_>,
+        act: impl FnOnce(&mut State, Option<Fail>) -> io::Result<T>,
+    ) -> Option<io::Result<T>> {
         let state = &mut *self.0.borrow_mut();
         if state.faults.dead {
             return None;
@@ -230,18 +318,25 @@ impl SimDisk {
             state.faults.dead = true;
             return None;
         }
-        let fail = if state.faults.active() {
-            let path = state.path_of(on);
-            state.faults.hit(io, &path)
-        } else {
-            None
-        };
+        let path = if state.faults.needs_paths() { state.path_of(on) } else { String::new() };
+        let fail = state.faults.hit(io, &path);
+        let names = state.tree.pending();
         let result = act(state, fail);
+        let changed = matches!(io, Io::Write | Io::Sync) || state.tree.pending() != names;
+        state.changes += u64::from(changed);
         if cut == Some(When::After) {
             state.faults.dead = true;
             return None;
         }
         Some(result)
+    }
+
+    /// Lets whoever watches look.
+    fn show(&self, io: Io, when: When) {
+        let watch = self.0.borrow().watch.clone();
+        if let Some(Watch(look)) = watch.filter(|_| !self.is_dead()) {
+            look(self, io, when);
+        }
     }
 
     /// A directory operation on `path`.
@@ -251,8 +346,9 @@ impl SimDisk {
         act: impl FnOnce(&mut State) -> io::Result<T>,
     ) -> Option<io::Result<T>> {
         self.operate(Io::Name, On::Path(path), |state, fail| match fail {
+            None | Some(Fail::Short | Fail::Lost) => act(state),
+            Some(Fail::Torn) => act(state).and(Err(Fail::Torn.error())),
             Some(fail) => Err(fail.error()),
-            None => act(state),
         })
     }
 }
@@ -320,14 +416,17 @@ impl SimDisk {
     }
 
     pub(super) fn sync_dir(&self, path: &str) -> Option<io::Result<()>> {
-        self.operate(Io::Sync, On::Path(path), |state, fail| {
+        self.operate(Io::SyncDir, On::Path(path), |state, fail| {
             let dir = state.tree.find(path)?;
-            if let Some(fail) = fail {
-                return Err(fail.error());
+            match fail {
+                None | Some(Fail::Torn) => {
+                    state.tree.sync(dir);
+                    state.forget_unreachable();
+                }
+                Some(Fail::Lost) => return Ok(()),
+                Some(_) => {}
             }
-            state.tree.sync(dir);
-            state.forget_unreachable();
-            Ok(())
+            fail.map_or(Ok(()), |fail| Err(fail.error()))
         })
     }
 
@@ -352,6 +451,7 @@ impl SimDisk {
         let state = &mut *self.0.borrow_mut();
         let write = state.next_write;
         state.next_write += 1;
+        state.changes += 1;
         state.file(inode).in_flight.insert(write, Change::write(offset, bytes));
         write
     }
@@ -381,7 +481,12 @@ impl SimDisk {
                 kept.apply_sectors(&change, tear(change.sectors(), &mut state.rng));
                 Err(Fail::Eio.error())
             };
-            state.file(inode).change(kept.outcome_of(&change));
+            let (outcome, file) = (kept.outcome_of(&change), state.file(inode));
+            // What is not synced and lies below it would have to go first.
+            if fail == Some(Fail::Torn) && !file.cached.iter().any(|it| it.overlaps(&outcome)) {
+                file.durable.apply(&outcome);
+            }
+            file.change(outcome);
             result
         })
     }
@@ -396,6 +501,9 @@ impl SimDisk {
     /// A sync that covers the first `covered` changes ends.
     pub(super) fn end_sync(&self, inode: Inode, covered: u64) -> Option<io::Result<()>> {
         self.operate(Io::Sync, On::File(inode), |state, fail| {
+            if fail == Some(Fail::Lost) {
+                return Ok(());
+            }
             let mut rng = state.rng.clone();
             let file = state.file(inode);
             // Another sync may have ended meanwhile and settled them.
@@ -403,7 +511,7 @@ impl SimDisk {
             file.settled += count;
             for change in file.cached.drain(..count as usize) {
                 match fail {
-                    None => file.durable.apply(&change),
+                    None | Some(Fail::Torn) => file.durable.apply(&change),
                     Some(_) => file.durable.apply_sectors(&change, |_| rng.bool()),
                 }
             }
@@ -414,7 +522,7 @@ impl SimDisk {
 
     pub(super) fn allocate(&self, inode: Inode, bytes: u64) -> Option<io::Result<()>> {
         self.operate(Io::Size, On::File(inode), |state, fail| {
-            if let Some(fail) = fail {
+            if let Some(fail) = fail.filter(|fail| *fail != Fail::Torn) {
                 return Err(fail.error());
             }
             let more = bytes.saturating_sub(state.file(inode).reserved());
@@ -423,7 +531,7 @@ impl SimDisk {
             }
             let file = state.file(inode);
             file.allocated = file.allocated.max(bytes);
-            Ok(())
+            fail.map_or(Ok(()), |fail| Err(fail.error()))
         })
     }
 

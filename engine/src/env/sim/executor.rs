@@ -157,21 +157,24 @@ impl Core {
         self.woken.push(id);
     }
 
-    /// Waits `us` microseconds of virtual time.
+    /// Waits `us` microseconds of virtual time. Whoever polled it last is woken.
     pub(super) async fn sleep_us(&self, us: u64) {
         let at = self.now_us.get() + us;
-        let mut set = false;
+        let mut set: Option<Rc<RefCell<Waker>>> = None;
         poll_fn(|context| {
             if self.now_us.get() >= at {
                 return Poll::Ready(());
             }
-            if !set {
-                set = true;
-                let made = self.timers_made.get() + 1;
-                self.timers_made.set(made);
-                let waker = context.waker().clone();
-                let order = (self.random(), made);
-                self.timers.borrow_mut().push(Reverse(Timer { at, order, waker }));
+            match &set {
+                Some(waker) => waker.borrow_mut().clone_from(context.waker()),
+                None => {
+                    let made = self.timers_made.get() + 1;
+                    self.timers_made.set(made);
+                    let waker = Rc::new(RefCell::new(context.waker().clone()));
+                    set = Some(Rc::clone(&waker));
+                    let order = (self.random(), made);
+                    self.timers.borrow_mut().push(Reverse(Timer { at, order, waker }));
+                }
             }
             Poll::Pending
         })
@@ -186,7 +189,7 @@ impl Core {
         let mut timers = self.timers.borrow_mut();
         while timers.peek().is_some_and(|Reverse(timer)| timer.at <= self.now_us.get()) {
             if let Some(Reverse(timer)) = timers.pop() {
-                timer.waker.wake();
+                timer.waker.borrow().wake_by_ref();
             }
         }
     }
@@ -227,7 +230,7 @@ struct Timer {
     at: u64,
     /// Between timers of one moment: seeded, then by age.
     order: (u64, u64),
-    waker: Waker,
+    waker: Rc<RefCell<Waker>>,
 }
 
 impl PartialEq for Timer {

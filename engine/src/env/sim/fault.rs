@@ -3,14 +3,16 @@
 use std::io;
 
 /// A kind of operation, as faults count them.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Io {
     /// Reading of a file.
     Read,
     /// Writing of a file.
     Write,
-    /// `fdatasync` of a file, or syncing a directory.
+    /// `fdatasync` of a file.
     Sync,
+    /// Syncing a directory.
+    SyncDir,
     /// Reserving space.
     Size,
     /// Opening, making, renaming, linking, removing, listing.
@@ -18,24 +20,49 @@ pub enum Io {
 }
 
 /// How an operation fails.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Fail {
     /// An input/output error. A write may have happened in part; what a sync was to cover is
-    /// durable in part, and a later sync does not help it.
+    /// durable in part, and a later sync does not help it. Nothing else happened.
     Eio,
     /// No space left; nothing happened.
     Enospc,
     /// Part of the bytes of a foreground read or write, as its result says. Background operations
-    /// go on until they are whole, as they do in [`crate::env::direct`].
+    /// go on until they are whole, as they do in [`crate::env::direct`]. Other operations work.
     Short,
+    /// An input/output error of something that happened all the same: of a write some sectors are
+    /// on the disk for good, although it was not synced; a sync covered what it was to cover; names
+    /// and sizes changed. A read is refused.
+    Torn,
+    /// A sync that says that it worked and did nothing. No store can stand it: this is for tests
+    /// that have to find it out. Other operations work.
+    Lost,
 }
 
 impl Fail {
     pub(super) fn error(self) -> io::Error {
         match self {
             Self::Enospc => no_space(),
-            Self::Eio | Self::Short => io::Error::from_raw_os_error(libc::EIO),
+            _ => io::Error::from_raw_os_error(libc::EIO),
         }
+    }
+
+    /// Whether an operation of kind `io` can fail like this.
+    #[must_use]
+    pub fn strikes(self, io: Io) -> bool {
+        match self {
+            Self::Eio | Self::Enospc | Self::Torn => true,
+            Self::Short => matches!(io, Io::Read | Io::Write),
+            Self::Lost => io.is_sync(),
+        }
+    }
+}
+
+impl Io {
+    /// Whether it makes something durable.
+    #[must_use]
+    pub fn is_sync(self) -> bool {
+        matches!(self, Self::Sync | Self::SyncDir)
     }
 }
 
@@ -58,17 +85,17 @@ pub struct Fault {
     pub how: Fail,
 }
 
-/// On which side of an operation the power goes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// A side of an operation: where the power goes, or somebody looks.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum When {
-    /// The operation does not take effect.
+    /// The operation has not taken effect.
     Before,
-    /// It takes effect, and nobody learns of it.
+    /// It has taken effect, and nobody knows of it.
     After,
 }
 
 /// Faults with their counts, and the power.
-#[derive(Default, Debug)]
+#[derive(Clone, Default, Debug)]
 pub(super) struct Faults {
     rules: Vec<(Fault, u64)>,
     cut: Option<Cut>,
@@ -104,18 +131,18 @@ impl Faults {
     /// Counts an operation; whether the power goes with it.
     pub(super) fn count(&mut self, io: Io) -> Option<When> {
         self.ios += 1;
-        self.syncs += u64::from(io == Io::Sync);
+        self.syncs += u64::from(io.is_sync());
         let cut = self.cut?;
         let reached = match cut.only_syncs {
-            true => io == Io::Sync && self.syncs == cut.at,
+            true => io.is_sync() && self.syncs == cut.at,
             false => self.ios == cut.at,
         };
         reached.then_some(cut.when)
     }
 
     /// Whether any rule needs to know paths.
-    pub(super) fn active(&self) -> bool {
-        !self.rules.is_empty()
+    pub(super) fn needs_paths(&self) -> bool {
+        self.rules.iter().any(|(fault, _)| !fault.path.is_empty())
     }
 
     /// How the operation on `path` fails, if it does.
@@ -126,7 +153,8 @@ impl Faults {
                 continue;
             }
             *count += 1;
-            if *count == fault.nth || (fault.sticky && *count > fault.nth) {
+            let strikes = *count == fault.nth || (fault.sticky && *count > fault.nth);
+            if strikes && fault.how.strikes(io) {
                 hit = hit.or(Some(fault.how));
             }
         }

@@ -324,3 +324,98 @@ fn directory_operations_refuse_what_a_kernel_refuses() {
 fn waiting_for_nothing_is_an_error() {
     Sim::new(14).block_on(std::future::pending::<()>());
 }
+
+/// Who is told of a failure that did not prevent anything must not build on either.
+#[test]
+fn what_is_torn_has_happened_all_the_same() {
+    let torn = |on, nth| {
+        let disk = SimDisk::new(nth);
+        disk.inject(Fault {
+            on: Some(on),
+            path: "a".into(),
+            nth: 1,
+            sticky: false,
+            how: Fail::Torn,
+        });
+        let disk = after(nth, disk, |env| async move {
+            let file = match env.open("a", Open::Create).await {
+                Ok(file) => file,
+                Err(_) => env.open("a", Open::ReadWrite).await.unwrap(),
+            };
+            env.sync_dir("").await.unwrap();
+            let written = file.write_at(0, page(1)).await.is_ok();
+            let synced = file.sync().await.is_ok();
+            assert_eq!((written, synced), (on != Io::Write, on != Io::Sync));
+        });
+        disk.crash(Crash::LoseAll, 0).bytes("a").unwrap()
+    };
+    assert_eq!(torn(Io::Name, 1), [1; ALIGN], "the file was made");
+    assert_eq!(torn(Io::Sync, 1), [1; ALIGN], "the sync was one");
+    let parts: BTreeSet<_> = (1..50).map(|seed| torn(Io::Write, seed)).collect();
+    assert!(parts.len() > 10, "some of the sectors, before any sync");
+}
+
+#[test]
+fn a_lost_sync_says_nothing_of_it() {
+    for (on, path) in [(Io::Sync, "a"), (Io::SyncDir, "")] {
+        let disk = SimDisk::new(1);
+        disk.inject(Fault {
+            on: Some(on),
+            path: path.into(),
+            nth: 1,
+            sticky: true,
+            how: Fail::Lost,
+        });
+        let disk = after(1, disk, |env| async move {
+            synced_file(&env, "a", 1).await;
+        });
+        assert_ne!(disk.crash(Crash::LoseAll, 0).bytes("a"), Some(vec![1; ALIGN]));
+    }
+}
+
+#[test]
+fn a_fork_goes_its_own_way_and_a_killed_process_leaves_what_it_wrote() {
+    let disk = after(1, SimDisk::new(1), |env| async move {
+        let file = synced_file(&env, "a", 1).await;
+        file.write_at(0, page(2)).await.unwrap();
+    });
+    let fork = disk.fork();
+    assert_eq!(fork.image_hash(), disk.image_hash());
+    let late = (0..20).map(|seed| {
+        let fork = disk.fork();
+        let sim = Sim::new(seed);
+        let env = sim.env(&fork);
+        sim.block_on(async {
+            let file = env.open("a", Open::ReadWrite).await.unwrap();
+            file.start_append(1, 0, page(3), false);
+            env.pause().await;
+            env.pause().await;
+        });
+        drop((env, sim));
+        fork.end_process(seed);
+        fork.bytes("a").unwrap()[0]
+    });
+    assert_eq!(late.collect::<BTreeSet<_>>(), BTreeSet::from([2, 3]));
+    fork.put("a", &[9; ALIGN]);
+    assert_eq!(disk.bytes("a").unwrap(), [2; ALIGN]);
+    assert_ne!(fork.image_hash(), disk.image_hash());
+}
+
+#[test]
+fn a_watch_sees_both_sides_of_everything_until_the_power_goes() {
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    let disk = SimDisk::new(1);
+    disk.crash_at_io(4, When::Before);
+    let look = seen.clone();
+    disk.watch(move |disk, io, when| look.borrow_mut().push((io, when, disk.paths().len())));
+    after(1, disk, |env| async move {
+        synced_file(&env, "a", 1).await;
+    });
+    let expected = [(Io::Name, 0), (Io::Write, 1), (Io::Sync, 1)];
+    let mut both = Vec::new();
+    for (io, before) in expected {
+        both.extend([(io, When::Before, before), (io, When::After, 1)]);
+    }
+    both.push((Io::SyncDir, When::Before, 1));
+    assert_eq!(*seen.borrow(), both);
+}
