@@ -1,5 +1,6 @@
-//! What a row costs beside the memtable: its dot in the clock of its vnode. Rows of 4096 vnodes
-//! come at random, as they do in service, each vnode's counters in order.
+//! What a row costs beside the memtable: its dot in the clock of its vnode, in the ring of recent
+//! dots, and the bit of its leaf. Rows of 4096 vnodes come at random, as they do in service, each
+//! vnode's counters in order.
 
 use std::hint::black_box;
 use std::num::NonZeroU64;
@@ -8,38 +9,68 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use engine::limits::RECENT_DOTS_MAX;
 use engine::record::{Key, Kind, Record};
 use engine::vnode::{ClocksFile, Vnodes};
-use schemas::ids::{Actor, Dot, Hlc, NamespaceId, NodeId, Token, Version, VnodeBits};
+use fastrand::Rng;
+use schemas::clock::VnodeClock;
+use schemas::ids::{Actor, Dot, Hlc, NamespaceId, NodeId, Token, Version, Vnode, VnodeBits};
 
 const ALL: (Token, Token) = (Token(0), Token(u64::MAX));
+const BITS: VnodeBits = VnodeBits::DEFAULT;
+
+/// Rows without a gap.
+struct Rows {
+    rng: Rng,
+    actors: u64,
+    counters: Vec<u64>,
+}
+
+impl Rows {
+    fn new(actors: u64) -> Self {
+        let counters = vec![0; BITS.count() as usize * actors as usize];
+        Self { rng: Rng::with_seed(7), actors, counters }
+    }
+
+    fn next(&mut self) -> Record<'static> {
+        let (token, node) = (Token(self.rng.u64(..)), self.rng.u64(..self.actors));
+        let at = u64::from(token.vnode(BITS).0) * self.actors + node;
+        let counter = &mut self.counters[at as usize];
+        *counter += 1;
+        let node = NodeId(NonZeroU64::new(node + 1).expect("not 0"));
+        let dot = Dot { actor: Actor { node, boot: 1 }, counter: *counter };
+        Record {
+            key: Key { token, namespace: NamespaceId::DEFAULT, bytes: b"k" },
+            version: Version { hlc: Hlc(1), dot },
+            kind: Kind::Value,
+            expires_at_ms: 0,
+            value: b"",
+        }
+    }
+}
 
 fn benches(c: &mut Criterion) {
-    let bits = VnodeBits::DEFAULT;
-    let mut rng = fastrand::Rng::with_seed(7);
-    for (actors, recent) in [(1u64, RECENT_DOTS_MAX), (5, RECENT_DOTS_MAX), (1, 0)] {
-        let mut vnodes = Vnodes::new(bits, ALL, recent, &ClocksFile::default());
-        let mut counters = vec![0u64; bits.count() as usize * actors as usize];
-        let mut next = move |rng: &mut fastrand::Rng| {
-            let (token, node) = (Token(rng.u64(..)), rng.u64(..actors));
-            let vnode = usize::from(token.vnode(bits).0);
-            let counter = &mut counters[vnode * actors as usize + node as usize];
-            *counter += 1;
-            let node = NodeId(NonZeroU64::new(node + 1).expect("not 0"));
-            let dot = Dot { actor: Actor { node, boot: 1 }, counter: *counter };
-            Record {
-                key: Key { token, namespace: NamespaceId::DEFAULT, bytes: b"k" },
-                version: Version { hlc: Hlc(1), dot },
-                kind: Kind::Value,
-                expires_at_ms: 0,
-                value: b"",
-            }
-        };
+    for (actors, recent) in
+        [(1, RECENT_DOTS_MAX), (3, RECENT_DOTS_MAX), (5, RECENT_DOTS_MAX), (3, 0)]
+    {
         let name = format!("{actors} actors, {recent} recent dots");
-        c.bench_function(&format!("row made, {name}"), |b| b.iter(|| black_box(next(&mut rng))));
+        let mut rows = Rows::new(actors);
+        c.bench_function(&format!("row made, {name}"), |b| {
+            b.iter(|| black_box(rows.next()));
+        });
+        let mut vnodes = Vnodes::new(BITS, ALL, recent, &ClocksFile::default());
+        let mut rows = Rows::new(actors);
         c.bench_function(&format!("row made and seen, {name}"), |b| {
-            b.iter(|| vnodes.applied(black_box(&next(&mut rng))));
+            b.iter(|| vnodes.applied(black_box(&rows.next())));
         });
         c.bench_function(&format!("snapshot, {name}"), |b| {
             b.iter(|| black_box(vnodes.snapshot()));
+        });
+        // All that a vnode has is more than the ring has; the last of each actor is not.
+        let vnode = Vnode(7);
+        let mut behind = VnodeClock::default();
+        for it in vnodes.clock(vnode).expect("all are here").actors() {
+            behind.insert_upto(it.actor(), it.upto().saturating_sub(1));
+        }
+        c.bench_function(&format!("dots since, {name}"), |b| {
+            b.iter(|| black_box(vnodes.dots_since(vnode, black_box(&behind))));
         });
     }
 }

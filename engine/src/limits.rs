@@ -137,13 +137,13 @@ pub const MANIFEST_BYTES_MAX: u64 = 1 << 30;
 /// Bytes that a manifest has for edits. When they are used up it is renewed.
 pub const MANIFEST_ROOM_BYTES: u64 = 256 << 10;
 
-/// Recent dots that a store keeps with their tokens, 32 bytes each: 2 MiB, which a CPU's caches
-/// hold. With eight times as many each row of a write waited 0.3 microseconds for memory. At 10,000
-/// writes a second they last for 6 seconds of another owner's absence; past it digests decide.
+/// Recent dots that a store keeps with their tokens, 24 bytes each: a look at all of them holds the
+/// core for some 60 microseconds. At 10,000 writes a second they last for 6 seconds of another
+/// owner's absence; past it digests decide.
 pub const RECENT_DOTS_MAX: usize = 64 << 10;
 
 /// Bytes of a store's memory for each recent dot that it keeps: a sixty-fourth of it goes there.
-pub const MEMORY_PER_RECENT_DOT: usize = 64 * 32;
+pub const MEMORY_PER_RECENT_DOT: usize = 64 * 24;
 
 /// Finest leaves that one request for digests may touch: 64 vnodes, some 400 KB while it runs. A
 /// wider one is answered [`DigestRefused::TooWide`](crate::store::DigestRefused::TooWide).

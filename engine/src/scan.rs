@@ -18,8 +18,8 @@ use std::ops::ControlFlow;
 use schemas::ids::{NamespaceId, Token};
 
 pub use self::rows::Rows;
-use self::walk::walk;
 pub use self::walk::WalkPlace;
+use self::walk::walk;
 pub(crate) use self::walk::{MemtableRows, walk_all};
 use crate::env::Env;
 use crate::merge_scan::Run;

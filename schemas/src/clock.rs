@@ -65,13 +65,6 @@ impl ActorClock {
         self.runs.last().map_or(self.upto, |run| run.1)
     }
 
-    /// The least counter that is there.
-    #[must_use]
-    pub fn least(&self) -> u64 {
-        let run = self.runs.first().filter(|_| self.upto == 0);
-        run.map_or(1, |run| run.0)
-    }
-
     /// Whether `counter` is there.
     #[must_use]
     pub fn contains(&self, counter: u64) -> bool {
@@ -88,11 +81,38 @@ impl ActorClock {
             || at.checked_sub(1).is_some_and(|at| last <= self.runs[at].1)
     }
 
-    /// Whether it has all that `other` has up to counter `limit`.
-    fn dominates_upto(&self, other: &Self, limit: u64) -> bool {
-        let cut = |run: &Run| (run.0, run.1.min(limit));
-        let runs = other.runs.iter().take_while(|run| run.0 <= limit).map(cut);
-        self.covers((1, other.upto.min(limit))) && runs.into_iter().all(|run| self.covers(run))
+    /// Whether it has all that `other` has.
+    fn dominates(&self, other: &Self) -> bool {
+        other.all_runs().all(|run| self.covers(run))
+    }
+
+    /// Its prefix and its runs.
+    fn all_runs(&self) -> impl Iterator<Item = Run> {
+        let prefix = (self.upto > 0).then_some((1, self.upto));
+        prefix.into_iter().chain(self.runs.iter().copied())
+    }
+
+    /// How many counters there are.
+    fn count(&self) -> u64 {
+        self.all_runs().map(|(first, last)| last - first + 1).sum()
+    }
+
+    /// How many counters both have.
+    fn count_common(&self, other: &Self) -> u64 {
+        let (mut ours, mut theirs) = (self.all_runs().peekable(), other.all_runs().peekable());
+        let mut common = 0;
+        while let (Some(&a), Some(&b)) = (ours.peek(), theirs.peek()) {
+            let (first, last) = (a.0.max(b.0), a.1.min(b.1));
+            if first <= last {
+                common += last - first + 1;
+            }
+            if a.1 <= b.1 {
+                ours.next();
+            } else {
+                theirs.next();
+            }
+        }
+        common
     }
 
     /// Adds a run, which may touch or overlap what is there.
@@ -177,19 +197,26 @@ impl VnodeClock {
         *self != before
     }
 
+    /// Adds all dots of `actor` up to `counter`.
+    pub fn insert_upto(&mut self, actor: Actor, counter: u64) {
+        self.add_runs(actor, &[(1, counter)]);
+    }
+
     /// Whether it has all that `other` has.
     #[must_use]
     pub fn dominates(&self, other: &Self) -> bool {
-        other.actors.iter().all(|theirs| self.has_upto(theirs, u64::MAX))
+        let has =
+            |theirs: &ActorClock| self.of(theirs.actor).is_some_and(|it| it.dominates(theirs));
+        other.actors.iter().all(has)
     }
 
-    /// Whether it has all that `theirs` has up to counter `limit`.
+    /// How many dots it has that `other` has not.
     #[must_use]
-    pub fn has_upto(&self, theirs: &ActorClock, limit: u64) -> bool {
-        match self.of(theirs.actor) {
-            Some(ours) => ours.dominates_upto(theirs, limit),
-            None => theirs.least() > limit,
-        }
+    pub fn count_beyond(&self, other: &Self) -> u64 {
+        let beyond = |ours: &ActorClock| {
+            ours.count() - other.of(ours.actor).map_or(0, |theirs| ours.count_common(theirs))
+        };
+        self.actors.iter().map(beyond).fold(0, u64::saturating_add)
     }
 
     /// Adds runs of `actor`, as far as there is room.

@@ -214,7 +214,8 @@ async fn share_clocks<E: Env>(
     version: Version,
 ) -> Result<Version, DirError> {
     let is_own = |vnode: &Vnode| vnode.shard(next.vnodes, next.shards) == shard;
-    let own = clocks.iter().filter(|(vnode, _)| is_own(vnode)).map(|(vnode, it)| (*vnode, it));
+    let own =
+        clocks.iter().filter(|(vnode, _)| is_own(vnode)).map(|(vnode, it)| (*vnode, it.clone()));
     let (dir, number) = (shard_dir(next.generation, shard), version.next_file_number());
     let id = FileId::new(next.generation, shard, number);
     let written = vnode::write(env, &dir, id, own).await;

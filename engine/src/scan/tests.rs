@@ -5,6 +5,8 @@ use schemas::ids::{Actor, Dot, Hlc, NodeId, ShardId, Version};
 
 use super::*;
 use crate::env::sim::{Sim, SimDisk, SimEnv};
+use crate::limits::SCAN_ROWS_BYTES_MAX;
+use crate::memtable::Memtable;
 use crate::record::{Kind, Record, lww};
 use crate::sstable::{FileId, TableWriter};
 

@@ -147,8 +147,7 @@ pub(crate) async fn walk_all<E: Env>(
     visit: impl FnMut(&Record<'_>) -> ControlFlow<()>,
 ) -> Result<Option<WalkPlace>, TableError> {
     let runs = open_runs(env, TokenRange::new(from.token, to), runs).await?;
-    let Walked { last, is_end, .. } =
-        walk(env, &from.key(), memtables, runs, merge, visit).await?;
+    let Walked { last, is_end, .. } = walk(env, &from.key(), memtables, runs, merge, visit).await?;
     let next = last.key().map_or_else(|| from.clone(), |key| WalkPlace::after(&key));
     Ok((!is_end).then_some(next))
 }

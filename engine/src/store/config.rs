@@ -44,7 +44,7 @@ pub struct StoreConfig {
     /// How the cluster's ring is cut: clocks are kept for each vnode.
     pub vnodes: VnodeBits,
     /// Recent dots kept in memory with their tokens, of all vnodes together, for owners that lack a
-    /// few; at least one a vnode.
+    /// few.
     pub recent_dots_max: usize,
     /// The commit log's, with when a put counts as done.
     pub log: LogConfig,

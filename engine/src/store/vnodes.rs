@@ -20,7 +20,7 @@ impl<E: Env> Store<E> {
     /// # Panics
     /// If the store does not own `vnode`.
     #[must_use]
-    pub fn clock(&self, vnode: Vnode) -> &VnodeClock {
+    pub fn clock(&self, vnode: Vnode) -> VnodeClock {
         self.vnodes.clock(vnode).expect(OTHERS)
     }
 
@@ -87,7 +87,7 @@ impl<E: Env> Store<E> {
     /// # Panics
     /// If the store does not own `vnode`.
     pub fn clear_clock(&mut self, vnode: Vnode) {
-        self.vnodes.clock(vnode).expect(OTHERS);
+        assert!(self.vnodes.clock(vnode).is_some(), "{OTHERS}");
         self.vnodes.lost(vnode, vnode);
         self.log_lost();
     }

@@ -40,7 +40,7 @@ struct Header {
 
 /// Seeds the sum: a place that no block of the table has that was written with the clocks, and has
 /// their id.
-const PLACE: u64 = u64::MAX;
+pub(super) const PLACE: u64 = u64::MAX;
 
 const HEADER_BYTES: usize = size_of::<Header>();
 
@@ -179,11 +179,11 @@ fn decode_clocks(mut rest: &[u8], vnodes: u32) -> Option<Vec<(Vnode, VnodeClock)
 }
 
 /// Writes a file of clocks, and syncs it. Its name is durable once its directory was synced.
-pub(crate) async fn write<'a, E: Env>(
+pub(crate) async fn write<E: Env>(
     env: &E,
     dir: &str,
     id: FileId,
-    clocks: impl Iterator<Item = (Vnode, &'a VnodeClock)>,
+    clocks: impl Iterator<Item = (Vnode, VnodeClock)>,
 ) -> io::Result<()> {
     let file = env.open(&format!("{dir}/{}", ClocksFile::file_name(id)), Open::Create).await?;
     let mut bytes = vec![0; HEADER_BYTES];
@@ -217,7 +217,7 @@ impl Clocks {
     pub(crate) fn load(&mut self, file: &ClocksFile) {
         for (vnode, clock) in &file.clocks {
             if let Some(index) = self.index(*vnode) {
-                self.at_mut(index).join(clock);
+                self.join(index, clock);
             }
         }
     }

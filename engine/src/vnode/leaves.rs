@@ -1,6 +1,6 @@
 //! [`LeafCache`]: digests of the finest leaves of vnodes, for as long as nothing is written there.
 //!
-//! A write makes its leaf unknown; the next digest scans it. A sum in place would need the record
+//! A write sets a bit of its leaf; the next digest scans it. A sum in place would need the record
 //! that was there before, which a blind write does not read.
 
 use schemas::ids::Token;
@@ -8,16 +8,18 @@ use schemas::ids::Token;
 use crate::digest::{LEAF_BITS, Leaves, Sum};
 use crate::limits;
 
-/// Leaves of a vnode.
+/// Leaves of a vnode, a bit each of a word.
 const LEAVES: usize = 1 << LEAF_BITS;
+const _: () = assert!(LEAVES == u64::BITS as usize, "what was written is noted in one word");
 
 #[derive(Clone, Default, Debug)]
 enum Leaf {
     /// Nobody knows.
     #[default]
     Unknown,
-    /// A scan with this ticket looks, and nothing was written since it began.
+    /// A scan with this ticket looks.
     Scanned(u64),
+    /// As a scan found it.
     Known(Sum),
 }
 
@@ -28,6 +30,9 @@ pub(crate) struct LeafCache {
     /// The first leaf of the shard's first vnode.
     first: u64,
     vnodes: Vec<Option<Box<[Leaf]>>>,
+    /// Which leaves of each vnode were written since a scan last began to look at them: all that a
+    /// write touches here.
+    written: Vec<u64>,
     /// Vnodes that have leaves.
     kept: usize,
 }
@@ -37,7 +42,7 @@ impl LeafCache {
     pub(super) fn new(bits: u8, first: Token, vnodes: usize) -> Self {
         let leaves = Leaves::new(bits, LEAF_BITS);
         let first = leaves.of(first) & !(LEAVES as u64 - 1);
-        Self { leaves, first, vnodes: vec![None; vnodes], kept: 0 }
+        Self { leaves, first, vnodes: vec![None; vnodes], written: vec![0; vnodes], kept: 0 }
     }
 
     /// How leaves are cut.
@@ -53,17 +58,19 @@ impl LeafCache {
     /// A record with `token`, of the vnode at `index`, was written.
     #[inline]
     pub(super) fn touch(&mut self, index: usize, token: Token) {
-        if let Some(leaves) = &mut self.vnodes[index] {
-            leaves[self.leaves.of(token) as usize % LEAVES] = Leaf::Unknown;
-        }
+        self.written[index] |= 1 << (self.leaves.of(token) % LEAVES as u64);
+    }
+
+    fn is_written(&self, vnode: usize, leaf: usize) -> bool {
+        self.written[vnode] >> leaf & 1 == 1
     }
 
     /// What is known of `leaf`.
     pub(crate) fn get(&self, leaf: u64) -> Option<&Sum> {
         let (vnode, at) = self.index(leaf)?;
         match &self.vnodes[vnode].as_ref()?[at] {
-            Leaf::Known(sum) => Some(sum),
-            Leaf::Unknown | Leaf::Scanned(_) => None,
+            Leaf::Known(sum) if !self.is_written(vnode, at) => Some(sum),
+            _ => None,
         }
     }
 
@@ -79,13 +86,15 @@ impl LeafCache {
         }
         if let Some(leaves) = &mut self.vnodes[vnode] {
             leaves[at] = Leaf::Scanned(ticket);
+            self.written[vnode] &= !(1 << at);
         }
     }
 
     /// Scan `ticket` found `sum` for the whole of `leaf`: it is known if nothing was written since.
     pub(crate) fn scanned(&mut self, leaf: u64, ticket: u64, sum: &Sum) {
         let Some((vnode, at)) = self.index(leaf) else { return };
-        if let Some(leaves) = &mut self.vnodes[vnode]
+        if !self.is_written(vnode, at)
+            && let Some(leaves) = &mut self.vnodes[vnode]
             && matches!(leaves[at], Leaf::Scanned(it) if it == ticket)
         {
             leaves[at] = Leaf::Known(sum.clone());

@@ -6,6 +6,9 @@
 
 mod clocks;
 mod file;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
+mod heads;
 mod leaves;
 mod recent;
 mod state;

@@ -1,14 +1,16 @@
 //! [`Recent`]: the dots that were applied lately, with their tokens: what another owner lacks of
-//! them is found without a scan.
+//! them is found without reading a table.
 //!
-//! A ring for each vnode. What falls out of it, and what never was in it (a clock that was saved or
-//! joined), is remembered by its greatest counter alone: up to there the ring knows nothing of an
-//! actor. In memory only; a start fills it from the log.
+//! One ring for all vnodes, in the order in which rows were applied: a row costs a write beside the
+//! one before it. Whether the ring still has all that somebody lacks needs no notes of what fell
+//! out of it: two clocks say how many dots that is. In memory only; a start fills it from the log.
 
-use std::collections::VecDeque;
+use std::collections::HashSet;
 
 use schemas::clock::VnodeClock;
-use schemas::ids::{Actor, Dot, Token};
+use schemas::ids::{Dot, Token, Vnode, VnodeBits};
+
+use super::heads::{ActorNumber, Actors, NOBODY};
 
 /// What another owner of a vnode lacks, as far as the ring knows.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -20,75 +22,77 @@ pub enum DotsSince {
     NotCovered,
 }
 
-#[derive(Clone, Default, Debug)]
-struct Ring {
-    dots: VecDeque<(Dot, Token)>,
-    /// Dots up to these counters may be missing in the ring; by actor.
-    out: Vec<(Actor, u64)>,
+/// A dot. Its vnode is that of its token.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    token: Token,
+    counter: u64,
+    actor: ActorNumber,
 }
 
-impl Ring {
-    /// Dots of `actor` up to `counter` may be missing.
-    fn is_out(&mut self, actor: Actor, counter: u64) {
-        match self.out.binary_search_by(|(it, _)| it.cmp(&actor)) {
-            Ok(at) => self.out[at].1 = self.out[at].1.max(counter),
-            Err(at) => self.out.insert(at, (actor, counter)),
-        }
-    }
-
-    fn out(&self, actor: Actor) -> u64 {
-        let at = self.out.binary_search_by(|(it, _)| it.cmp(&actor));
-        at.map_or(0, |at| self.out[at].1)
-    }
-}
-
-/// The rings of a shard's vnodes.
+/// The last dots that a shard has applied.
 #[derive(Debug)]
 pub(super) struct Recent {
-    rings: Vec<Ring>,
-    /// Dots of one ring.
+    /// The oldest is at `next` once there are `dots_max`, and at 0 before.
+    entries: Vec<Entry>,
+    next: usize,
     dots_max: usize,
 }
 
 impl Recent {
-    /// Empty rings of `vnodes` vnodes, which hold `dots_max` dots together, at least 1 each.
-    pub(super) fn new(vnodes: usize, dots_max: usize) -> Self {
-        Self { rings: vec![Ring::default(); vnodes], dots_max: (dots_max / vnodes.max(1)).max(1) }
+    /// An empty ring that holds `dots_max` dots.
+    pub(super) fn new(dots_max: usize) -> Self {
+        Self { entries: Vec::with_capacity(dots_max), next: 0, dots_max }
     }
 
-    /// `dot` is new in the clock at `index`.
+    /// The dot with this token is new in its clock.
     #[inline]
-    pub(super) fn push(&mut self, index: usize, dot: Dot, token: Token) {
-        let ring = &mut self.rings[index];
-        if ring.dots.len() == self.dots_max
-            && let Some((oldest, _)) = ring.dots.pop_front()
-        {
-            ring.is_out(oldest.actor, oldest.counter);
-        }
-        ring.dots.push_back((dot, token));
-    }
-
-    /// The clock at `index` has the dots of `clock`, whose tokens nobody knows.
-    pub(super) fn joined(&mut self, index: usize, clock: &VnodeClock) {
-        for it in clock.actors() {
-            self.rings[index].is_out(it.actor(), it.greatest());
+    pub(super) fn push(&mut self, token: Token, actor: ActorNumber, counter: u64) {
+        let entry = Entry { token, counter, actor };
+        if self.entries.len() < self.dots_max {
+            self.entries.push(entry);
+        } else if let Some(oldest) = self.entries.get_mut(self.next) {
+            *oldest = entry;
+            self.next = if self.next + 1 == self.dots_max { 0 } else { self.next + 1 };
         }
     }
 
-    /// The clock at `index` has no dot any more.
-    pub(super) fn cleared(&mut self, index: usize) {
-        self.rings[index] = Ring::default();
+    /// The clocks of the vnodes from `first` to `last` have no dot any more.
+    pub(super) fn cleared(&mut self, bits: VnodeBits, first: Vnode, last: Vnode) {
+        for entry in &mut self.entries {
+            if (first..=last).contains(&entry.token.vnode(bits)) {
+                entry.actor = NOBODY;
+            }
+        }
     }
 
-    /// What `ours`, the clock at `index`, has and `theirs` has not.
-    pub(super) fn since(&self, index: usize, ours: &VnodeClock, theirs: &VnodeClock) -> DotsSince {
-        let ring = &self.rings[index];
-        let is_covered = ours.actors().iter().all(|it| theirs.has_upto(it, ring.out(it.actor())));
-        if !is_covered {
+    /// What `ours`, the clock of `vnode`, has and `theirs` has not.
+    pub(super) fn since(
+        &self,
+        (bits, vnode): (VnodeBits, Vnode),
+        actors: &Actors,
+        ours: &VnodeClock,
+        theirs: &VnodeClock,
+    ) -> DotsSince {
+        let lacking = ours.count_beyond(theirs);
+        if lacking > self.entries.len() as u64 {
             return DotsSince::NotCovered;
         }
-        let lacks = |(dot, _): &&(Dot, Token)| ours.contains(*dot) && !theirs.contains(*dot);
-        DotsSince::Complete(ring.dots.iter().filter(lacks).copied().collect())
+        let mut dots = Vec::new();
+        if lacking == 0 {
+            return DotsSince::Complete(dots);
+        }
+        // A clock that was full and forgot a dot may have seen it twice.
+        let mut seen = HashSet::new();
+        let (newer, older) = self.entries.split_at(self.next);
+        for entry in older.iter().chain(newer).filter(|entry| entry.token.vnode(bits) == vnode) {
+            let Some(actor) = actors.get(entry.actor) else { continue };
+            let dot = Dot { actor, counter: entry.counter };
+            if ours.contains(dot) && !theirs.contains(dot) && seen.insert(dot) {
+                dots.push((dot, entry.token));
+            }
+        }
+        if dots.len() as u64 == lacking { DotsSince::Complete(dots) } else { DotsSince::NotCovered }
     }
 }
 
@@ -98,9 +102,11 @@ mod tests {
     use std::num::NonZeroU64;
 
     use proptest::prelude::*;
-    use schemas::ids::NodeId;
+    use schemas::ids::{Actor, NodeId};
 
     use super::*;
+
+    const BITS: VnodeBits = VnodeBits::new(1).unwrap();
 
     fn dot(node: u64, counter: u64) -> Dot {
         let node = NodeId(NonZeroU64::new(node + 1).unwrap());
@@ -119,41 +125,83 @@ mod tests {
         prop::collection::vec((0u64..3, 1u64..20), 0..40)
     }
 
+    /// A ring, the numbers it uses, and the clocks of two vnodes.
+    struct Ring {
+        recent: Recent,
+        actors: Actors,
+        ours: [VnodeClock; 2],
+    }
+
+    impl Ring {
+        fn new(dots_max: usize) -> Self {
+            let (recent, ours) = (Recent::new(dots_max), Default::default());
+            Self { recent, actors: Actors::default(), ours }
+        }
+
+        /// Applies a row of a vnode; its token tells which.
+        fn apply(&mut self, token: Token, dot: Dot) -> bool {
+            let known = self.actors.find(dot.actor);
+            let number = known.unwrap_or_else(|| self.actors.add(dot.actor));
+            let is_new = self.ours[usize::from(token.vnode(BITS).0)].insert(dot);
+            if is_new {
+                self.recent.push(token, number, dot.counter);
+            }
+            is_new
+        }
+
+        fn since(&self, vnode: u16, theirs: &VnodeClock) -> DotsSince {
+            let ours = &self.ours[usize::from(vnode)];
+            self.recent.since((BITS, Vnode(vnode)), &self.actors, ours, theirs)
+        }
+    }
+
+    /// A token of a vnode.
+    fn token(vnode: u64, number: u64) -> Token {
+        Token(vnode << 63 | number)
+    }
+
     proptest! {
-        /// An answer is complete, or there is none.
+        /// An answer is complete, or there is none; and there is one if the ring has it all.
         #[test]
-        fn it_never_says_complete_of_less(
+        fn it_says_complete_of_all_and_nothing_else(
             saved in dots(),
             applied in dots(),
+            others in 0u64..20,
             joined in dots(),
             theirs in dots(),
-            dots_max in 1usize..30,
+            dots_max in 0usize..50,
         ) {
-            let (mut ours, mut recent) = (VnodeClock::default(), Recent::new(1, dots_max));
-            let mut tokens = BTreeMap::new();
-            let join = |ours: &mut VnodeClock, recent: &mut Recent, dots: &[(u64, u64)]| {
-                ours.join(&clock(dots));
-                recent.joined(0, &clock(dots));
-            };
-            join(&mut ours, &mut recent, &saved);
+            let mut ring = Ring::new(dots_max);
+            ring.ours[1].join(&clock(&saved));
+            let mut tokens: Vec<(Dot, Token)> = Vec::new();
             for (at, &(node, counter)) in applied.iter().enumerate() {
-                let (dot, token) = (dot(node, counter), Token(at as u64));
-                if ours.insert(dot) {
-                    recent.push(0, dot, token);
-                    tokens.insert(dot, token);
+                let (dot, token) = (dot(node, counter), token(1, at as u64));
+                if ring.apply(token, dot) {
+                    tokens.push((dot, token));
                 }
             }
-            join(&mut ours, &mut recent, &joined);
+            for counter in 1..=others {
+                ring.apply(token(0, counter), dot(0, counter));
+            }
+            ring.ours[1].join(&clock(&joined));
+            let left = dots_max.saturating_sub(others as usize).min(tokens.len());
+            let kept: BTreeMap<Dot, Token> = tokens.split_off(tokens.len() - left).into_iter().collect();
             let theirs = clock(&theirs);
-            match recent.since(0, &ours, &theirs) {
-                DotsSince::NotCovered => prop_assert!(!theirs.dominates(&ours)),
+            let mut all = theirs.clone();
+            for &dot in kept.keys() {
+                all.insert(dot);
+            }
+            match ring.since(1, &theirs) {
+                DotsSince::NotCovered => prop_assert!(!all.dominates(&ring.ours[1])),
                 DotsSince::Complete(missing) => {
+                    prop_assert!(all.dominates(&ring.ours[1]));
                     let mut all = theirs.clone();
                     for (dot, token) in &missing {
                         prop_assert!(all.insert(*dot), "they have it already");
-                        prop_assert_eq!(tokens.get(dot), Some(token));
+                        prop_assert_eq!(kept.get(dot), Some(token));
                     }
-                    prop_assert!(all.dominates(&ours));
+                    prop_assert!(all.dominates(&ring.ours[1]));
+                    prop_assert!(missing.is_sorted_by_key(|(_, token)| *token), "oldest first");
                 }
             }
         }
@@ -162,28 +210,32 @@ mod tests {
     /// What everybody has may fall out: the rest is complete all the same.
     #[test]
     fn a_full_ring_serves_those_who_are_not_far_behind() {
-        let (mut ours, mut recent) = (VnodeClock::default(), Recent::new(1, 4));
+        let mut ring = Ring::new(4);
         for counter in 1..=10 {
-            ours.insert(dot(0, counter));
-            recent.push(0, dot(0, counter), Token(counter));
+            ring.apply(token(1, counter), dot(0, counter));
         }
         let behind = |upto: u64| clock(&(1..=upto).map(|counter| (0, counter)).collect::<Vec<_>>());
-        let missing = |from: u64| (from..=10).map(|it| (dot(0, it), Token(it))).collect();
-        assert_eq!(recent.since(0, &ours, &behind(5)), DotsSince::NotCovered);
-        assert_eq!(recent.since(0, &ours, &behind(6)), DotsSince::Complete(missing(7)));
-        assert_eq!(recent.since(0, &ours, &behind(8)), DotsSince::Complete(missing(9)));
-        assert_eq!(recent.since(0, &ours, &ours), DotsSince::Complete(Vec::new()));
-        recent.cleared(0);
-        let none = VnodeClock::default();
-        assert_eq!(recent.since(0, &none, &behind(2)), DotsSince::Complete(Vec::new()));
+        let missing = |from: u64| (from..=10).map(|it| (dot(0, it), token(1, it))).collect();
+        assert_eq!(ring.since(1, &behind(5)), DotsSince::NotCovered);
+        assert_eq!(ring.since(1, &behind(6)), DotsSince::Complete(missing(7)));
+        assert_eq!(ring.since(1, &behind(8)), DotsSince::Complete(missing(9)));
+        assert_eq!(ring.since(1, &behind(10)), DotsSince::Complete(Vec::new()));
+        assert_eq!(ring.since(0, &behind(2)), DotsSince::Complete(Vec::new()));
     }
 
+    /// What was lost may come again: it counts from then on.
     #[test]
-    fn the_bound_is_of_all_vnodes_together() {
-        let mut recent = Recent::new(8, 64);
-        for counter in 1..=100 {
-            recent.push(counter as usize % 8, dot(0, counter), Token(0));
+    fn what_was_cleared_is_not_recent() {
+        let mut ring = Ring::new(100);
+        let none = VnodeClock::default();
+        for counter in 1..=9 {
+            ring.apply(token(counter % 2, counter), dot(0, counter));
         }
-        assert!(recent.rings.iter().all(|ring| ring.dots.len() == 8));
+        ring.recent.cleared(BITS, Vnode(1), Vnode(1));
+        assert_eq!(ring.since(1, &none), DotsSince::NotCovered);
+        ring.ours[1] = VnodeClock::default();
+        ring.apply(token(1, 50), dot(0, 3));
+        assert_eq!(ring.since(1, &none), DotsSince::Complete(vec![(dot(0, 3), token(1, 50))]));
+        assert!(matches!(ring.since(0, &none), DotsSince::Complete(dots) if dots.len() == 4));
     }
 }

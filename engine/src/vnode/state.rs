@@ -34,10 +34,7 @@ impl Vnodes {
     ) -> Self {
         let mut clocks = Clocks::new(bits, tokens);
         clocks.load(saved);
-        let mut recent = Recent::new(clocks.len(), recent_max);
-        for (index, (_, clock)) in clocks.iter().enumerate() {
-            recent.joined(index, clock);
-        }
+        let recent = Recent::new(recent_max);
         let leaves = LeafCache::new(bits.get(), tokens.0, clocks.len());
         Self { clocks, recent, leaves, marked: false, to_clear: BTreeSet::new() }
     }
@@ -48,8 +45,8 @@ impl Vnodes {
         let vnode = record.key.token.vnode(self.clocks.bits());
         if let Some(index) = self.clocks.index(vnode) {
             let dot = record.version.dot;
-            if self.clocks.at_mut(index).insert(dot) {
-                self.recent.push(index, dot, record.key.token);
+            if let Some(actor) = self.clocks.insert(index, dot) {
+                self.recent.push(record.key.token, actor, dot.counter);
             }
             self.leaves.touch(index, record.key.token);
         }
@@ -61,8 +58,7 @@ impl Vnodes {
         match mark {
             Mark::Join(vnode, clock) => {
                 if let Some(index) = self.clocks.index(*vnode) {
-                    self.clocks.at_mut(index).join(clock);
-                    self.recent.joined(index, clock);
+                    self.clocks.join(index, clock);
                 }
             }
             Mark::Clear(first, last) => self.clear(*first, *last),
@@ -70,12 +66,13 @@ impl Vnodes {
     }
 
     fn clear(&mut self, first: Vnode, last: Vnode) {
-        for vnode in first.0..=last.0 {
-            let index = self.clocks.index(Vnode(vnode));
-            if let Some(index) = index.filter(|&index| !self.clocks.at(index).is_empty()) {
-                *self.clocks.at_mut(index) = VnodeClock::default();
-                self.recent.cleared(index);
-            }
+        let indexes = (first.0..=last.0).filter_map(|vnode| self.clocks.index(Vnode(vnode)));
+        let mut indexes: Vec<usize> = indexes.collect();
+        // The same block is found damaged again and again.
+        indexes.retain(|&index| !self.clocks.is_empty_at(index));
+        if !indexes.is_empty() {
+            indexes.into_iter().for_each(|index| self.clocks.clear(index));
+            self.recent.cleared(self.clocks.bits(), first, last);
         }
     }
 
@@ -114,13 +111,16 @@ impl Vnodes {
     }
 
     /// The clock of `vnode`; `None` if it is another shard's.
-    pub(crate) fn clock(&self, vnode: Vnode) -> Option<&VnodeClock> {
+    #[must_use]
+    pub fn clock(&self, vnode: Vnode) -> Option<VnodeClock> {
         self.clocks.index(vnode).map(|index| self.clocks.at(index))
     }
 
     /// What `vnode` has and `theirs` has not; `None` if it is another shard's.
-    pub(crate) fn dots_since(&self, vnode: Vnode, theirs: &VnodeClock) -> Option<DotsSince> {
-        let index = self.clocks.index(vnode)?;
-        Some(self.recent.since(index, self.clocks.at(index), theirs))
+    #[must_use]
+    pub fn dots_since(&self, vnode: Vnode, theirs: &VnodeClock) -> Option<DotsSince> {
+        let ours = self.clock(vnode)?;
+        let place = (self.clocks.bits(), vnode);
+        Some(self.recent.since(place, self.clocks.actors(), &ours, theirs))
     }
 }

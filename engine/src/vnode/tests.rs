@@ -2,6 +2,8 @@
 
 use std::num::NonZeroU64;
 
+use proptest::prelude::*;
+use schemas::clock::VnodeClock;
 use schemas::ids::{Actor, Dot, NodeId, Token, Vnode, VnodeBits};
 
 use super::*;
@@ -23,10 +25,75 @@ fn sample() -> Clocks {
     let mut clocks = Clocks::new(bits, (Token(1 << 63), Token(u64::MAX)));
     for index in (0..32).step_by(3) {
         for counter in (1..9).chain([12, 13, 40]) {
-            clocks.at_mut(index).insert(dot(1 + counter % 3, counter + index as u64));
+            clocks.insert(index, dot(1 + counter % 3, counter + index as u64));
         }
     }
     clocks
+}
+
+proptest! {
+    /// Whatever is in heads and whatever is not: a clock is what was put in, and so is a snapshot.
+    #[test]
+    fn clocks_with_heads_are_clocks(steps in prop::collection::vec(step(), 0..200)) {
+        let (bits, tokens) = (VnodeBits::new(1).unwrap(), (Token(0), Token(u64::MAX)));
+        let (mut clocks, mut snapshot) = (Clocks::new(bits, tokens), Clocks::new(bits, tokens));
+        let mut model = [VnodeClock::default(), VnodeClock::default()];
+        let mut before = model.clone();
+        for (index, step) in steps {
+            let clock = &mut model[index];
+            match step {
+                Step::Insert(dot) => {
+                    prop_assert_eq!(clocks.insert(index, dot).is_some(), clock.insert(dot));
+                }
+                Step::Next(node) => {
+                    let actor = dot(node, 1).actor;
+                    let next = clock.of(actor).map_or(1, |it| it.upto() + 1);
+                    let dot = Dot { actor, counter: next };
+                    prop_assert!(clock.insert(dot) && clocks.insert(index, dot).is_some());
+                }
+                Step::Join(dots) => {
+                    let mut other = VnodeClock::default();
+                    for dot in dots {
+                        other.insert(dot);
+                    }
+                    clock.join(&other);
+                    clocks.join(index, &other);
+                }
+                Step::Clear => {
+                    *clock = VnodeClock::default();
+                    clocks.clear(index);
+                }
+                Step::Snapshot => (snapshot, before) = (clocks.clone(), model.clone()),
+            }
+            prop_assert_eq!(clocks.is_empty_at(index), model[index].is_empty());
+        }
+        for index in 0..2 {
+            prop_assert_eq!(&clocks.at(index), &model[index]);
+            prop_assert_eq!(&snapshot.at(index), &before[index]);
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Insert(Dot),
+    Next(u64),
+    Join(Vec<Dot>),
+    Clear,
+    Snapshot,
+}
+
+/// Of more actors than a head has room for.
+fn step() -> impl Strategy<Value = (usize, Step)> {
+    let any_dot = || (1u64..10, 1u64..6).prop_map(|(node, counter)| dot(node, counter));
+    let step = prop_oneof![
+        4 => any_dot().prop_map(Step::Insert),
+        20 => (1u64..10).prop_map(Step::Next),
+        1 => prop::collection::vec(any_dot(), 0..9).prop_map(Step::Join),
+        1 => Just(Step::Clear),
+        1 => Just(Step::Snapshot),
+    ];
+    (0usize..2, step)
 }
 
 fn with_env<T>(disk: &SimDisk, work: impl AsyncFnOnce(SimEnv) -> T) -> T {
@@ -61,7 +128,7 @@ fn a_shard_has_the_vnodes_of_its_tokens() {
 fn a_snapshot_does_not_see_what_comes_later() {
     let mut clocks = sample();
     let snapshot = clocks.clone();
-    clocks.at_mut(3).insert(dot(9, 1));
+    clocks.insert(3, dot(9, 1));
     assert!(clocks.at(3).contains(dot(9, 1)) && !snapshot.at(3).contains(dot(9, 1)));
 }
 

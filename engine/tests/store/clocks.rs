@@ -45,7 +45,7 @@ fn counters(clock: &VnodeClock) -> BTreeSet<u64> {
 }
 
 fn seen(client: &Client) -> BTreeMap<Vnode, BTreeSet<u64>> {
-    let seen = vnodes().map(|vnode| (vnode, counters(client.store.clock(vnode))));
+    let seen = vnodes().map(|vnode| (vnode, counters(&client.store.clock(vnode))));
     seen.filter(|(_, counters)| !counters.is_empty()).collect()
 }
 
@@ -223,7 +223,7 @@ fn joins_alone_do_not_keep_the_log_for_ever() {
     let env = sim.env(&disk);
     sim.block_on(async {
         let (client, _) = Client::open(&env, config(), &Rc::default()).await.unwrap();
-        assert_eq!(counters(client.store.clock(Vnode(1))), (1..200).collect());
+        assert_eq!(counters(&client.store.clock(Vnode(1))), (1..200).collect());
     });
 }
 
@@ -388,7 +388,7 @@ fn recent_dots_are_those_since_the_last_flush() {
         missing.map(|it| it.concat().into_iter().map(|(dot, _)| dot.counter).collect())
     };
     let clocks = |client: &Client| -> BTreeMap<Vnode, VnodeClock> {
-        vnodes().map(|vnode| (vnode, client.store.clock(vnode).clone())).collect()
+        vnodes().map(|vnode| (vnode, client.store.clock(vnode))).collect()
     };
     let none: BTreeMap<_, _> = vnodes().map(|vnode| (vnode, VnodeClock::default())).collect();
     let mut config = config();

@@ -89,13 +89,21 @@ proptest! {
     }
 
     #[test]
-    fn dominating_up_to_a_counter_looks_at_no_more(a in dots(), b in dots(), limit in 0u64..42) {
+    fn what_another_lacks_is_counted(a in dots(), b in dots()) {
         let (a, b) = (clock_of(&a), clock_of(&b));
-        for theirs in b.actors() {
-            let ours = |counter| a.contains(Dot { actor: theirs.actor(), counter });
-            let all = (1..=limit).all(|it| !theirs.contains(it) || ours(it));
-            prop_assert_eq!(a.has_upto(theirs, limit), all);
+        let beyond = set_of(&a).difference(&set_of(&b)).count() as u64;
+        prop_assert_eq!(a.count_beyond(&b), beyond);
+        prop_assert_eq!(beyond == 0, b.dominates(&a));
+    }
+
+    #[test]
+    fn all_up_to_a_counter_are_put_in_at_once(a in dots(), upto in 0u64..45) {
+        let (mut at_once, mut one_by_one) = (clock_of(&a), clock_of(&a));
+        at_once.insert_upto(actor(1), upto);
+        for counter in 1..=upto {
+            one_by_one.insert(dot(1, counter));
         }
+        prop_assert_eq!(at_once, one_by_one);
     }
 
     #[test]
@@ -161,6 +169,8 @@ fn the_ends_of_counters_are_dots_too() {
     whole.actors.push(ActorClock { actor: actor(1), upto: u64::MAX, runs: Vec::new() });
     assert!(whole.dominates(&clock) && clock.join(&whole) && clock == whole);
     assert!(!clock.insert(dot(1, u64::MAX)));
+    assert_eq!(clock.count_beyond(&VnodeClock::default()), u64::MAX);
+    assert_eq!(VnodeClock::default().count_beyond(&clock), 0);
 }
 
 #[test]

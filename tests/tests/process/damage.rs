@@ -231,6 +231,7 @@ fn cases<'a>(state: &'a State<'a>, stocked: &Stocked) -> Vec<Case<'a>> {
     let mut files: Vec<String> =
         ["NODE", "CLOCK", "LOCK", "PROBE"].map(str::to_owned).into_iter().collect();
     files.push(format!("{shard}/MANIFEST"));
+    files.extend(of(".clk").iter().map(|clocks| format!("{shard}/{clocks}")));
     files.extend(logs.iter().map(|log| format!("{shard}/{log}")));
     // The oldest, the newest, and one between.
     let some = BTreeSet::from([0, tables.len() / 2, tables.len() - 1]);

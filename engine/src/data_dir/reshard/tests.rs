@@ -168,7 +168,9 @@ async fn clocks(
     for vnode in (0..superblock.vnodes.count()).map(|vnode| Vnode(vnode as u16)) {
         let shard = vnode.shard(superblock.vnodes, superblock.shards);
         let clock = stores[usize::from(shard.0)].as_ref().unwrap().clock(vnode);
-        clocks.extend((!clock.is_empty()).then(|| (vnode, clock.clone())));
+        if !clock.is_empty() {
+            clocks.insert(vnode, clock);
+        }
     }
     close_shards(stores).await;
     clocks
