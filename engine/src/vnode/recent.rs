@@ -5,7 +5,7 @@
 //! one before it. Whether the ring still has all that somebody lacks needs no notes of what fell
 //! out of it: two clocks say how many dots that is. In memory only; a start fills it from the log.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use schemas::clock::VnodeClock;
 use schemas::ids::{Dot, Token, Vnode, VnodeBits};
@@ -83,7 +83,7 @@ impl Recent {
             return DotsSince::Complete(dots);
         }
         // A clock that was full and forgot a dot may have seen it twice.
-        let mut seen = HashSet::new();
+        let mut seen = BTreeSet::new();
         let (newer, older) = self.entries.split_at(self.next);
         for entry in older.iter().chain(newer).filter(|entry| entry.token.vnode(bits) == vnode) {
             let Some(actor) = actors.get(entry.actor) else { continue };
