@@ -313,7 +313,8 @@ fn alone(view: &View<'_>, options: &CompactionOptions, given: &Given<'_>) -> Opt
         match (hidden, expired) {
             (true, _) => Some(Reason::Trim),
             (_, true) => Some(Reason::Expired),
-            _ if given.is_wanted(table) => Some(Reason::Full),
+            // What is above is wanted at the bottom, not anew where it is.
+            _ if table.level == BOTTOM && given.is_wanted(table) => Some(Reason::Full),
             _ => None,
         }
     };

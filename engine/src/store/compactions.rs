@@ -27,6 +27,8 @@ pub(super) struct Compactions {
     failures: u32,
     /// How far behind they are, in percent of where writers are slowed not at all.
     pressure_percent: usize,
+    /// A full compaction was asked for and waits for the jobs that run.
+    full_asked: bool,
     /// Tables made before this one are to be written anew.
     full_before: Option<FileId>,
     /// Nothing is due until then, unless the version or what is running changes.
@@ -75,10 +77,11 @@ impl<E: Env> Store<E> {
     /// Has every table that there is written anew, all of them merged into one run, as the disk has
     /// room: what is dead gives its space back, tombstones are purged as far as the horizon lets
     /// them. In the background, and forgotten if the store is closed meanwhile;
-    /// [`Stats::full_compaction`](super::Stats::full_compaction) says when it is done. Memtables
-    /// are no part of it: [`Store::flush`] first if they should be.
+    /// [`Stats::full_compaction`](super::Stats::full_compaction) says when it is done, which is
+    /// never while a table has no room to be merged. Memtables are no part of it:
+    /// [`Store::flush`] first if they should be.
     pub fn compact_all(&mut self) {
-        self.compactions.full_before = Some(self.office.file_to_come());
+        self.compactions.full_asked = true;
         self.compactions.nothing_before_us = 0;
         self.stats.full_compaction = true;
     }
@@ -90,6 +93,14 @@ impl<E: Env> Store<E> {
         if running.len() >= limits::COMPACTIONS_MAX || !is_settled {
             return; // what is under way may be what is due
         }
+        if self.compactions.full_asked {
+            if !running.is_empty() {
+                return; // their outputs would not count as old, and be left where they are
+            }
+            self.compactions.full_asked = false;
+            self.compactions.full_before = Some(self.office.file_to_come());
+        }
+        let running = &self.compactions.running;
         let now_us = self.env.monotonic_us();
         if now_us < self.compactions.nothing_before_us {
             return;

@@ -156,7 +156,7 @@ impl Core {
         self.ring.enter()?;
         self.store.poll(&mut self.done)?;
         self.ring.submit()?;
-        if self.ring.is_syncing() {
+        if self.ring.needs_worker() {
             thread::yield_now();
         }
         give_way().await;
