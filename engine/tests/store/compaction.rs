@@ -208,7 +208,7 @@ fn a_full_compaction_leaves_one_run_of_what_is_alive() {
         }
         client.settle().await.unwrap();
         client.store.flush().await.unwrap();
-        // Beside what is under way by itself, whose outputs are new and not where they should be.
+        // Asked for beside a job that is under way by itself.
         client.store.set_purge_horizon(Hlc(u64::MAX));
         let mut rounds = 0;
         while client.store.stats().compactions_running == 0 {
