@@ -182,7 +182,7 @@ pub const SCAN_EXAMINED_MAX: usize = 64 << 10;
 pub const SCANS_IN_FLIGHT_MAX: usize = 8;
 
 /// Scans between two pages that keep their place in the tables, and what was read ahead there:
-/// some 160 KiB for each run of tables.
+/// some 256 KiB for each run of tables, as for each page that is being read.
 pub const SCAN_CURSORS_MAX: usize = 4;
 
 /// How long they do, in microseconds: whoever wants the next page asks sooner.

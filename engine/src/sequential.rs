@@ -24,7 +24,7 @@ pub(crate) async fn begin<T: 'static>(work: impl Future<Output = T> + 'static) -
 }
 
 /// Writes a file from its first byte to its last. One request is under way while the next one is
-/// filled.
+/// filled, so an error may be that of what was put before; it is of no more use then.
 pub(crate) struct Sink<F> {
     file: F,
     buf: AlignedBuf,

@@ -34,12 +34,16 @@ pub(crate) struct Figures {
 
 /// Runs what `options` say.
 pub(crate) fn run(options: &ChildOptions) -> anyhow::Result<()> {
-    let ChildOptions { engine, scenario, quick, seed, cpu, ref dir } = *options;
+    let ChildOptions { engine, scenario, quick, seed, cpu, ref dir, .. } = *options;
     // Threads that are made from here on inherit it.
     ensure!(core_affinity::set_for_current(core_affinity::CoreId { id: cpu }), "no CPU {cpu}");
     let values = Values::new(scenario.value_bytes());
-    let setup = scenario.setup(quick);
-    let keys = scenario.keys(quick);
+    let mut setup = scenario.setup(quick);
+    if let Some(mib) = options.memory_mib {
+        let half = (mib as usize) << 19;
+        (setup.write_memory, setup.cache) = (half, half);
+    }
+    let keys = options.keys.unwrap_or_else(|| scenario.keys(quick));
     let mut runner = open(engine, dir, &setup)?;
     let orders = orders(scenario, keys, quick, seed);
     if scenario == Scenario::ReadCached100 {

@@ -20,6 +20,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Measure the engines in turns
     Engine(EngineOptions),
+    /// What kvcore's operations cost as its data grows and its memory does not
+    Growth(GrowthOptions),
     /// One scenario on one engine, in this process: what `engine` starts
     #[command(hide = true)]
     Child(ChildOptions),
@@ -60,6 +62,26 @@ pub(crate) struct EngineOptions {
     pub(crate) output: Output,
 }
 
+/// Flags of `growth`.
+#[derive(Args, Debug)]
+pub(crate) struct GrowthOptions {
+    /// GiB of data, in values of 1 KiB
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 4, 16])]
+    pub(crate) gib: Vec<u32>,
+    /// MiB of memory, half of it for what was written last
+    #[arg(long, default_value_t = 256)]
+    pub(crate) memory_mib: u32,
+    /// The CPU that all of it runs on [default: the last one]
+    #[arg(long)]
+    pub(crate) cpu: Option<usize>,
+    /// Where the data is put, and removed again; not on a tmpfs
+    #[arg(long, default_value = ".")]
+    pub(crate) dir: PathBuf,
+    /// What the summary is written as
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    pub(crate) output: Output,
+}
+
 /// Flags of `child`.
 #[derive(Args, Debug)]
 pub(crate) struct ChildOptions {
@@ -73,6 +95,12 @@ pub(crate) struct ChildOptions {
     pub(crate) seed: u64,
     #[arg(long)]
     pub(crate) cpu: usize,
+    /// Other than the scenario's
+    #[arg(long)]
+    pub(crate) keys: Option<u64>,
+    /// Other than the scenario's, in MiB; half of it for what was written last
+    #[arg(long)]
+    pub(crate) memory_mib: Option<u32>,
     /// The engine's directory, which is there
     #[arg(long)]
     pub(crate) dir: PathBuf,

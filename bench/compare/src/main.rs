@@ -14,12 +14,14 @@
 //! rounds.rs    engines in turns              child.rs    one scenario in this process
 //! scenario.rs  what is done, and how much    usage.rs    CPU, bytes written, memory, size
 //! data.rs      keys and values               engines/    one file for each engine
+//! growth.rs    the same work on more data
 //! ```
 
 mod child;
 mod cli;
 mod data;
 mod engines;
+mod growth;
 mod report;
 mod rounds;
 mod scenario;
@@ -35,6 +37,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Engine(options) => rounds::run(&options),
+        Command::Growth(options) => growth::run(&options),
         Command::Child(options) => child::run(&options),
     }
 }

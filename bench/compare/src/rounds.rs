@@ -21,8 +21,7 @@ pub(crate) fn run(options: &EngineOptions) -> anyhow::Result<()> {
         [] => EngineKind::value_variants(),
         some => some,
     };
-    let last_cpu = || Some(core_affinity::get_core_ids()?.last()?.id);
-    let cpu = options.cpu.or_else(last_cpu).context("no CPU may be used")?;
+    let cpu = cpu(options.cpu)?;
     let steps = options.rounds as usize * scenarios.len() * engines.len();
     let style = ProgressStyle::with_template("[{elapsed_precise}] {wide_bar} {pos}/{len} {msg}")?;
     let progress = ProgressBar::new(steps as u64).with_style(style);
@@ -69,19 +68,42 @@ fn measure(
     let data = scenario.base().unwrap_or(scenario);
     let dir = root.join(format!("{}-{}", engine.name(), data.name()));
     fs::create_dir_all(&dir)?;
-    let mut command = Command::new(std::env::current_exe()?);
-    command.args(["child", "--engine", &engine.name(), "--scenario", &scenario.name()]);
-    command.args(["--seed", &(u64::from(round) + 1).to_string(), "--cpu", &cpu.to_string()]);
-    command.arg("--dir").arg(&dir);
+    let mut child = Child::new(engine, scenario, cpu)?;
+    child.0.args(["--seed", &(u64::from(round) + 1).to_string()]);
     if options.quick {
-        command.arg("--quick");
+        child.0.arg("--quick");
     }
-    let output = command.output().context("this program starts itself")?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{} on {}: {said}", scenario.name(), engine.name());
+    let figures = child.run(&dir)?;
     let needed = Scenario::ALL.iter().any(|it| it.base() == Some(scenario));
     if scenario.base().is_none() && !needed {
         fs::remove_dir_all(&dir)?;
     }
-    serde_json::from_slice(&output.stdout).context("what it printed")
+    Ok(figures)
+}
+
+/// `asked`, or the last CPU.
+pub(crate) fn cpu(asked: Option<usize>) -> anyhow::Result<usize> {
+    let last = || Some(core_affinity::get_core_ids()?.last()?.id);
+    asked.or_else(last).context("no CPU may be used")
+}
+
+/// A scenario on an engine, in a process of its own.
+pub(crate) struct Child(pub(crate) Command);
+
+impl Child {
+    pub(crate) fn new(engine: EngineKind, scenario: Scenario, cpu: usize) -> anyhow::Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["child", "--engine", &engine.name(), "--scenario", &scenario.name()]);
+        command.args(["--cpu", &cpu.to_string()]);
+        Ok(Self(command))
+    }
+
+    /// Runs it on the data in `dir`.
+    pub(crate) fn run(mut self, dir: &Path) -> anyhow::Result<Figures> {
+        self.0.arg("--dir").arg(dir);
+        let output = self.0.output().context("this program starts itself")?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{:?}: {said}", self.0);
+        serde_json::from_slice(&output.stdout).context("what it printed")
+    }
 }

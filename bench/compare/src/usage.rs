@@ -14,6 +14,8 @@ pub(crate) struct Usage {
     pub(crate) cpu_s: f64,
     /// Bytes sent to the disk, or dirtied in the page cache.
     pub(crate) written_bytes: u64,
+    /// Bytes read from the disk.
+    pub(crate) read_bytes: u64,
 }
 
 impl Usage {
@@ -21,7 +23,8 @@ impl Usage {
     pub(crate) fn now() -> anyhow::Result<Self> {
         let io = fs::read_to_string("/proc/self/io").context("/proc/self/io")?;
         let written_bytes = number_of(&io, "write_bytes:").context("bytes written")?;
-        Ok(Self { cpu_s: cpu_time()?.as_secs_f64(), written_bytes })
+        let read_bytes = number_of(&io, "read_bytes:").context("bytes read")?;
+        Ok(Self { cpu_s: cpu_time()?.as_secs_f64(), written_bytes, read_bytes })
     }
 
     /// What was used since `before`.
@@ -29,6 +32,7 @@ impl Usage {
         Self {
             cpu_s: self.cpu_s - before.cpu_s,
             written_bytes: self.written_bytes - before.written_bytes,
+            read_bytes: self.read_bytes - before.read_bytes,
         }
     }
 }

@@ -16,4 +16,4 @@ mod simulation;
 mod tests;
 
 pub use self::job::{Control, Input, Job, JobError, Rules, Step};
-pub use self::picker::{Choice, CompactionOptions, Given, Reason, choose, pressure};
+pub use self::picker::{Choice, CompactionOptions, Given, Reason, choose, is_full_done, pressure};

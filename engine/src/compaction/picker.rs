@@ -65,6 +65,8 @@ pub enum Reason {
     Trim,
     /// Much of a table has expired.
     Expired,
+    /// All tables are to be written anew.
+    Full,
 }
 
 /// Tables to compact.
@@ -110,6 +112,19 @@ pub struct Given<'a> {
     pub room_bytes: u64,
     /// Values past their time at this moment, in Unix milliseconds, are as good as tombstones.
     pub now_ms: u64,
+    /// Somebody wants every table written anew that was made before the one of this id.
+    pub full_before: Option<FileId>,
+}
+
+impl Given<'_> {
+    /// Whether `table` waits for a full compaction. One that was made before the last resharding
+    /// has another generation or shard in its id.
+    fn is_wanted(&self, table: &TableEntry) -> bool {
+        self.full_before.is_some_and(|before| {
+            let same_maker = table.id.0 >> 32 == before.0 >> 32;
+            !same_maker || table.id.number() < before.number()
+        })
+    }
 }
 
 /// The tables to compact next; `None` if all is well, or what is due is under way or has no room.
@@ -122,13 +137,21 @@ pub fn choose(version: &Version, options: &CompactionOptions, given: &Given<'_>)
         .or_else(|| alone(&view, options, given))
 }
 
+/// Whether a full compaction is done, but for tables that cannot be read.
+#[must_use]
+pub fn is_full_done(version: &Version, given: &Given<'_>) -> bool {
+    let is_left = |it: &TableEntry| given.is_wanted(it) && !given.unreadable.contains(&it.id);
+    !version.tables().any(|it| is_left(it))
+}
+
 /// How far behind compaction is, by the tables that reads have to ask: up to 1 all is well, and
 /// writers should be slowed before it grows to a few times that. Counts what jobs have not done
 /// yet.
 #[must_use]
 pub fn pressure(version: &Version, options: &CompactionOptions) -> f64 {
     let level0 = version.level(0).len() as f64 / options.level0_tables as f64;
-    let given = Given { running: &[], unreadable: &[], room_bytes: u64::MAX, now_ms: 0 };
+    let given =
+        Given { running: &[], unreadable: &[], room_bytes: u64::MAX, now_ms: 0, full_before: None };
     let runs = View::new(version, &given).runs().count() as f64 / (options.runs_max + 1) as f64;
     level0.max(runs)
 }
@@ -229,7 +252,9 @@ fn settle(view: &View<'_>, options: &CompactionOptions, given: &Given<'_>) -> Op
     upper.sort_by_key(|it| it.visible_bytes());
     loop {
         let range = upper.iter().map(|it| it.visible).reduce(TokenRange::hull)?;
-        if view.percent_of_bottom(&upper) <= options.upper_percent as f64 {
+        let is_due = view.percent_of_bottom(&upper) > options.upper_percent as f64
+            || upper.iter().any(|it| given.is_wanted(it));
+        if !is_due {
             return None;
         }
         let below = view.version.level(BOTTOM).iter().map(|it| &**it);
@@ -288,6 +313,8 @@ fn alone(view: &View<'_>, options: &CompactionOptions, given: &Given<'_>) -> Opt
         match (hidden, expired) {
             (true, _) => Some(Reason::Trim),
             (_, true) => Some(Reason::Expired),
+            // What is above is wanted at the bottom, not anew where it is.
+            _ if table.level == BOTTOM && given.is_wanted(table) => Some(Reason::Full),
             _ => None,
         }
     };

@@ -109,8 +109,13 @@ impl Simulation {
     fn start_jobs(&mut self) {
         while self.jobs.len() < JOBS_MAX {
             let running: Vec<Choice> = self.jobs.iter().map(|job| job.choice.clone()).collect();
-            let given =
-                Given { running: &running, unreadable: &[], room_bytes: u64::MAX, now_ms: 0 };
+            let given = Given {
+                running: &running,
+                unreadable: &[],
+                room_bytes: u64::MAX,
+                now_ms: 0,
+                full_before: None,
+            };
             let choice = choose(&self.version, &self.history.options, &given);
             let Some(choice) = choice else { return };
             if let Some(edit) = choice.move_edit(&self.version) {

@@ -144,16 +144,18 @@ impl<E: Env> TableScan<E> {
         Ok(())
     }
 
-    /// Takes the span that was read ahead, or reads one, and begins to read the one after it.
+    /// Takes the span that was read ahead, or reads one, and begins to read the one after it: not
+    /// after the first, which may be all that is wanted.
     async fn next_span(&mut self) -> Result<(), TableError> {
         let ahead = match self.ahead.take() {
             Some(ahead) => ahead,
             None => self.read_from(self.next).await,
         };
+        let is_first = self.span.pages.is_empty();
         let pages = ahead.reading.await;
         let pages = pages.map_err(TableError::io("cannot read", &self.table.contents.path))?;
         self.span = Span { end: ahead.end, at: ahead.at, pages };
-        if ahead.end < self.blocks_end {
+        if !is_first && ahead.end < self.blocks_end {
             self.ahead = Some(self.read_from(ahead.end).await);
         }
         Ok(())

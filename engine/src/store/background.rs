@@ -168,6 +168,11 @@ impl<E: Env> Office<E> {
         format!("{}/{}", self.dir, ClocksFile::file_name(id))
     }
 
+    /// The id that the next new file will have.
+    pub(crate) fn file_to_come(&self) -> FileId {
+        FileId::new(self.generation, self.shard, self.next_file.get())
+    }
+
     /// Whether it is time to make more file numbers durable.
     pub(crate) fn is_short_of_files(&self) -> bool {
         self.files_upto.get() - self.next_file.get() < limits::FILE_NUMBERS_LOW

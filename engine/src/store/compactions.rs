@@ -27,6 +27,10 @@ pub(super) struct Compactions {
     failures: u32,
     /// How far behind they are, in percent of where writers are slowed not at all.
     pressure_percent: usize,
+    /// A full compaction was asked for and waits for the jobs that run.
+    full_asked: bool,
+    /// Tables made before this one are to be written anew.
+    full_before: Option<FileId>,
     /// Nothing is due until then, unless the version or what is running changes.
     nothing_before_us: u64,
 }
@@ -70,6 +74,18 @@ impl<E: Env> Store<E> {
         self.purge_horizon = self.purge_horizon.max(hlc);
     }
 
+    /// Has every table that there is written anew, all of them merged into one run, as the disk has
+    /// room: what is dead gives its space back, tombstones are purged as far as the horizon lets
+    /// them. In the background, and forgotten if the store is closed meanwhile;
+    /// [`Stats::full_compaction`](super::Stats::full_compaction) says when it is done, which is
+    /// never while a table has no room to be merged. Memtables are no part of it:
+    /// [`Store::flush`] first if they should be.
+    pub fn compact_all(&mut self) {
+        self.compactions.full_asked = true;
+        self.compactions.nothing_before_us = 0;
+        self.stats.full_compaction = true;
+    }
+
     /// Starts the compaction that is due, if any is that the disk has space for.
     pub(super) fn start_compaction(&mut self) {
         let running = &self.compactions.running;
@@ -77,6 +93,14 @@ impl<E: Env> Store<E> {
         if running.len() >= limits::COMPACTIONS_MAX || !is_settled {
             return; // what is under way may be what is due
         }
+        if self.compactions.full_asked {
+            if !running.is_empty() {
+                return; // their outputs would not count as old, and be left where they are
+            }
+            self.compactions.full_asked = false;
+            self.compactions.full_before = Some(self.office.file_to_come());
+        }
+        let running = &self.compactions.running;
         let now_us = self.env.monotonic_us();
         if now_us < self.compactions.nothing_before_us {
             return;
@@ -84,7 +108,13 @@ impl<E: Env> Store<E> {
         self.compactions.nothing_before_us = now_us + limits::COMPACTION_LOOK_US;
         let now_ms = self.env.wall_ms().saturating_sub(limits::EXPIRED_MARGIN_MS);
         let unreadable = &self.compactions.unreadable.at(now_us)[..];
-        let given = Given { running, unreadable, room_bytes: self.room_bytes(), now_ms };
+        let full_before = self.compactions.full_before;
+        let room_bytes = self.room_bytes();
+        let given = Given { running, unreadable, room_bytes, now_ms, full_before };
+        if full_before.is_some() && compaction::is_full_done(&self.version, &given) {
+            self.compactions.full_before = None;
+            self.stats.full_compaction = false;
+        }
         let Some(choice) = choose(&self.version, &self.config.compaction, &given) else {
             return;
         };

@@ -81,6 +81,8 @@ pub struct Stats {
     pub blocks_damaged: u64,
     /// Now: compactions under way.
     pub compactions_running: u64,
+    /// Now: whether a compaction of all tables was asked for and is not done.
+    pub full_compaction: bool,
     /// Now: tables that cannot be read, which compactions therefore leave alone.
     pub tables_unreadable: u64,
     /// Now: bytes of the memtables and of puts on their way to the log.

@@ -193,3 +193,43 @@ fn the_deleted_gives_back_its_space_once_nothing_older_can_come() {
         }
     });
 }
+
+#[test]
+fn a_full_compaction_leaves_one_run_of_what_is_alive() {
+    let (sim, disk) = (Sim::new(1), SimDisk::new(1));
+    let env = sim.env(&disk);
+    sim.block_on(async {
+        let (mut client, _) = Client::open(&env, small_config(), &Rc::default()).await.unwrap();
+        for key in (0..KEYS).chain(0..KEYS / 2) {
+            client.write_until_taken(Write::put(key, client.taken(), 1000)).await.unwrap();
+        }
+        for key in KEYS / 2..KEYS {
+            client.write_until_taken(Write::delete(key, client.taken())).await.unwrap();
+        }
+        client.settle().await.unwrap();
+        client.store.flush().await.unwrap();
+        // Asked for beside a job that is under way by itself.
+        client.store.set_purge_horizon(Hlc(u64::MAX));
+        let mut rounds = 0;
+        while client.store.stats().compactions_running == 0 {
+            for key in 0..KEYS / 2 {
+                let write = Write::put(key, client.taken(), 1000 + rounds);
+                client.write_until_taken(write).await.unwrap();
+                client.round().await.unwrap();
+            }
+            rounds += 1;
+            assert!(rounds < 100, "a compaction is under way at some moment");
+        }
+        client.store.compact_all();
+        assert!(client.store.stats().full_compaction);
+        rest(&mut client).await;
+        let stats = client.store.stats();
+        assert!(!stats.full_compaction, "it ends");
+        let (upper, bottom) = stats.tables.split_at(stats.tables.len() - 1);
+        assert!(upper.iter().all(|&tables| tables == 0) && bottom[0] > 0, "{:?}", stats.tables);
+        assert_eq!((stats.table_records, stats.table_tombstones), (u64::from(KEYS / 2), 0));
+        for key in 0..KEYS {
+            assert!(client.check_read(key).await, "key {key}");
+        }
+    });
+}

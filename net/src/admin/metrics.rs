@@ -129,6 +129,9 @@ const STORE_GAUGES: &[OfStore] = &[
     ("memtables_bytes", "Bytes of memtables and of puts on their way", |store| {
         store.memtables_bytes
     }),
+    ("full_compaction", "Whether a compaction of all tables is under way", |store| {
+        u64::from(store.full_compaction)
+    }),
     ("compactions_running", "Compactions under way", |store| store.compactions_running),
     ("disk_reads_in_flight", "Reads that wait for the disk", |store| store.reads_in_flight),
     ("cache_bytes", "Bytes of cached blocks", |store| store.cache_bytes),

@@ -199,7 +199,7 @@ impl<S: Service> Driver<S> {
     /// The core has to end.
     pub fn submit(&self) -> Result<(), CoreError> {
         self.ring.submit().map_err(|source| self.ring_error(source))?;
-        if self.ring.is_syncing() {
+        if self.ring.needs_worker() {
             thread::yield_now();
         }
         Ok(())

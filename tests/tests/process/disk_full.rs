@@ -83,8 +83,10 @@ fn a_full_disk_refuses_writes_and_loses_nothing() {
     writer.delete(&gone).send().unwrap();
     assert!(writer.get(&gone).send().unwrap().is_none());
     assert_eq!(server.get("/healthz").0, 200);
-    // A small one may still have room where a large one had none, and a flush gives some back.
-    let mut puts = (0..500).map(|_| kvctl(server.clients(), ["put", "key", "value"]));
+    // A smaller one may still have room where a large one had none, and a flush gives some back:
+    // all of them together are as much as there can be.
+    let value = "v".repeat(100_000);
+    let mut puts = (0..500).map(|_| kvctl(server.clients(), ["put", "key", &value]));
     let put = puts.find(|put| put.code != 0).expect("one is refused");
     assert_eq!(put.code, 1);
     assert!(put.stderr.contains("disk is full"), "{}", put.stderr);

@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail, ensure};
 use engine::env::Env;
@@ -20,6 +20,9 @@ use schemas::ids::{Actor, Dot, Hlc, NamespaceId, NodeId, ShardId, Token, Version
 use super::runner::{GROUP, Order, Outcome, Runner};
 use crate::data::{Key, Shuffled, Values, absent_key, key};
 use crate::scenario::Setup;
+
+/// A core looks for work so long before it sleeps, as the server's.
+const SPIN: Duration = Duration::from_micros(20);
 
 /// A core that sleeps looks at its clock this often.
 const LOOK_US: u64 = 50_000;
@@ -110,6 +113,8 @@ struct Core {
     ring: Ring,
     parker: Parker,
     store: Store<DirectEnv>,
+    /// When there was something to do last.
+    worked: Instant,
     counter: u64,
     put_upto: u64,
     done: Vec<Done>,
@@ -127,7 +132,8 @@ impl Core {
         let (store, _) = with_ring(&ring, Store::open(env.clone(), "shard", config, lww)).await??;
         // Stamps go on from those of the process before.
         let counter = env.wall_ms() << 16;
-        Ok(Self { ring, parker, store, counter, put_upto: 0, done: vec![] })
+        let worked = Instant::now();
+        Ok(Self { ring, parker, store, worked, counter, put_upto: 0, done: vec![] })
     }
 
     async fn order(&mut self, order: &Order, values: &Values) -> anyhow::Result<Outcome> {
@@ -150,11 +156,13 @@ impl Core {
         self.ring.enter()?;
         self.store.poll(&mut self.done)?;
         self.ring.submit()?;
-        if self.ring.is_syncing() {
+        if self.ring.needs_worker() {
             thread::yield_now();
         }
         give_way().await;
-        if may_sleep && self.done.is_empty() {
+        if !may_sleep || !self.done.is_empty() {
+            self.worked = Instant::now();
+        } else if self.worked.elapsed() > SPIN {
             self.ring.set_timer(LOOK_US);
             self.parker.park(|| self.store.idle()).await?;
         }

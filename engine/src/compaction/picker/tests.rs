@@ -1,4 +1,4 @@
-use schemas::ids::{Hlc, Token};
+use schemas::ids::{Hlc, ShardId, Token};
 
 use super::*;
 use crate::sstable::Properties;
@@ -38,7 +38,7 @@ fn chosen_in(
     running: &[Choice],
     room_bytes: u64,
 ) -> Option<(Reason, Vec<u64>, u8)> {
-    let given = Given { running, unreadable: &[], room_bytes, now_ms: 1000 };
+    let given = Given { running, unreadable: &[], room_bytes, now_ms: 1000, full_before: None };
     let choice = choose(version, &CompactionOptions::default(), &given)?;
     let mut ids: Vec<u64> = choice.inputs.iter().map(|id| id.0).collect();
     ids.sort_unstable();
@@ -54,7 +54,8 @@ fn the_first_table_moves_to_the_bottom() {
     assert_eq!(chosen(&version([]), &[]), None);
     let one = version(level0(1..=1));
     assert_eq!(chosen(&one, &[]), Some((Reason::Move, vec![1], BOTTOM)));
-    let given = Given { running: &[], unreadable: &[], room_bytes: 0, now_ms: 0 };
+    let given =
+        Given { running: &[], unreadable: &[], room_bytes: 0, now_ms: 0, full_before: None };
     let choice = choose(&one, &CompactionOptions::default(), &given).unwrap();
     let moved = one.apply(&choice.move_edit(&one).unwrap()).unwrap();
     assert_eq!((moved.level(0).len(), moved.level(BOTTOM).len()), (0, 1));
@@ -153,8 +154,13 @@ fn on_a_full_disk_is_done_what_has_room() {
 fn what_cannot_be_read_is_left_alone() {
     let chosen = |version: &Version, unreadable: &[u64]| {
         let unreadable: Vec<FileId> = unreadable.iter().map(|&id| FileId(id)).collect();
-        let given =
-            Given { running: &[], unreadable: &unreadable, room_bytes: u64::MAX, now_ms: 0 };
+        let given = Given {
+            running: &[],
+            unreadable: &unreadable,
+            room_bytes: u64::MAX,
+            now_ms: 0,
+            full_before: None,
+        };
         let choice = choose(version, &CompactionOptions::default(), &given)?;
         let mut ids: Vec<u64> = choice.inputs.iter().map(|id| id.0).collect();
         ids.sort_unstable();
@@ -201,4 +207,42 @@ fn pressure_grows_with_the_tables_that_reads_ask() {
     assert_eq!(pressure(&version(bottom()), &options), 0.0);
     assert_eq!(pressure(&version(level0(2..=7).chain(bottom())), &options), 1.0);
     assert_eq!(pressure(&version(level0(2..=19).chain(bottom())), &options), 3.0);
+}
+
+/// A full compaction merges all that is above the bottom, however little, and writes what lay at
+/// the bottom anew, a table at a time; what was made since it was asked for is left alone.
+#[test]
+fn a_full_compaction_ends_when_every_table_is_new() {
+    let id = |shard: u16, number| FileId::new(1, ShardId(shard), number);
+    let before = id(0, 10);
+    let place = |entry: TableEntry, id, visible| {
+        let properties = Properties { tokens: visible, ..entry.properties };
+        TableEntry { id, visible, properties, ..entry }
+    };
+    let bottom = |id, first| place(table(1, BOTTOM, 1000 * MIB), id, range(first, first + 99));
+    // One was made by another shard, with a number that this one has not reached.
+    let old = [bottom(id(0, 1), 0), bottom(id(3, 900), 100), bottom(id(0, 11), 200)];
+    let small = place(table(1, 0, MIB), id(0, 9), range(0, 999));
+    let version = version(old.into_iter().chain([small]));
+    let wanted = |version: &Version, full_before| {
+        let (running, unreadable) = (&[][..], &[][..]);
+        let given = Given { running, unreadable, room_bytes: u64::MAX, now_ms: 0, full_before };
+        let choice = choose(version, &CompactionOptions::default(), &given);
+        assert_eq!(choice.is_none(), is_full_done(version, &given));
+        choice
+    };
+    assert_eq!(wanted(&version, None), None);
+    let settle = wanted(&version, Some(before)).unwrap();
+    assert_eq!((settle.reason, settle.inputs.len()), (Reason::Settle, 4));
+    let dropped = VersionEdit { dropped: vec![small.id], ..VersionEdit::default() };
+    let mut version = version.apply(&dropped).unwrap();
+    for (number, expected) in [(20, id(0, 1)), (21, id(3, 900))] {
+        let choice = wanted(&version, Some(before)).unwrap();
+        assert_eq!((choice.reason, &choice.inputs[..]), (Reason::Full, &[expected][..]));
+        let anew = TableEntry { id: id(0, number), ..**version.get(expected).unwrap() };
+        let dropped = choice.inputs;
+        let edit = VersionEdit { dropped, added: vec![anew], ..VersionEdit::default() };
+        version = version.apply(&edit).unwrap();
+    }
+    assert_eq!(wanted(&version, Some(before)), None);
 }

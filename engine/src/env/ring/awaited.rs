@@ -1,7 +1,7 @@
 //! Disk operations that tasks await.
 //!
-//! They begin when they are asked for, not when they are first polled, so a task can have several
-//! under way. One that is dropped goes on; nobody is told how it went.
+//! They are submitted when they are first polled. One that is dropped then goes on; nobody is told
+//! how it went.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -15,7 +15,7 @@ use super::ring::Ring;
 use crate::env::buf::AlignedBuf;
 
 /// How an operation ended: its buffer, and the bytes read or written.
-type Ended = (AlignedBuf, io::Result<usize>);
+pub(crate) type Ended = (AlignedBuf, io::Result<usize>);
 
 /// Where the ring leaves the end of an operation for the task that awaits it.
 #[derive(Default)]
@@ -45,52 +45,47 @@ impl Ending {
 }
 
 impl Ring {
-    /// Begins a read of `buf.len()` bytes at `offset` of `file` into `buf`. The bytes read are
-    /// fewer only at the end of the file.
+    /// Reads `buf.len()` bytes at `offset` of `file` into `buf`. They are fewer only at the end of
+    /// the file.
     ///
     /// # Panics
     /// If `buf` is empty.
-    pub fn read_awaited(
+    pub(crate) async fn read_awaited(
         &self,
         file: Rc<dyn AsRawFd>,
         offset: u64,
         buf: AlignedBuf,
-    ) -> impl Future<Output = Ended> + use<> {
+    ) -> Ended {
         let ending = Rc::<Ending>::default();
         self.0.borrow_mut().read(file, Owner::Task(ending.clone()), offset, buf);
-        self.submit_awaited();
-        ending.wait()
+        self.0.borrow_mut().submit_for_task();
+        ending.wait().await
     }
 
-    /// Begins a write of the whole of `buf` at `offset` of `file`. It may be short.
+    /// Writes the whole of `buf` at `offset` of `file`. It may be short.
     ///
     /// # Panics
     /// If `buf` is empty.
-    pub fn write_awaited(
+    pub(crate) async fn write_awaited(
         &self,
         file: Rc<dyn AsRawFd>,
         offset: u64,
         buf: AlignedBuf,
-    ) -> impl Future<Output = Ended> + use<> {
+    ) -> Ended {
         let ending = Rc::<Ending>::default();
         self.0.borrow_mut().write(file, Owner::Task(ending.clone()), offset, buf, false);
-        self.submit_awaited();
-        ending.wait()
+        self.0.borrow_mut().submit_for_task();
+        ending.wait().await
     }
 
     /// Makes what was written to `file` durable (`fdatasync`).
     ///
     /// # Errors
     /// The kernel's.
-    pub async fn sync_awaited(&self, file: Rc<dyn AsRawFd>) -> io::Result<()> {
+    pub(crate) async fn sync_awaited(&self, file: Rc<dyn AsRawFd>) -> io::Result<()> {
         let ending = Rc::<Ending>::default();
         self.0.borrow_mut().sync(file, Owner::Task(ending.clone()));
-        self.submit_awaited();
+        self.0.borrow_mut().submit_for_task();
         ending.wait().await.1.map(drop)
-    }
-
-    /// At once, as the loop that looks after the ring may be asleep.
-    fn submit_awaited(&self) {
-        self.0.borrow_mut().submit_or_refuse();
     }
 }

@@ -20,8 +20,8 @@ use crate::env::buf::AlignedBuf;
 pub(super) struct DiskOps {
     slots: Slab<DiskOp>,
     done: Vec<Done>,
-    /// Syncs in flight.
-    syncs: usize,
+    /// Those in flight that take a thread of the kernel's.
+    on_workers: usize,
 }
 
 /// Who is told how an operation went.
@@ -44,6 +44,8 @@ struct DiskOp {
     transferred: i32,
     /// What the sync ended with: 0, or a negative `errno`.
     synced: i32,
+    /// Whether it takes a thread of the kernel's.
+    on_worker: bool,
 }
 
 impl DiskOp {
@@ -64,8 +66,8 @@ impl DiskOps {
         self.slots.len()
     }
 
-    pub(super) fn syncs(&self) -> usize {
-        self.syncs
+    pub(super) fn on_workers(&self) -> usize {
+        self.on_workers
     }
 
     pub(super) fn has_done(&self) -> bool {
@@ -85,7 +87,6 @@ impl DiskOps {
     /// The completion of a sync.
     pub(super) fn synced(&mut self, index: usize, result: i32) {
         self.slots[index].synced = result;
-        self.syncs -= 1;
         self.completed(index);
     }
 
@@ -93,6 +94,7 @@ impl DiskOps {
         self.slots[index].pending -= 1;
         if self.slots[index].pending == 0 {
             let op = self.slots.remove(index);
+            self.on_workers -= usize::from(op.on_worker);
             let result = op.result();
             match op.owner {
                 Owner::Ticket(ticket) => self.done.push(Done { ticket, buf: op.buf, result }),
@@ -108,10 +110,12 @@ impl DiskOps {
         owner: Owner,
         buf: AlignedBuf,
         pending: u8,
+        on_worker: bool,
     ) -> (usize, Fd, *mut u8, u32) {
         let fd = Fd(file.as_raw_fd());
         let len = u32::try_from(buf.len()).expect("an operation of less than 4 GiB");
-        let op = DiskOp { owner, buf, _file: file, pending, transferred: 0, synced: 0 };
+        let op = DiskOp { owner, buf, _file: file, pending, transferred: 0, synced: 0, on_worker };
+        self.on_workers += usize::from(on_worker);
         let index = self.slots.insert(op);
         (index, fd, self.slots[index].buf.as_mut_ptr(), len)
     }
@@ -126,7 +130,7 @@ impl Core {
         buf: AlignedBuf,
     ) {
         assert!(!buf.is_empty(), "a read of no bytes");
-        let (index, fd, start, len) = self.disk.start(file, owner, buf, 1);
+        let (index, fd, start, len) = self.disk.start(file, owner, buf, 1, false);
         let entry = opcode::Read::new(fd, start, len).offset(offset).build();
         // SAFETY: buffer and file are in the slot until its last completion, and the buffer's
         // memory does not move with it.
@@ -142,13 +146,15 @@ impl Core {
         sync: bool,
     ) {
         assert!(!buf.is_empty(), "a write of no bytes");
-        let (index, fd, start, len) = self.disk.start(file, owner, buf, 1 + u8::from(sync));
+        let on_worker = sync || matches!(owner, Owner::Task(_));
+        let pending = 1 + u8::from(sync);
+        let (index, fd, start, len) = self.disk.start(file, owner, buf, pending, on_worker);
         let write = opcode::Write::new(fd, start, len)
             .offset(offset)
             .build()
             .user_data(Kind::Write.user_data(index));
         if sync {
-            let sync = self.sync_entry(fd, index);
+            let sync = sync_entry(fd, index);
             // SAFETY: as in `read`.
             unsafe { self.push(&[write.flags(squeue::Flags::IO_LINK), sync]) }
         } else {
@@ -158,15 +164,14 @@ impl Core {
     }
 
     pub(super) fn sync(&mut self, file: Rc<dyn AsRawFd>, owner: Owner) {
-        let (index, fd, ..) = self.disk.start(file, owner, AlignedBuf::default(), 1);
-        let sync = self.sync_entry(fd, index);
+        let (index, fd, ..) = self.disk.start(file, owner, AlignedBuf::default(), 1, true);
+        let sync = sync_entry(fd, index);
         // SAFETY: the file is in the slot until its completion; there is no memory.
         unsafe { self.push(&[sync]) }
     }
+}
 
-    fn sync_entry(&mut self, fd: Fd, index: usize) -> squeue::Entry {
-        self.disk.syncs += 1;
-        let sync = opcode::Fsync::new(fd).flags(FsyncFlags::DATASYNC).build();
-        sync.user_data(Kind::Sync.user_data(index))
-    }
+fn sync_entry(fd: Fd, index: usize) -> squeue::Entry {
+    let sync = opcode::Fsync::new(fd).flags(FsyncFlags::DATASYNC).build();
+    sync.user_data(Kind::Sync.user_data(index))
 }

@@ -127,11 +127,12 @@ impl Ring {
         self.0.borrow().disk.in_flight()
     }
 
-    /// Whether a sync is in flight. The kernel syncs on a thread that it keeps on this core's CPU:
-    /// a loop that does not let it run waits for it until the scheduler takes the CPU away.
+    /// Whether a sync or a task's write is in flight. The kernel does them, the writes that make a
+    /// file longer at least, on a thread that it keeps on this core's CPU: a loop that does not let
+    /// it run waits for it until the scheduler takes the CPU away.
     #[must_use]
-    pub fn is_syncing(&self) -> bool {
-        self.0.borrow().disk.syncs() > 0
+    pub fn needs_worker(&self) -> bool {
+        self.0.borrow().disk.on_workers() > 0
     }
 
     /// Queues a read of `buf.len()` bytes at `offset` of `file` into `buf`. Ends with a
@@ -251,10 +252,14 @@ impl Core {
         if self.uring.submission().is_empty() { Ok(()) } else { self.call(0) }
     }
 
-    /// Submits what was queued; if the ring failed, the next `enter` says so.
-    pub(super) fn submit_or_refuse(&mut self) {
+    /// Submits what a task queued, at once, as the loop that looks after the ring may be asleep.
+    /// What cannot be submitted now wakes it, and so does the error of a ring that failed.
+    pub(super) fn submit_for_task(&mut self) {
         if let Err(error) = self.submit() {
             self.refused.get_or_insert(error);
+        }
+        if self.refused.is_some() || !self.uring.submission().is_empty() {
+            self.waker.wake();
         }
     }
 
