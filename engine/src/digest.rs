@@ -53,6 +53,11 @@ pub struct View {
     pub now_ms: u64,
 }
 
+impl View {
+    /// No tombstone counts, and no value is past its time.
+    pub(crate) const LIVE: Self = Self { purge_below: Hlc(u64::MAX), now_ms: 0 };
+}
+
 /// The hash of a record that is alive, or of its tombstone. Its bytes are compared between nodes.
 fn hash(record: &Record<'_>, is_dead: bool) -> u128 {
     let version = record.version;

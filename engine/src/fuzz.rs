@@ -13,7 +13,7 @@
 #[cfg(test)]
 mod tests;
 
-use crate::{commit_log, data_dir, manifest, scan, sstable, vnode};
+use crate::{commit_log, data_dir, manifest, scan, snapshot, sstable, vnode};
 
 /// A decoder and what it is held to.
 pub struct Target {
@@ -38,6 +38,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "manifest", run: manifest::fuzz::manifest, seeds: manifest::fuzz::seeds },
     Target { name: "clocks", run: vnode::fuzz::clocks, seeds: vnode::fuzz::seeds },
     Target { name: "node", run: data_dir::fuzz::node, seeds: data_dir::fuzz::seeds },
+    Target { name: "snapshot", run: snapshot::fuzz::snapshot, seeds: snapshot::fuzz::seeds },
     Target { name: "cursor", run: scan::fuzz::cursor, seeds: scan::fuzz::seeds },
 ];
 

@@ -23,6 +23,7 @@ mod read_path;
 pub mod record;
 pub mod scan;
 mod sequential;
+pub mod snapshot;
 pub mod sstable;
 pub mod store;
 pub mod transfer;

@@ -187,3 +187,15 @@ pub const SCAN_CURSORS_MAX: usize = 4;
 
 /// How long they do, in microseconds: whoever wants the next page asks sooner.
 pub const SCAN_CURSOR_US: u64 = 2_000_000;
+
+/// Bytes of a snapshot's name: it is a directory's, and part of a path that people type. A longer
+/// one is refused.
+pub const SNAPSHOT_NAME_BYTES_MAX: usize = 64;
+
+/// Steps of snapshots under way on one core: one takes this shard's part, others list. Past it one
+/// is answered [`SnapshotRefused`](crate::store::SnapshotRefused).
+pub const SNAPSHOT_STEPS_MAX: usize = 16;
+
+/// Bytes of a snapshot's SHARD: 140,000 tables, which hold 9 TB as memtables are. A snapshot of
+/// more fails; a longer file is damaged, and is not read.
+pub const SNAPSHOT_SHARD_BYTES_MAX: usize = 16 << 20;

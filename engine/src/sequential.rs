@@ -30,6 +30,7 @@ pub(crate) struct Sink<F> {
     buf: AlignedBuf,
     filled: usize,
     written: u64,
+    crc: u32,
     writing: Option<Begun<io::Result<AlignedBuf>>>,
 }
 
@@ -37,7 +38,7 @@ impl<F: File> Sink<F> {
     /// Writes `file` from its first byte on.
     pub(crate) fn new(file: F) -> Self {
         let buf = AlignedBuf::zeroed(BACKGROUND_IO_BYTES_MAX);
-        Self { file, buf, filled: 0, written: 0, writing: None }
+        Self { file, buf, filled: 0, written: 0, crc: 0, writing: None }
     }
 
     /// Bytes put so far: where the next one goes.
@@ -45,8 +46,14 @@ impl<F: File> Sink<F> {
         self.written + self.filled as u64
     }
 
+    /// CRC-32C of all bytes put so far, seeded with nothing: anybody can compute it of the file.
+    pub(crate) fn crc(&self) -> u32 {
+        self.crc
+    }
+
     /// Adds `bytes` to the file.
     pub(crate) async fn put(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        self.crc = crc32c::crc32c_append(self.crc, bytes);
         while !bytes.is_empty() {
             let room = (self.buf.capacity() - self.filled).min(bytes.len());
             let (now, rest) = bytes.split_at(room);

@@ -15,12 +15,13 @@ mod open;
 pub(crate) mod reads;
 mod scans;
 mod scrub;
+mod snapshots;
 mod space;
 mod stats;
 pub(crate) mod table_set;
 mod tickets;
 mod unreadable;
-mod versions;
+pub(crate) mod versions;
 mod vnodes;
 mod writes;
 
@@ -33,7 +34,7 @@ use smallvec::SmallVec;
 pub use self::answer::{
     DigestError, DigestRefused, DigestTicket, Done, ExportTicket, Failure, FlushError, Found, Get,
     GetTicket, OpenError, OpenErrorKind, OpenReport, PutError, PutTicket, ReadCause, ReadError,
-    ScanBusy, ScanTicket,
+    ScanBusy, ScanTicket, SnapshotDone, SnapshotRefused, SnapshotResult, SnapshotTicket,
 };
 use self::background::{Change, News, Office};
 use self::compactions::Compactions;
@@ -46,6 +47,8 @@ use self::reads::Reads;
 use self::scans::Scans;
 use self::scrub::Scrub;
 pub use self::scrub::ScrubOptions;
+pub use self::snapshots::SnapshotStep;
+use self::snapshots::Snapshots;
 pub use self::space::SpaceLevel;
 use self::space::SpaceWatch;
 pub use self::stats::Stats;
@@ -85,6 +88,7 @@ pub struct Store<E: Env> {
     pub(crate) reads: Reads<E>,
     scans: Scans<E>,
     digests: DigestJobs,
+    snapshots: Snapshots,
     scrub: Scrub,
     damage: DamageList,
     pub(crate) office: Rc<Office<E>>,
@@ -249,6 +253,7 @@ impl<E: Env> Store<E> {
             News::Scanned(ticket, page) => self.scanned(ticket, page),
             News::Exported(ticket, chunk) => self.exported(ticket, chunk),
             News::Digested(ticket, scanned) => self.digested(ticket, scanned),
+            News::SnapshotStep(ticket, result) => self.snapshot_step_ended(ticket, result),
             News::Scrubbed(id, checked) => self.scrubbed(id, checked),
             News::Block(file, offset, block) => self.cache.insert(file, offset, Rc::new(block)),
             News::ScrubDue => self.scrub_due(),
@@ -261,6 +266,7 @@ impl<E: Env> Store<E> {
             self.start_flush();
             self.start_compaction();
             self.start_scrub();
+            self.start_snapshot();
         }
         self.start_commit();
     }

@@ -88,7 +88,7 @@ impl Simulation {
         };
         let file_bytes = keys.len() as u64 * RECORD_BYTES;
         self.contents.insert(id, keys);
-        TableInfo { id, file_bytes, properties }
+        TableInfo { id, file_bytes, file_crc: 0, properties }
     }
 
     fn apply(&mut self, edit: &VersionEdit) {

@@ -3,6 +3,7 @@
 use schemas::ids::ShardId;
 
 use crate::env::direct::PROBE_FILE;
+use crate::snapshot::SNAPSHOTS_DIR;
 
 /// The file that is locked while a process uses the directory.
 pub const LOCK_FILE: &str = "LOCK";
@@ -42,7 +43,8 @@ pub fn shard_of(path: &str) -> Option<(u16, ShardId)> {
 }
 
 /// What lies in a node's directory beside its generations.
-pub(crate) const NODE_FILES: [&str; 4] = [LOCK_FILE, NODE_FILE, CLOCK_FILE, PROBE_FILE];
+pub(crate) const NODE_FILES: [&str; 5] =
+    [LOCK_FILE, NODE_FILE, CLOCK_FILE, PROBE_FILE, SNAPSHOTS_DIR];
 
 /// What may lie in a directory without NODE: the file system's own, and what a start that was
 /// interrupted before it made NODE leaves, where generation 1 holds no file.

@@ -6,6 +6,7 @@
 //! CLOCK                 ceiling of the node's stamps, renewed while it runs
 //! PROBE                 page that tells how the disk is driven, see `env::direct`
 //! gen-0001/shard-000/   manifest, tables, log of one shard
+//! snapshots/            see `snapshot`
 //! ```
 //!
 //! What it keeps true:
@@ -39,4 +40,5 @@ pub use self::open::{
     Opened, open, read_clock, read_superblock, remove_generation, write_superblock,
 };
 pub use self::reshard::{ReshardError, ReshardStep, reshard};
+pub(crate) use self::superblock::SUPERBLOCK_BYTES;
 pub use self::superblock::{NewNode, Superblock};

@@ -12,6 +12,7 @@ use super::layout::{
 use super::superblock::{NewNode, SUPERBLOCK_BYTES, Superblock};
 use crate::env::buf::AlignedBuf;
 use crate::env::{Env, File, Open};
+use crate::snapshot;
 use crate::sstable::FileId;
 
 /// A data directory, ready for its shards to be opened.
@@ -26,8 +27,8 @@ pub struct Opened {
 }
 
 /// Opens the data directory of `env`, which this process has locked: makes `new` there if it holds
-/// no node, and starts the node that it holds once more otherwise. Generations and
-/// unfinished tables that a crash left are removed.
+/// no node, and starts the node that it holds once more otherwise. Generations, unfinished tables
+/// and incomplete snapshots that a crash left are removed.
 ///
 /// # Errors
 /// [`DirError`]: a file is damaged, of a newer format or missing, or the disk refuses.
@@ -49,6 +50,7 @@ pub async fn open<E: Env>(env: &E, new: &NewNode) -> Result<Opened, DirError> {
     // power cut would bring back the one that names what is removed now.
     env.sync_dir("").await.map_err(DirError::io("sync", "the data directory"))?;
     remove_strays(env, superblock.generation).await?;
+    snapshot::tidy(env).await;
     // Room for what follows, on a disk that a crash left full.
     for path in unfinished {
         env.remove(&path).await.map_err(DirError::io("remove", &path))?;

@@ -21,7 +21,7 @@ use crate::env::buf::AlignedBuf;
 use crate::integrity::{Corrupt, FormatNewer, checksum};
 
 /// Length of the file in bytes.
-pub(super) const SUPERBLOCK_BYTES: usize = ALIGN;
+pub(crate) const SUPERBLOCK_BYTES: usize = ALIGN;
 
 const MAGIC: [u8; 8] = *b"kvcNODE\n";
 const FORMAT: u32 = 1;
@@ -112,7 +112,7 @@ impl Superblock {
     }
 
     /// The file's bytes.
-    pub(super) fn encode(&self) -> AlignedBuf {
+    pub(crate) fn encode(&self) -> AlignedBuf {
         let mut name = [0; NAME_BYTES_MAX];
         name[..self.cluster_name.len()].copy_from_slice(self.cluster_name.as_bytes());
         let mut bytes = Bytes {
@@ -137,7 +137,7 @@ impl Superblock {
     }
 
     /// Reads the file's bytes, whatever they are.
-    pub(super) fn decode(page: &[u8]) -> Result<Self, DirError> {
+    pub(crate) fn decode(page: &[u8]) -> Result<Self, DirError> {
         let damaged = |what| Corrupt { file: NODE_FILE.to_owned(), offset: 0, what };
         if page.len() != SUPERBLOCK_BYTES {
             return Err(damaged("it is not 4096 bytes long").into());

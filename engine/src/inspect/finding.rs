@@ -1,11 +1,13 @@
 //! [`Finding`]: something that is not as it was written, and where.
 
 use std::fmt;
+use std::io::ErrorKind;
 
 use crate::commit_log::LogError;
 use crate::data_dir::DirError;
 use crate::integrity::{Corrupt, FormatNewer};
 use crate::manifest::ManifestError;
+use crate::snapshot::SnapshotError;
 use crate::sstable::TableError;
 use crate::vnode::ClocksError;
 
@@ -103,6 +105,34 @@ impl From<LogError> for Finding {
             LogError::Damaged { at, lost: Some((first, last)) } => {
                 let what = format!("{}; acknowledged batches {first} to {last} are lost", at.what);
                 Self { file: at.file, offset: at.offset, what }
+            }
+        }
+    }
+}
+
+impl From<SnapshotError> for Finding {
+    fn from(error: SnapshotError) -> Self {
+        let what = error.to_string();
+        match error {
+            SnapshotError::Corrupt(corrupt) => corrupt.into(),
+            SnapshotError::Newer(newer) => newer.into(),
+            SnapshotError::Table(error) => error.into(),
+            SnapshotError::Clocks(error) => error.into(),
+            SnapshotError::Dir(error) => error.into(),
+            SnapshotError::Io { path, source, .. } if source.kind() == ErrorKind::NotFound => {
+                Self { file: path, offset: 0, what: "it is missing".to_owned() }
+            }
+            SnapshotError::Io { action, path, source } => {
+                Self { file: path, offset: 0, what: format!("cannot {action} it: {source}") }
+            }
+            SnapshotError::Incomplete { dir: file } | SnapshotError::TooLarge { file, .. } => {
+                Self { file, offset: 0, what }
+            }
+            SnapshotError::Exists { name } | SnapshotError::Unknown { name } => {
+                Self { file: name, offset: 0, what }
+            }
+            SnapshotError::NotFlushed { .. } | SnapshotError::Closing => {
+                Self { file: String::new(), offset: 0, what }
             }
         }
     }

@@ -10,6 +10,7 @@
 //! files.rs    ReadOnly: plain reads as an Env, without a ring       shards.rs  which directories
 //! table.rs    all blocks of a table, against its index, filter and properties
 //! verify.rs   a data directory, file by file                        finding.rs what is wrong
+//! snapshot.rs a snapshot: sums, blocks, and what its records are
 //! ```
 //! A manifest is listed by [`Manifest::list`](crate::manifest::Manifest::list), a segment by
 //! [`list_segment`](crate::commit_log::list_segment).
@@ -17,6 +18,7 @@
 mod files;
 mod finding;
 mod shards;
+mod snapshot;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -25,5 +27,6 @@ mod verify;
 pub use self::files::{ReadOnly, now};
 pub use self::finding::Finding;
 pub use self::shards::Shards;
+pub use self::snapshot::{SnapshotVerified, verify_snapshot};
 pub use self::table::{Checked, check_table};
 pub use self::verify::{Verified, verify};

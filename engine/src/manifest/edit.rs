@@ -3,8 +3,8 @@
 //! ```text
 //! edit:  | flushed 8 | file_numbers 4 | dropped 4 | added 4 | clocks 4 |
 //!        | file id 8 x dropped | entry 112 x added |
-//! entry: | file id 8 | visible_first 8 | visible_last 8 | file_bytes 8 | level 1 | zero 7 |
-//!        | properties 72 |
+//! entry: | file id 8 | visible_first 8 | visible_last 8 | file_bytes 8 | level 1 | zero 3 |
+//!        | file_crc 4 | properties 72 |
 //! ```
 
 use schemas::ids::Token;
@@ -25,6 +25,8 @@ pub struct TableEntry {
     pub visible: TokenRange,
     /// The file's length in bytes.
     pub file_bytes: u64,
+    /// CRC-32C of the whole file.
+    pub file_crc: u32,
     /// What the file says of its records, visible or not.
     pub properties: Properties,
 }
@@ -33,8 +35,8 @@ impl TableEntry {
     /// The entry of a finished table.
     #[must_use]
     pub fn new(info: &TableInfo, level: u8, visible: TokenRange) -> Self {
-        let TableInfo { id, file_bytes, properties, .. } = *info;
-        Self { id, level, visible, file_bytes, properties }
+        let TableInfo { id, file_bytes, file_crc, properties } = *info;
+        Self { id, level, visible, file_bytes, file_crc, properties }
     }
 
     /// How much of the file can be seen, 0 to 1: tokens are uniform.
@@ -91,7 +93,8 @@ struct StoredEntry {
     visible_last: U64,
     file_bytes: U64,
     level: u8,
-    zero: [u8; 7],
+    zero: [u8; 3],
+    file_crc: U32,
     properties: StoredProperties,
 }
 
@@ -121,7 +124,8 @@ impl VersionEdit {
                 visible_last: entry.visible.last().0.into(),
                 file_bytes: entry.file_bytes.into(),
                 level: entry.level,
-                zero: [0; 7],
+                zero: [0; 3],
+                file_crc: entry.file_crc.into(),
                 properties: entry.properties.store(),
             };
             out.extend_from_slice(stored.as_bytes());
@@ -162,6 +166,7 @@ fn load_entry(stored: &StoredEntry) -> Option<TableEntry> {
         level: stored.level,
         visible: TokenRange::new(Token(first), Token(last))?,
         file_bytes,
+        file_crc: stored.file_crc.get(),
         properties,
     })
 }

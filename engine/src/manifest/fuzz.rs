@@ -147,7 +147,7 @@ fn entry(number: u32, level: u8, first: u64, last: u64) -> TableEntry {
         expires_max_ms: 0,
     };
     let id = FileId::new(1, ShardId(0), number);
-    TableEntry { id, level, visible: tokens, file_bytes: 8192, properties }
+    TableEntry { id, level, visible: tokens, file_bytes: 8192, file_crc: number, properties }
 }
 
 /// Inputs that encoders made, to begin with.

@@ -16,6 +16,7 @@ mod listing;
 #[cfg(test)]
 mod tests;
 mod version;
+mod whole;
 
 pub use self::edit::{TableEntry, VersionEdit};
 pub use self::error::ManifestError;
@@ -23,3 +24,4 @@ pub use self::file::{Manifest, NAME, SPARE};
 pub use self::frame::MANIFEST_FORMAT;
 pub use self::listing::{FrameAt, FrameContent, Listing};
 pub use self::version::{BOTTOM, EditError, LEVELS, Version};
+pub(crate) use self::whole::{decode_version, encode_version};

@@ -28,6 +28,8 @@ pub struct TableInfo {
     pub id: FileId,
     /// Its length in bytes.
     pub file_bytes: u64,
+    /// CRC-32C of the whole file, as standard tools compute it.
+    pub file_crc: u32,
     /// What it says of its records.
     pub properties: Properties,
 }
@@ -184,7 +186,7 @@ impl<E: Env> TableWriter<E> {
             self.env.sync_dir(&self.dir).await
         };
         write.await.map_err(TableError::io("cannot finish", &self.path))?;
-        Ok(TableInfo { id: self.id, file_bytes: end, properties })
+        Ok(TableInfo { id: self.id, file_bytes: end, file_crc: self.sink.crc(), properties })
     }
 
     async fn put_section(&mut self, bytes: &[u8]) -> Result<Section, TableError> {

@@ -11,6 +11,7 @@ use crate::digest::Digests;
 use crate::manifest::ManifestError;
 use crate::record::Record;
 use crate::scan::Page;
+use crate::snapshot::{Begun, Listed, ShardTaken, SnapshotError, SnapshotHead};
 use crate::sstable::TableError;
 use crate::transfer::Chunk;
 use crate::vnode::ClocksError;
@@ -69,6 +70,39 @@ pub enum DigestError {
     HorizonPassed,
 }
 
+/// Names a step of a snapshot that has not ended. No two under way share one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct SnapshotTicket(pub u64);
+
+/// Why no step of a snapshot is begun.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum SnapshotRefused {
+    /// As many as there may be are under way.
+    #[error("another snapshot is being taken")]
+    Busy,
+    /// Compactions are held back for want of space, and what they drop would stay.
+    #[error("the disk is too full for a snapshot: it keeps what compactions would give back")]
+    DiskFull,
+}
+
+/// What a step of a snapshot came to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum SnapshotDone {
+    /// It is begun.
+    Begun(Begun),
+    /// This shard's part is there.
+    Taken(ShardTaken),
+    /// It is complete.
+    Finished(Box<SnapshotHead>),
+    /// It is gone.
+    Removed,
+    /// These there are.
+    Listed(Vec<Listed>),
+}
+
+/// How a step of a snapshot ended.
+pub type SnapshotResult = Result<SnapshotDone, SnapshotError>;
+
 /// Names a chunk that is being read. No two in flight share one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct ExportTicket(pub u64);
@@ -111,6 +145,8 @@ pub enum Done {
     Export(ExportTicket, Result<Chunk, TableError>),
     /// Digests.
     Digest(DigestTicket, Result<Digests, DigestError>),
+    /// A step of a snapshot.
+    Snapshot(SnapshotTicket, SnapshotResult),
 }
 
 /// The answer to a read that had to wait, holding on to the bytes it was found in.

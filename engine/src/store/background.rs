@@ -15,7 +15,7 @@ use std::task::{Poll, Waker};
 
 use schemas::ids::ShardId;
 
-use super::answer::{ExportTicket, ScanTicket};
+use super::answer::{ExportTicket, ScanTicket, SnapshotResult, SnapshotTicket};
 use super::digests::Scanned;
 use super::scans::Cursor;
 use crate::compaction::{Choice, JobError};
@@ -43,6 +43,8 @@ pub(crate) enum News<E: Env> {
     Exported(ExportTicket, Result<Chunk, TableError>),
     /// Part of a scan for digests ended, or all that was to scan.
     Digested(u64, Option<Scanned>),
+    /// A step of a snapshot ended.
+    SnapshotStep(SnapshotTicket, SnapshotResult),
     /// A block that was written, to be cached.
     Block(FileId, u64, Block),
     /// Part of a table was scrubbed, or could not be read.

@@ -14,8 +14,9 @@ use super::forgetting::Forgetting;
 use super::reads::Reads;
 use super::scans::Scans;
 use super::scrub::Scrub;
+use super::snapshots::Snapshots;
 use super::space::SpaceWatch;
-use super::versions::table_set;
+use super::versions::{open_tables, table_set};
 use super::writes::Writes;
 use super::{OpenError, OpenReport, Stats, Store, StoreConfig};
 use crate::cache::BlockCache;
@@ -81,6 +82,7 @@ impl<E: Env> Store<E> {
             reads: Reads::new(),
             scans: Scans::default(),
             digests: DigestJobs::default(),
+            snapshots: Snapshots::default(),
             scrub: Scrub::default(),
             damage: DamageList::default(),
             office: Rc::new(office),
@@ -241,17 +243,4 @@ async fn remove_files<E: Env>(
 
 fn clocks_id(config: &StoreConfig, version: &Version) -> Option<FileId> {
     version.clocks().map(|number| FileId::new(config.generation, config.shard, number))
-}
-
-async fn open_tables<E: Env>(
-    env: &E,
-    dir: &str,
-    version: &Version,
-) -> Result<BTreeMap<FileId, Rc<Table<E>>>, OpenError> {
-    let mut tables = BTreeMap::new();
-    for entry in version.tables() {
-        let table = Table::open(env, dir, entry.id, entry.visible).await?;
-        tables.insert(entry.id, Rc::new(table));
-    }
-    Ok(tables)
 }

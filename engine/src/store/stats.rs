@@ -45,6 +45,8 @@ pub struct Stats {
     pub digest_leaves_known: u64,
     /// Leaves that were scanned for their digest.
     pub digest_leaves_scanned: u64,
+    /// Now: complete snapshots of the node; told by the store that is asked for them.
+    pub snapshots: u64,
     /// Blocks that reads found in the cache.
     pub cache_hits: u64,
     /// Blocks that reads asked the cache for in vain.

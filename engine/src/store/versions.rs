@@ -8,10 +8,27 @@ use super::background::{self, Change, Committed, Job, SignalOnDrop};
 use super::table_set::TableSet;
 use crate::env::{Class, Env};
 use crate::manifest::{LEVELS, Version, VersionEdit};
-use crate::sstable::{FileId, Table};
+use crate::sstable::{FileId, Table, TableError};
+
+/// Opens the tables of `version`, which are files of `dir`.
+///
+/// # Errors
+/// One does not open.
+pub(crate) async fn open_tables<E: Env>(
+    env: &E,
+    dir: &str,
+    version: &Version,
+) -> Result<BTreeMap<FileId, Rc<Table<E>>>, TableError> {
+    let mut tables = BTreeMap::new();
+    for entry in version.tables() {
+        let table = Table::open(env, dir, entry.id, entry.visible).await?;
+        tables.insert(entry.id, Rc::new(table));
+    }
+    Ok(tables)
+}
 
 /// The set of the tables of `version`, all of them in `tables`.
-pub(super) fn table_set<E: Env>(
+pub(crate) fn table_set<E: Env>(
     version: &Version,
     tables: &BTreeMap<FileId, Rc<Table<E>>>,
 ) -> TableSet<E> {
@@ -73,8 +90,7 @@ impl<E: Env> Store<E> {
         if let Some(number) =
             self.version.clocks().filter(|_| version.clocks() != self.version.clocks())
         {
-            let path = self.office.clocks_path(number);
-            self.office.spawn(Class::Idle, background::remove(Rc::clone(&self.office), path));
+            self.remove_file(self.office.clocks_path(number));
         }
         self.version = version;
         self.tables = Rc::new(table_set(&self.version, &self.open_tables));
@@ -88,6 +104,7 @@ impl<E: Env> Store<E> {
             Job::Commit => {}
         }
         drop(change.over);
+        self.start_snapshot();
     }
 
     /// Whether table `id` is one of those that reads ask now.
@@ -99,8 +116,14 @@ impl<E: Env> Store<E> {
     fn remove(&mut self, table: &Table<E>) {
         self.stats.tables_removed += 1;
         self.forgetting.add(table);
-        let (office, path) = (Rc::clone(&self.office), table.path().to_owned());
-        self.office.spawn(Class::Idle, background::remove(office, path));
+        self.remove_file(table.path().to_owned());
+    }
+
+    /// Removes a file that no version names any more; later, while a snapshot is being linked.
+    fn remove_file(&mut self, path: String) {
+        if let Some(path) = self.snapshots.hold(path) {
+            self.office.spawn(Class::Idle, background::remove(Rc::clone(&self.office), path));
+        }
     }
 
     fn compacted(&mut self, tables: &[Table<E>]) {

@@ -21,7 +21,8 @@ fn table(id: u64, level: u8, bytes: u64) -> TableEntry {
         hlc_max: Hlc(id),
         expires_max_ms: 0,
     };
-    TableEntry { id: FileId(id), level, visible: range(0, 999), file_bytes: bytes, properties }
+    let visible = range(0, 999);
+    TableEntry { id: FileId(id), level, visible, file_bytes: bytes, file_crc: 0, properties }
 }
 
 fn version(added: impl IntoIterator<Item = TableEntry>) -> Version {
