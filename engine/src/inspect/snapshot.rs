@@ -16,7 +16,7 @@ use crate::manifest::TableEntry;
 use crate::record::Merge;
 use crate::snapshot::{
     ClocksCopy, HEAD_FILE, Root, SHARD_FILE, ShardHead, SnapshotError, SnapshotHead,
-    SnapshotReader, shard_dir_of,
+    SnapshotReader, join, shard_dir_of,
 };
 use crate::sstable::{FileId, Table, TokenRange};
 use crate::vnode::ClocksFile;
@@ -57,6 +57,7 @@ impl SnapshotVerified {
 /// A verification under way.
 struct Verification<'a, E> {
     env: &'a E,
+    root: &'a str,
     verified: SnapshotVerified,
     done: u64,
     total: u64,
@@ -64,18 +65,20 @@ struct Verification<'a, E> {
     progress: &'a mut dyn FnMut(u64, u64),
 }
 
-/// Verifies the snapshot that is the root of `env`, of records that `merge` resolves.
+/// Verifies the snapshot in directory `dir` of `env`, empty for the root, of records that `merge`
+/// resolves.
 ///
 /// # Errors
 /// [`SnapshotError`]: it is incomplete, of a newer format, or cannot be read at all.
 pub async fn verify_snapshot<E: Env>(
     env: &E,
+    dir: &str,
     merge: Merge,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<SnapshotVerified, SnapshotError> {
     let verified = SnapshotVerified::default();
-    let mut run = Verification { env, verified, done: 0, total: 0, progress };
-    let head = match SnapshotHead::read(env, "").await {
+    let mut run = Verification { env, root: dir, verified, done: 0, total: 0, progress };
+    let head = match SnapshotHead::read(env, dir).await {
         Ok(head) => head,
         Err(SnapshotError::Corrupt(damaged)) => {
             run.verified.findings.push(damaged.into());
@@ -108,14 +111,14 @@ impl<E: Env> Verification<'_, E> {
         let is_named = |name: &String| {
             name == HEAD_FILE || (0..shards).any(|it| shard_dir_of(ShardId(it)) == *name)
         };
-        let names = self.env.list("").await.unwrap_or_default();
+        let names = self.env.list(self.root).await.unwrap_or_default();
         self.verified.unnamed.extend(names.into_iter().filter(|name| !is_named(name)));
     }
 
     async fn shard(&mut self, head: &SnapshotHead, shard: ShardId, merge: Merge) {
-        let dir = shard_dir_of(shard);
+        let dir = join(self.root, &shard_dir_of(shard));
         let before = self.verified.findings.len();
-        let own = match ShardHead::read(self.env, "", head.id, shard).await {
+        let own = match ShardHead::read(self.env, self.root, head.id, shard).await {
             Ok(own) => own,
             Err(error) => {
                 self.found(error);
@@ -225,7 +228,7 @@ impl<E: Env> Verification<'_, E> {
         merge: Merge,
     ) -> Result<(), SnapshotError> {
         let number = shard.shard;
-        let reader = SnapshotReader::of(self.env, "", head.clone(), vec![shard]);
+        let reader = SnapshotReader::of(self.env, self.root, head.clone(), vec![shard]);
         let mut records = reader.records(None, merge).await?;
         let mut of_shard = Root::default();
         while let Some(record) = records.current() {

@@ -36,6 +36,6 @@ pub(super) fn is_shard_dir(name: &str) -> bool {
 }
 
 /// `name` in directory `dir`, which may be the root.
-pub(super) fn join(dir: &str, name: &str) -> String {
+pub(crate) fn join(dir: &str, name: &str) -> String {
     if dir.is_empty() { name.to_owned() } else { format!("{dir}/{name}") }
 }

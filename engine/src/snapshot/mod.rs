@@ -40,6 +40,7 @@ pub use self::error::SnapshotError;
 pub use self::head::{SNAPSHOT_FORMAT, SnapshotHead};
 pub(crate) use self::keep::tidy;
 pub use self::keep::{Listed, State, list, remove};
+pub(crate) use self::layout::join;
 pub use self::layout::{HEAD_FILE, SHARD_FILE, SNAPSHOTS_DIR, shard_dir_of};
 pub use self::name::{BadName, SnapshotName};
 pub use self::read::{SnapshotReader, SnapshotRecords};

@@ -19,7 +19,7 @@ use engine::sstable::TableError;
 use engine::store::ExportTicket;
 use engine::store::{
     DigestError, DigestTicket, Done, Failure, Get, GetTicket, OpenError, OpenReport, PutError,
-    Store,
+    SnapshotResult, SnapshotStep, SnapshotTicket, Store,
 };
 use engine::store::{ReadError, ScanTicket, StoreConfig};
 use engine::transfer::Chunk;
@@ -173,7 +173,8 @@ fn key_bytes(key: u32) -> [u8; 5] {
     bytes
 }
 
-fn number_of(bytes: &[u8; 5]) -> u32 {
+/// The key whose bytes these are.
+pub(crate) fn number_of(bytes: &[u8; 5]) -> u32 {
     u32::from_be_bytes([bytes[1], bytes[2], bytes[3], bytes[4]])
 }
 
@@ -201,6 +202,7 @@ pub(crate) struct Client {
     pub(crate) pages: Vec<(ScanTicket, Result<Page, TableError>)>,
     pub(crate) chunks: Vec<(ExportTicket, Result<Chunk, TableError>)>,
     pub(crate) digests: Vec<(DigestTicket, Result<Digests, DigestError>)>,
+    pub(crate) snapshots: Vec<(SnapshotTicket, SnapshotResult)>,
     scanning: bool,
 }
 
@@ -221,6 +223,7 @@ impl Client {
             pages: Vec::new(),
             chunks: Vec::new(),
             digests: Vec::new(),
+            snapshots: Vec::new(),
             scanning: false,
         };
         Ok((client, report))
@@ -279,6 +282,7 @@ impl Client {
                 Done::Scan(ticket, page) => self.pages.push((ticket, page)),
                 Done::Export(ticket, chunk) => self.chunks.push((ticket, chunk)),
                 Done::Digest(ticket, digests) => self.digests.push((ticket, digests)),
+                Done::Snapshot(ticket, result) => self.snapshots.push((ticket, result)),
                 Done::Get(ticket, found) => {
                     let value =
                         found.map(|found| found.record().map(|record| record.value.to_vec()));
@@ -388,6 +392,26 @@ impl Client {
             if let Some(at) = self.digests.iter().position(|(it, _)| *it == ticket) {
                 return self.digests.swap_remove(at).1;
             }
+        }
+    }
+
+    /// Does a step of a snapshot. `None`: the store failed.
+    pub(crate) async fn snapshot(&mut self, step: SnapshotStep) -> Option<SnapshotResult> {
+        let ticket = self.store.snapshot_now(step).expect("one at a time, and room on the disk");
+        self.snapshot_ended(ticket).await
+    }
+
+    /// Waits for a step of a snapshot. `None`: the store failed.
+    pub(crate) async fn snapshot_ended(
+        &mut self,
+        ticket: SnapshotTicket,
+    ) -> Option<SnapshotResult> {
+        loop {
+            if let Some(at) = self.snapshots.iter().position(|(it, _)| *it == ticket) {
+                return Some(self.snapshots.swap_remove(at).1);
+            }
+            self.env.sleep_us(50).await;
+            self.round().await.ok()?;
         }
     }
 

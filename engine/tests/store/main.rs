@@ -16,6 +16,7 @@ mod model;
 mod pressure;
 mod scrub;
 mod shared_reads;
+mod snapshots;
 mod space;
 mod swarm;
 mod sweep;

@@ -10,12 +10,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 
 use super::listener::BoundedListener;
 use super::metrics::{Facts, encode};
+use super::snapshots::{self, SnapshotSteps};
 use crate::server::CoreStats;
 
 /// How far the server is.
@@ -57,38 +58,45 @@ pub trait Scrape: Send + Sync + 'static {
     fn scrape(&self) -> impl Future<Output = Vec<Option<CoreStats>>> + Send;
 }
 
-struct Admin<S> {
+pub(super) struct Admin<S> {
     facts: Facts,
-    readiness: Arc<Readiness>,
+    pub(super) readiness: Arc<Readiness>,
+    pub(super) cores: S,
     /// One scrape at a time: more would only wait for the same cores.
-    cores: Mutex<S>,
+    scraping: Mutex<()>,
+    /// Held while a snapshot is taken or deleted.
+    pub(super) changing: Arc<Mutex<()>>,
 }
 
 /// Serves the admin port on `listener`, for as long as the returned future is polled.
 ///
 /// # Errors
 /// The listener fails.
-pub async fn serve<S: Scrape>(
+pub async fn serve<S: SnapshotSteps>(
     listener: TcpListener,
     facts: Facts,
     readiness: Arc<Readiness>,
     cores: S,
 ) -> io::Result<()> {
-    let admin = Arc::new(Admin { facts, readiness, cores: Mutex::new(cores) });
+    let (scraping, changing) = (Mutex::default(), Arc::default());
+    let admin = Arc::new(Admin { facts, readiness, cores, scraping, changing });
     let routes = Router::new()
         .route("/", get(status::<S>))
         .route("/healthz", get(healthz::<S>))
         .route("/readyz", get(readyz::<S>))
         .route("/metrics", get(metrics::<S>))
+        .route("/snapshots", get(snapshots::list::<S>))
+        .route("/snapshots/{name}", post(snapshots::create::<S>).delete(snapshots::delete::<S>))
         .with_state(admin);
     axum::serve(BoundedListener::new(listener), routes).await
 }
 
-type Shared<S> = State<Arc<Admin<S>>>;
+pub(super) type Shared<S> = State<Arc<Admin<S>>>;
 
 impl<S: Scrape> Admin<S> {
     async fn scrape(&self) -> Vec<Option<CoreStats>> {
-        self.cores.lock().await.scrape().await
+        let _turn = self.scraping.lock().await;
+        self.cores.scrape().await
     }
 }
 
@@ -128,6 +136,7 @@ async fn status<S: Scrape>(State(admin): Shared<S>) -> String {
         "kvcore {version}\nnode {node} of cluster {cluster}: {stage:?}\n\n\
          /healthz  whether every core goes round\n\
          /readyz   whether requests should be sent here\n\
-         /metrics  figures, for Prometheus\n"
+         /metrics  figures, for Prometheus\n\
+         /snapshots  GET lists them, POST and DELETE of /snapshots/NAME take and delete one\n"
     )
 }

@@ -132,6 +132,7 @@ const STORE_GAUGES: &[OfStore] = &[
     ("full_compaction", "Whether a compaction of all tables is under way", |store| {
         u64::from(store.full_compaction)
     }),
+    ("snapshots", "Complete snapshots of the node, as core 0 tells", |store| store.snapshots),
     ("compactions_running", "Compactions under way", |store| store.compactions_running),
     ("disk_reads_in_flight", "Reads that wait for the disk", |store| store.reads_in_flight),
     ("cache_bytes", "Bytes of cached blocks", |store| store.cache_bytes),

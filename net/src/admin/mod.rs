@@ -1,4 +1,4 @@
-//! The admin port: health, readiness and metrics over HTTP, on the control thread.
+//! The admin port: health, readiness, metrics and snapshots over HTTP, on the control thread.
 //!
 //! What it keeps true:
 //! - cores are asked for their figures, and copy them out between two rounds; nothing on the data
@@ -10,8 +10,10 @@ mod http;
 mod listener;
 mod metrics;
 mod process;
+mod snapshots;
 #[cfg(test)]
 mod tests;
 
 pub use self::http::{Readiness, Scrape, Stage, serve};
 pub use self::metrics::Facts;
+pub use self::snapshots::{SnapshotSteps, StepError};

@@ -1,15 +1,21 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
+use std::num::NonZeroU64;
+use std::sync::{Arc, Mutex};
 
+use engine::data_dir::{NewNode, Superblock};
 use engine::manifest::LEVELS;
-use engine::store::Stats;
-use schemas::ids::ShardId;
+use engine::snapshot::{
+    Begun, Listed, ShardTaken, SnapshotError, SnapshotHead, SnapshotName, State,
+};
+use engine::store::{SnapshotDone, SnapshotStep, Stats};
+use schemas::ids::{ClusterId, NodeId, ShardId, VnodeBits};
 use schemas::status::Status;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
+use tokio::sync::Semaphore;
 
 use super::*;
 use crate::server::{AnswerStats, CoreStats, FrontStats, Operation};
@@ -17,6 +23,7 @@ use crate::server::{AnswerStats, CoreStats, FrontStats, Operation};
 /// Two cores, the second of which may have stopped answering.
 struct Fixed {
     second_answers: bool,
+    snapshots: Fake,
 }
 
 impl Scrape for Fixed {
@@ -44,6 +51,93 @@ impl Scrape for Fixed {
     }
 }
 
+impl SnapshotSteps for Fixed {
+    fn cores(&self) -> usize {
+        2
+    }
+
+    async fn step(&self, core: usize, step: SnapshotStep) -> Result<SnapshotDone, StepError> {
+        self.snapshots.step(core, self.second_answers, step).await
+    }
+}
+
+/// Snapshots of two cores, as their stores would take them.
+#[derive(Default)]
+struct Fake {
+    state: Mutex<FakeState>,
+    /// Steps of cores wait for it.
+    gate: Option<Arc<Semaphore>>,
+}
+
+#[derive(Default)]
+struct FakeState {
+    begun: BTreeMap<SnapshotName, BTreeSet<usize>>,
+    complete: BTreeSet<SnapshotName>,
+}
+
+impl Fake {
+    async fn step(
+        &self,
+        core: usize,
+        second_answers: bool,
+        step: SnapshotStep,
+    ) -> Result<SnapshotDone, StepError> {
+        if let (Some(gate), SnapshotStep::Take(..)) = (&self.gate, &step) {
+            gate.acquire().await.unwrap().forget();
+        }
+        let mut state = self.state.lock().unwrap();
+        let unknown = |name: &SnapshotName| {
+            StepError::Failed(SnapshotError::Unknown { name: name.to_string() })
+        };
+        match step {
+            SnapshotStep::Begin(name) if state.begun.contains_key(&name) => {
+                Err(StepError::Failed(SnapshotError::Exists { name: name.to_string() }))
+            }
+            SnapshotStep::Begin(name) => {
+                state.begun.insert(name, BTreeSet::new());
+                Ok(SnapshotDone::Begun(Begun { id: 7, at_ms: 8 }))
+            }
+            SnapshotStep::Take(..) if core == 1 && !second_answers => Err(StepError::Gone(1)),
+            SnapshotStep::Take(name, Begun { id: 7, at_ms: 8 }) => {
+                state.begun.get_mut(&name).unwrap().insert(core);
+                Ok(SnapshotDone::Taken(ShardTaken::default()))
+            }
+            SnapshotStep::Take(..) => panic!("it was begun otherwise"),
+            SnapshotStep::Finish(name, _) => {
+                assert_eq!(state.begun[&name].len(), 2, "every core has its part");
+                state.complete.insert(name);
+                Ok(SnapshotDone::Finished(Box::new(head())))
+            }
+            SnapshotStep::Remove(name) => {
+                state.complete.remove(&name);
+                state.begun.remove(&name).map(|_| SnapshotDone::Removed).ok_or(unknown(&name))
+            }
+            SnapshotStep::List => {
+                let listed = state.begun.keys().map(|name| Listed {
+                    name: name.clone(),
+                    state: match state.complete.contains(name) {
+                        true => State::Complete(Box::new(head())),
+                        false => State::Incomplete,
+                    },
+                });
+                Ok(SnapshotDone::Listed(listed.collect()))
+            }
+        }
+    }
+}
+
+fn head() -> SnapshotHead {
+    let node = Superblock::born(&NewNode {
+        node: NodeId(NonZeroU64::MIN),
+        cluster: ClusterId(9),
+        cluster_name: "shop".to_owned(),
+        seed: 7,
+        vnodes: VnodeBits::DEFAULT,
+        shards: 2,
+    });
+    SnapshotHead { id: 7, taken_at_ms: 8, tables: 3, bytes: 4096, node }
+}
+
 fn facts() -> Facts {
     let (writer, _guard) = tracing_appender::non_blocking(std::io::sink());
     Facts::now("1.2.3", "n1".to_owned(), "shop".to_owned(), writer.error_counter())
@@ -53,12 +147,22 @@ fn with_admin<F: Future<Output = ()>>(
     second_answers: bool,
     test: impl FnOnce(SocketAddr, Arc<Readiness>) -> F,
 ) {
+    with_gate(second_answers, None, test);
+}
+
+fn with_gate<F: Future<Output = ()>>(
+    second_answers: bool,
+    gate: Option<Arc<Semaphore>>,
+    test: impl FnOnce(SocketAddr, Arc<Readiness>) -> F,
+) {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let readiness = Arc::new(Readiness::default());
-        let serving = serve(listener, facts(), Arc::clone(&readiness), Fixed { second_answers });
+        let snapshots = Fake { gate, ..Fake::default() };
+        let cores = Fixed { second_answers, snapshots };
+        let serving = serve(listener, facts(), Arc::clone(&readiness), cores);
         tokio::select! {
             ended = serving => panic!("{ended:?}"),
             () = test(address, readiness) => {}
@@ -66,11 +170,22 @@ fn with_admin<F: Future<Output = ()>>(
     });
 }
 
-/// Status and body of a GET, asked from another thread.
+/// Status and body of a GET.
 async fn get(address: SocketAddr, path: &'static str) -> (u16, String) {
+    ask(address, "GET", path, "").await
+}
+
+/// Status and body of a request, asked from another thread.
+async fn ask(
+    address: SocketAddr,
+    method: &'static str,
+    path: &'static str,
+    header: &'static str,
+) -> (u16, String) {
     let ask = move || {
         let mut stream = TcpStream::connect(address).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let rest = format!("HTTP/1.1\r\nHost: x\r\n{header}Connection: close\r\n\r\n");
+        write!(stream, "{method} {path} {rest}").unwrap();
         let mut reply = String::new();
         stream.read_to_string(&mut reply).unwrap();
         let (head, body) = reply.split_once("\r\n\r\n").unwrap();
@@ -230,5 +345,72 @@ fn buckets_are_cumulative_and_end_with_the_count() {
         assert_eq!(found, [1, 1, 3, 3, 4]);
         let sum = "kvcore_request_duration_seconds_sum{core=\"1\",operation=\"get\"} 20.00145\n";
         assert!(text.contains(sum), "{text}");
+    });
+}
+
+#[test]
+fn snapshots_are_taken_listed_and_deleted() {
+    with_admin(true, |address, readiness| async move {
+        assert_eq!(ask(address, "POST", "/snapshots/a", "").await.0, 503, "it is starting");
+        readiness.set(Stage::Serving);
+        assert_eq!(get(address, "/snapshots").await, (200, String::new()));
+        let told = "{\"name\":\"a\",\"state\":\"complete\",\"taken_at_ms\":8,\
+                    \"node\":\"0000000000000001\",\
+                    \"cluster\":\"00000000000000000000000000000009\",\
+                    \"shards\":2,\"tables\":3,\"bytes\":4096}\n";
+        assert_eq!(ask(address, "POST", "/snapshots/a", "").await, (200, told.to_owned()));
+        let again = ask(address, "POST", "/snapshots/a", "").await;
+        assert_eq!(again, (409, "there is a snapshot \"a\" already\n".to_owned()));
+        assert_eq!(get(address, "/snapshots").await, (200, told.to_owned()));
+        let deleted = "{\"name\":\"a\",\"state\":\"deleted\"}\n".to_owned();
+        assert_eq!(ask(address, "DELETE", "/snapshots/a", "").await, (200, deleted));
+        assert_eq!(ask(address, "DELETE", "/snapshots/a", "").await.0, 404);
+        assert_eq!(get(address, "/snapshots").await, (200, String::new()));
+    });
+}
+
+#[test]
+fn a_name_that_is_a_path_and_a_page_of_somebody_elses_are_refused() {
+    with_admin(true, |address, readiness| async move {
+        readiness.set(Stage::Serving);
+        for path in ["/snapshots/..%2fgen-0001", "/snapshots/%2e%2e", "/snapshots/A"] {
+            for method in ["POST", "DELETE"] {
+                let (status, why) = ask(address, method, path, "").await;
+                assert_eq!(status, 400, "{method} {path}: {why}");
+            }
+        }
+        assert_eq!(ask(address, "POST", "/snapshots/a/b", "").await.0, 404);
+        let origin = "Origin: http://elsewhere\r\n";
+        assert_eq!(ask(address, "POST", "/snapshots/a", origin).await.0, 403);
+        assert_eq!(ask(address, "DELETE", "/snapshots/a", origin).await.0, 403);
+        assert_eq!(get(address, "/snapshots").await, (200, String::new()));
+    });
+}
+
+#[test]
+fn of_a_snapshot_that_a_core_does_not_take_nothing_is_left() {
+    with_admin(false, |address, readiness| async move {
+        readiness.set(Stage::Serving);
+        let failed = ask(address, "POST", "/snapshots/a", "").await;
+        assert_eq!(failed, (503, "core 1 does not take part\n".to_owned()));
+        assert_eq!(get(address, "/snapshots").await, (200, String::new()));
+    });
+}
+
+#[test]
+fn while_a_snapshot_is_taken_no_other_is_begun_or_deleted() {
+    let gate = Arc::new(Semaphore::new(0));
+    with_gate(true, Some(Arc::clone(&gate)), |address, readiness| async move {
+        readiness.set(Stage::Serving);
+        let first = tokio::spawn(ask(address, "POST", "/snapshots/a", ""));
+        while !get(address, "/snapshots").await.1.contains("incomplete") {
+            tokio::task::yield_now().await;
+        }
+        for (method, path) in [("POST", "/snapshots/b"), ("DELETE", "/snapshots/a")] {
+            let (status, why) = ask(address, method, path, "").await;
+            assert_eq!((status, why.contains("another snapshot")), (409, true), "{why}");
+        }
+        gate.add_permits(2);
+        assert_eq!(first.await.unwrap().0, 200);
     });
 }

@@ -6,13 +6,15 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
+use engine::store::{SnapshotDone, SnapshotStep};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::exit::{Exit, Refusal};
-use crate::admin::{self, Facts, Readiness, Scrape, Stage};
+use crate::admin::{self, Facts, Readiness, Scrape, SnapshotSteps, Stage, StepError};
 use crate::server::{Control, CoreStats};
 
 /// A core that does not answer for so long is said to be down.
@@ -109,5 +111,26 @@ impl Scrape for LateCores {
         // Those that have not answered by then stay `None`.
         drop(timeout(SCRAPE_PATIENCE, collect).await);
         cores
+    }
+}
+
+impl SnapshotSteps for LateCores {
+    fn cores(&self) -> usize {
+        self.0.get().map_or(0, Control::cores)
+    }
+
+    async fn step(&self, core: usize, step: SnapshotStep) -> Result<SnapshotDone, StepError> {
+        let (tell, told) = oneshot::channel();
+        // The request may be gone.
+        let reply = Box::new(move |result| drop(tell.send(result)));
+        let heard = self.0.get().is_some_and(|control| control.snapshot(core, step, reply));
+        if !heard {
+            return Err(StepError::Gone(core));
+        }
+        match told.await {
+            Ok(Ok(result)) => result.map_err(StepError::Failed),
+            Ok(Err(refused)) => Err(StepError::Refused(refused)),
+            Err(_) => Err(StepError::Gone(core)),
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::mpsc::{SyncSender, TrySendError};
 
 use engine::env::ring::Waker;
+use engine::store::{SnapshotRefused, SnapshotResult, SnapshotStep};
 
 use crate::server::CoreStats;
 
@@ -16,7 +17,13 @@ pub enum Command {
     Drain,
     /// Tell what you have done.
     Scrape(Box<dyn FnOnce(CoreStats) + Send>),
+    /// Do a step of a snapshot of your store, and tell how it went.
+    Snapshot(SnapshotStep, SnapshotReply),
 }
+
+/// Hears on the core's thread how a step of a snapshot went, and should only pass it on. It is
+/// dropped unheard where the core ends before, or has no store.
+pub type SnapshotReply = Box<dyn FnOnce(Result<SnapshotResult, SnapshotRefused>) + Send>;
 
 /// The control thread's way to one core.
 #[derive(Clone)]

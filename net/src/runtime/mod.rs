@@ -17,7 +17,7 @@ mod executor;
 mod memory;
 
 pub use self::clock::{Clock, Tick};
-pub use self::command::{Command, Commander};
+pub use self::command::{Command, Commander, SnapshotReply};
 pub use self::core_loop::run;
 pub use self::driver::{CoreError, Driver, DriverConfig};
 pub use self::executor::CoreThread;

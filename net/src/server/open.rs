@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use engine::env::direct::DirectEnv;
 use engine::record;
-use engine::store::{Store, StoreConfig};
+use engine::store::{SnapshotStep, Store, StoreConfig};
 use schemas::handshake::ServerIdentity;
 use schemas::ids::ShardId;
 use schemas::message::ConnectionLimits;
@@ -63,8 +63,12 @@ async fn open_shard(config: Arc<ServerConfig>, seat: Seat) -> Opened {
     store_config.log.repair = config.repair;
     store_config.scrub.pass_s = config.scrub_pass_s;
     let dir = &config.shard_dirs[usize::from(shard.0)];
-    let (store, report) = Store::open(env, dir, store_config, record::lww).await?;
+    let (mut store, report) = Store::open(env, dir, store_config, record::lww).await?;
     tracing::debug!(shard = shard.0, ?report, "store opened");
+    if shard == ShardId(0) {
+        // So that metrics tell how many there are; whatever it comes to, nobody waits for it.
+        let _ = store.snapshot_now(SnapshotStep::List);
+    }
     // Nobody may want to know.
     drop(config.recovered.send(report));
     let identity = ShardIdentity {

@@ -6,7 +6,7 @@
 //! What it keeps true: a request is answered exactly once, at once (into the output it was given
 //! with) or later (through [`Replies`]); it is counted as under way in between.
 
-use engine::store::{Failure, Stats};
+use engine::store::{Failure, SnapshotStep, Stats};
 use schemas::frame;
 use schemas::header::Header;
 use schemas::ids::ShardId;
@@ -18,7 +18,7 @@ use super::connections::Connections;
 use super::operation::Operation;
 use super::outbox::{Message, Outbox};
 use crate::limits::RETRY_AFTER_US;
-use crate::runtime::Tick;
+use crate::runtime::{SnapshotReply, Tick};
 
 pub use engine::env::ring::SocketId;
 
@@ -234,6 +234,12 @@ pub trait Service: Sized + 'static {
     /// Nothing more can be acknowledged: the process has to end.
     fn tick(&mut self, tick: Tick, replies: &mut Replies<'_, Self::Message>)
     -> Result<(), Failure>;
+
+    /// Starts a step of a snapshot of the store behind it, and has `reply` told how it went. Where
+    /// there is none, nobody is told.
+    fn snapshot(&mut self, step: SnapshotStep, reply: SnapshotReply) {
+        drop((step, reply));
+    }
 
     /// Whether nothing is to be done until something happens outside: the core may sleep.
     fn idle(&self) -> bool;

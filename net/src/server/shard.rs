@@ -17,7 +17,9 @@ use cluster::hlc::HlcClock;
 use engine::env::Env;
 use engine::memtable::WARM_MAX;
 use engine::record::{self, Key};
-use engine::store::{Done, Failure, GetTicket, PutTicket, ScanTicket, Stats, Store};
+use engine::store::{
+    Done, Failure, GetTicket, PutTicket, ScanTicket, SnapshotStep, SnapshotTicket, Stats, Store,
+};
 use schemas::consistency::Consistency;
 use schemas::ids::{Actor, Hlc, NamespaceId, ShardId, Token, Version, Vnode, VnodeBits};
 use schemas::kind::Kind;
@@ -33,7 +35,7 @@ use super::scan_path::PendingScan;
 use super::service::{Context, Origin, Outcome, Replies, Request, Service};
 use super::write_path::Write;
 use crate::limits::RETRY_AFTER_US;
-use crate::runtime::Tick;
+use crate::runtime::{SnapshotReply, Tick};
 
 /// Copies of each record that a node on its own keeps.
 const COPIES: u8 = 1;
@@ -106,6 +108,7 @@ pub struct Shard<E: Env> {
     pub(super) gets: HashMap<GetTicket, PendingGet, ahash::RandomState>,
     pub(super) scans: HashMap<ScanTicket, PendingScan, ahash::RandomState>,
     pub(super) gathers: Gathers,
+    snapshots: HashMap<SnapshotTicket, SnapshotReply, ahash::RandomState>,
     /// Kept to keep its memory.
     done: Vec<Done>,
 }
@@ -144,6 +147,7 @@ impl<E: Env> Shard<E> {
             gets: HashMap::default(),
             scans: HashMap::default(),
             gathers: Gathers::default(),
+            snapshots: HashMap::default(),
             done: Vec::new(),
         }
     }
@@ -304,6 +308,11 @@ impl<E: Env> Service for Shard<E> {
                 Done::PutsUpto(ticket) => self.acknowledge(ticket, replies),
                 Done::Get(ticket, result) => self.read(ticket, &result, tick, replies),
                 Done::Digest(..) | Done::Export(..) => {} // no peer asks for one yet
+                Done::Snapshot(ticket, result) => {
+                    if let Some(reply) = self.snapshots.remove(&ticket) {
+                        reply(Ok(result));
+                    }
+                }
                 Done::Scan(ticket, page) => self.scanned(ticket, &page, tick, replies),
             }
         }
@@ -312,6 +321,13 @@ impl<E: Env> Service for Shard<E> {
         self.store.set_purge_horizon(self.clock.last());
         self.store.tick();
         Ok(())
+    }
+
+    fn snapshot(&mut self, step: SnapshotStep, reply: SnapshotReply) {
+        match self.store.snapshot_now(step) {
+            Ok(ticket) => drop(self.snapshots.insert(ticket, reply)),
+            Err(refused) => reply(Err(refused)),
+        }
     }
 
     fn idle(&self) -> bool {

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use engine::env::direct::with_ring;
 use engine::env::ring::{Parker, Ring, RingConfig, Waker};
-use engine::store::Failure;
+use engine::store::{Failure, SnapshotStep};
 use schemas::handshake::ServerIdentity;
 use schemas::ids::ShardId;
 
@@ -29,7 +29,8 @@ use super::stats::CoreStats;
 use crate::limits;
 use crate::mesh::{Port, Wake, mesh};
 use crate::runtime::{
-    Clock, Command, Commander, CoreError, CoreThread, Driver, DriverConfig, run, settle_memory,
+    Clock, Command, Commander, CoreError, CoreThread, Driver, DriverConfig, SnapshotReply, run,
+    settle_memory,
 };
 
 /// What any server needs to be told, with or without a store.
@@ -140,6 +141,11 @@ impl Control {
     pub fn scrape(&self, tell: impl Fn(CoreStats) + Clone + Send + 'static) -> usize {
         let ask = |core: &&Commander| core.tell(Command::Scrape(Box::new(tell.clone())));
         self.cores.iter().filter(ask).count()
+    }
+
+    /// Has core `core` do a step of a snapshot, and `reply` told. `false` if it does not hear.
+    pub fn snapshot(&self, core: usize, step: SnapshotStep, reply: SnapshotReply) -> bool {
+        self.cores.get(core).is_some_and(|core| core.tell(Command::Snapshot(step, reply)))
     }
 }
 
