@@ -71,6 +71,11 @@ pub(crate) fn from_hex(text: &[u8]) -> Result<Vec<u8>, String> {
     bytes.collect::<Option<_>>().ok_or_else(|| "a digit is not hexadecimal".to_owned())
 }
 
+/// Bytes in hexadecimal.
+pub(crate) fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn hex_digit(byte: u8) -> Option<u8> {
     char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
@@ -99,6 +104,7 @@ mod tests {
     #[test]
     fn hexadecimal_has_two_digits_a_byte() {
         assert_eq!(from_hex(b"00fFa0").unwrap(), [0, 0xff, 0xa0]);
+        assert_eq!(to_hex(&[0, 0xff, 0xa0]), "00ffa0");
         assert!(from_hex(b"0").is_err() && from_hex(b"0g").is_err() && from_hex(b"+1").is_err());
     }
 }

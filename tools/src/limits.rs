@@ -14,6 +14,10 @@ pub(crate) const CONCURRENCY_MAX: usize = 4_096;
 /// Bytes of the values of an import that are under way at once, whatever the concurrency.
 pub(crate) const IN_FLIGHT_BYTES_MAX: usize = 32 << 20;
 
+/// Writes of an import that have ended behind one that has not: past it the import waits for that
+/// one, for up to here it is remembered which have.
+pub(crate) const UNTOLD_MAX: usize = 64 << 10;
+
 /// Entries read ahead of the network by an import; with values at their limit, 16 MiB.
 pub(crate) const READ_AHEAD_ENTRIES: usize = 16;
 
@@ -44,4 +48,5 @@ const _: () = {
     assert!(6 * (KEY_BYTES_MAX + VALUE_BYTES_MAX) + 128 <= LINE_BYTES_MAX);
     assert!(VALUE_BYTES_MAX <= IN_FLIGHT_BYTES_MAX);
     assert!(CONCURRENCY_DEFAULT <= CONCURRENCY_MAX);
+    assert!(CONCURRENCY_MAX <= UNTOLD_MAX);
 };

@@ -8,6 +8,7 @@ mod format;
 mod limits;
 mod point;
 mod progress;
+mod snapshot;
 mod summary;
 mod transfer;
 mod tree;

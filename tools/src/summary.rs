@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use kvclient::Bytes;
 use serde::Serialize;
 
+use crate::encoding::to_hex;
 use crate::entry::{Outcome, Problem};
 use crate::limits::PROBLEMS_LISTED_MAX;
 
@@ -21,6 +23,18 @@ pub(crate) struct Summary {
     /// Why it ended early.
     pub(crate) ended: Option<String>,
     pub(crate) took: Duration,
+    /// The key up to which, in the order of the source, all has arrived.
+    pub(crate) last_of_whole: Option<Bytes>,
+    /// What a snapshot had, of all that was to be restored.
+    pub(crate) source: Option<SourceRead>,
+}
+
+/// What was read of a source, to be held against what has arrived.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+pub(crate) struct SourceRead {
+    pub(crate) records: u64,
+    /// Bytes of their values.
+    pub(crate) bytes: u64,
 }
 
 /// The summary as JSON.
@@ -37,6 +51,10 @@ struct Json<'a> {
     empty_directories: u64,
     ended_early: Option<&'a str>,
     seconds: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    read: Option<SourceRead>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    go_on_after_hex: Option<String>,
     problems: Vec<JsonProblem<'a>>,
     problems_not_listed: u64,
 }
@@ -69,7 +87,7 @@ impl Summary {
 
     /// Whether everything there was has arrived.
     pub(crate) fn is_complete(&self) -> bool {
-        self.problem_count() == 0 && self.ended.is_none()
+        self.problem_count() == 0 && self.ended.is_none() && self.has_all_of_source()
     }
 
     fn problem_count(&self) -> u64 {
@@ -99,7 +117,27 @@ impl Summary {
         if let Some(ended) = &self.ended {
             text += &format!("ended early: {ended}\n");
         }
+        if let Some(SourceRead { records, bytes }) = self.source {
+            let all =
+                if self.has_all_of_source() { "all of it is there" } else { "not all arrived" };
+            text += &format!("read {records} records, {bytes} bytes of values: {all}\n");
+        }
+        if let Some(hex) = self.go_on_after() {
+            text += &format!("to go on where it ended: --hex --after {hex}\n");
+        }
         text
+    }
+
+    /// Whether as much has arrived as was read.
+    fn has_all_of_source(&self) -> bool {
+        let arrived = SourceRead { records: self.records, bytes: self.bytes };
+        self.source.is_none_or(|source| source == arrived)
+    }
+
+    /// Where a restore that is not complete goes on.
+    fn go_on_after(&self) -> Option<String> {
+        let last = self.last_of_whole.as_ref()?;
+        (self.source.is_some() && !self.is_complete()).then(|| to_hex(last))
     }
 
     /// For programs.
@@ -120,6 +158,8 @@ impl Summary {
             empty_directories: self.empty_directories,
             ended_early: self.ended.as_deref(),
             seconds: (self.took.as_secs_f64() * 1e3).round() / 1e3,
+            read: self.source,
+            go_on_after_hex: self.go_on_after(),
             problems: listed.collect(),
             problems_not_listed: self.problem_count() - self.problems.len() as u64,
         };

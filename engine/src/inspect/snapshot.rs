@@ -26,13 +26,15 @@ use crate::vnode::ClocksFile;
 pub struct SnapshotVerified {
     /// Whose snapshot it is, and of when; `None` if SNAPSHOT is damaged.
     pub head: Option<SnapshotHead>,
+    /// The moment, in Unix milliseconds, at which values past their time count as gone.
+    pub as_of_ms: u64,
     /// Tables.
     pub tables: u64,
     /// Their blocks.
     pub blocks: u64,
     /// Their records, seen or not.
     pub records: u64,
-    /// What the live records of each namespace are, as of when the snapshot was taken.
+    /// What the live records of each namespace are, as of that moment.
     pub namespaces: BTreeMap<NamespaceId, Root>,
     /// The same for each shard that is sound.
     pub shards: BTreeMap<ShardId, Root>,
@@ -66,7 +68,8 @@ struct Verification<'a, E> {
 }
 
 /// Verifies the snapshot in directory `dir` of `env`, empty for the root, of records that `merge`
-/// resolves.
+/// resolves. Values past their time at `as_of_ms`, in Unix milliseconds, count as gone: at the time
+/// it was taken, if that is `None`.
 ///
 /// # Errors
 /// [`SnapshotError`]: it is incomplete, of a newer format, or cannot be read at all.
@@ -74,6 +77,7 @@ pub async fn verify_snapshot<E: Env>(
     env: &E,
     dir: &str,
     merge: Merge,
+    as_of_ms: Option<u64>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<SnapshotVerified, SnapshotError> {
     let verified = SnapshotVerified::default();
@@ -89,6 +93,7 @@ pub async fn verify_snapshot<E: Env>(
     };
     // Files are read twice, their blocks once more.
     run.total = head.bytes.saturating_mul(2);
+    run.verified.as_of_ms = as_of_ms.unwrap_or(head.taken_at_ms);
     run.unnamed_of_node(head.node.shards).await;
     for shard in (0..head.node.shards).map(ShardId) {
         run.shard(&head, shard, merge).await;
@@ -233,7 +238,7 @@ impl<E: Env> Verification<'_, E> {
         let mut of_shard = Root::default();
         while let Some(record) = records.current() {
             let mut root = Root::default();
-            root.add(&record, head.taken_at_ms);
+            root.add(&record, self.verified.as_of_ms);
             if root.digest.keys > 0 {
                 let vnode = record.key.token.vnode(head.node.vnodes);
                 let of_namespace =

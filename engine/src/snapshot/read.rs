@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use schemas::ids::ShardId;
+use schemas::ids::{NamespaceId, ShardId, Token};
 
 use super::error::SnapshotError;
 use super::head::SnapshotHead;
@@ -57,6 +57,13 @@ impl<E: Env> SnapshotReader<E> {
         &self.shards
     }
 
+    /// The key `bytes` of a namespace in its place among the records.
+    #[must_use]
+    pub fn key<'a>(&self, namespace: u32, bytes: &'a [u8]) -> Key<'a> {
+        let (token, namespace) = (Token::of(bytes, self.head.node.seed), NamespaceId(namespace));
+        Key { token, namespace, bytes }
+    }
+
     /// All records as they stand after key `after`, or from the first on, dead ones too, in the
     /// order of (token, namespace, key). Shards own parts of the ring that follow each other.
     ///
@@ -66,14 +73,15 @@ impl<E: Env> SnapshotReader<E> {
         &self,
         after: Option<&Key<'_>>,
         merge: Merge,
-    ) -> Result<SnapshotRecords<'_, E>, SnapshotError> {
+    ) -> Result<SnapshotRecords<E>, SnapshotError> {
         let from = after.map_or(TokenRange::ALL.first(), |key| key.token);
-        let mut waiting: VecDeque<(&ShardHead, TokenRange)> = VecDeque::new();
+        let mut waiting = VecDeque::new();
         for shard in &self.shards {
             let rest = TokenRange::new(from.max(shard.tokens.first()), shard.tokens.last());
-            waiting.extend(rest.map(|rest| (shard, rest)));
+            waiting.extend(rest.map(|rest| (shard.clone(), rest)));
         }
-        let mut records = SnapshotRecords { reader: self, merge, waiting, scan: None };
+        let (env, dir) = (self.env.clone(), self.dir.clone());
+        let mut records = SnapshotRecords { env, dir, merge, waiting, scan: None };
         records.skip_ended().await?;
         while let (Some(record), Some(after)) = (records.current(), after)
             && record.key <= *after
@@ -82,31 +90,19 @@ impl<E: Env> SnapshotReader<E> {
         }
         Ok(records)
     }
-
-    async fn scan(
-        &self,
-        shard: &ShardHead,
-        range: TokenRange,
-        merge: Merge,
-    ) -> Result<MergeScan<E>, SnapshotError> {
-        let dir = join(&self.dir, &shard_dir_of(shard.shard));
-        let tables = open_tables(&self.env, &dir, &shard.version).await?;
-        let runs = table_set(&shard.version, &tables).overlapping(range);
-        let runs = open_runs(&self.env, Some(range), runs).await?;
-        Ok(MergeScan::new(runs.into_iter().map(Source::Run).collect(), merge))
-    }
 }
 
 /// The records of a snapshot, one after the other.
-pub struct SnapshotRecords<'a, E: Env> {
-    reader: &'a SnapshotReader<E>,
+pub struct SnapshotRecords<E: Env> {
+    env: E,
+    dir: String,
     merge: Merge,
     /// Shards to come, and what is wanted of them.
-    waiting: VecDeque<(&'a ShardHead, TokenRange)>,
+    waiting: VecDeque<(ShardHead, TokenRange)>,
     scan: Option<MergeScan<E>>,
 }
 
-impl<E: Env> SnapshotRecords<'_, E> {
+impl<E: Env> SnapshotRecords<E> {
     /// The record that it is at; `None` at the end.
     #[must_use]
     pub fn current(&self) -> Option<Record<'_>> {
@@ -130,8 +126,20 @@ impl<E: Env> SnapshotRecords<'_, E> {
         {
             // Its files are closed before the next shard's are opened.
             self.scan = None;
-            self.scan = Some(self.reader.scan(shard, range, self.merge).await?);
+            self.scan = Some(self.open(&shard, range).await?);
         }
         Ok(())
+    }
+
+    async fn open(
+        &self,
+        shard: &ShardHead,
+        range: TokenRange,
+    ) -> Result<MergeScan<E>, SnapshotError> {
+        let dir = join(&self.dir, &shard_dir_of(shard.shard));
+        let tables = open_tables(&self.env, &dir, &shard.version).await?;
+        let runs = table_set(&shard.version, &tables).overlapping(range);
+        let runs = open_runs(&self.env, Some(range), runs).await?;
+        Ok(MergeScan::new(runs.into_iter().map(Source::Run).collect(), self.merge))
     }
 }

@@ -81,7 +81,7 @@ async fn shown(env: &SimEnv, text: &str) -> Result<Shown, SnapshotError> {
 }
 
 async fn verified(env: &SimEnv, text: &str) -> SnapshotVerified {
-    verify_snapshot(env, &dir(text), lww, &mut |_, _| {}).await.unwrap()
+    verify_snapshot(env, &dir(text), lww, None, &mut |_, _| {}).await.unwrap()
 }
 
 /// Whether a snapshot has the first so many writes of the ledger, for a number of `counts`.
@@ -400,7 +400,7 @@ fn findings(disk: &SimDisk) -> Result<Vec<String>, String> {
     let sim = Sim::new(4);
     let env = sim.env(disk);
     sim.block_on(async {
-        let verified = verify_snapshot(&env, &dir("a"), lww, &mut |_, _| {}).await;
+        let verified = verify_snapshot(&env, &dir("a"), lww, None, &mut |_, _| {}).await;
         let verified = verified.map_err(|error| error.to_string())?;
         let is_read = shown(&env, "a").await.is_ok();
         assert!(is_read || !verified.is_sound(), "it cannot be read, and is called sound");

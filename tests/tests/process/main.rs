@@ -20,5 +20,6 @@ mod sample_tree;
 #[expect(dead_code, reason = "the kernel tests use more of it")]
 mod server;
 mod small_disk;
+mod snapshots;
 mod stocked;
 mod trees;

@@ -8,6 +8,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use kvclient::Consistency;
 
 use super::disk_args::DiskVerb;
+use super::snapshot_args::SnapshotVerb;
 use super::units;
 use crate::limits::{CONCURRENCY_DEFAULT, CONCURRENCY_MAX};
 
@@ -122,6 +123,16 @@ pub(super) enum Verb {
         /// What to read.
         #[command(subcommand)]
         verb: DiskVerb,
+    },
+    /// Take, list, verify, restore and delete snapshots of a node.
+    ///
+    /// A snapshot is made of further names of the node's files: it costs no copy, and keeps the
+    /// space of what the node has dropped since. Copy its directory elsewhere to have a backup; it
+    /// is verified and restored wherever it lies, if its files keep their names.
+    Snapshot {
+        /// What to do.
+        #[command(subcommand)]
+        verb: SnapshotVerb,
     },
 }
 

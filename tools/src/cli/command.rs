@@ -13,12 +13,14 @@ use kvclient::Client;
 
 use super::DiskVerb;
 use super::args::{Args, CommonArgs, ExportArgs, ImportArgs, KeysArgs, Output, Verb};
+use super::snapshot_args::{RestoreArgs, SnapshotVerb};
 use super::units;
 use crate::disk;
 use crate::entry::check_lengths;
 use crate::format::{Format, JsonLines, Tsv};
 use crate::point;
 use crate::progress::Progress;
+use crate::snapshot;
 use crate::summary::Summary;
 use crate::transfer::{
     ImportOptions, LineSink, LineSource, Sink, Source, TreeSource, export, import,
@@ -60,6 +62,7 @@ enum Prepared {
     Import(ImportArgs),
     Export(ExportArgs),
     Disk(DiskVerb),
+    Snapshot(SnapshotVerb),
 }
 
 impl Prepared {
@@ -83,6 +86,10 @@ impl Prepared {
                 verb.check()?;
                 Self::Disk(verb)
             }
+            Verb::Snapshot { verb } => {
+                verb.check()?;
+                Self::Snapshot(verb)
+            }
         })
     }
 
@@ -98,6 +105,8 @@ impl Prepared {
             Self::Import(args) => import_from(&args, common).await,
             Self::Export(args) => export_to(&args, common).await,
             Self::Disk(verb) => disk::run(&verb, json),
+            Self::Snapshot(SnapshotVerb::Restore(args)) => restore_from(&args, common).await,
+            Self::Snapshot(verb) => snapshot::run(&verb, json),
         }
     }
 }
@@ -141,7 +150,7 @@ fn line_source<F: Format + Send + 'static>(
     file: &Path,
     format: F,
     progress: &Progress,
-) -> anyhow::Result<Box<dyn Source>> {
+) -> anyhow::Result<Box<dyn Source + Send>> {
     if file == Path::new("-") {
         let input = BufReader::new(io::stdin());
         return Ok(Box::new(LineSource::new(input, None, format, progress.clone())));
@@ -152,7 +161,7 @@ fn line_source<F: Format + Send + 'static>(
 }
 
 async fn import_source(
-    source: impl Source + 'static,
+    source: impl Source + Send + 'static,
     args: &ImportArgs,
     common: &CommonArgs,
     progress: &Progress,
@@ -160,9 +169,18 @@ async fn import_source(
     let options =
         ImportOptions { concurrency: args.concurrency as usize, ttl: args.ttl.unwrap_or_default() };
     let client = connect(common).await?;
-    let summary = import(&client, source, options, progress).await;
+    let summary = import(&client, move || Ok(source), options, progress).await;
     progress.finish();
     tell(&summary?, "import", "imported", common.output, &mut io::stdout())
+}
+
+async fn restore_from(args: &RestoreArgs, common: &CommonArgs) -> anyhow::Result<bool> {
+    let plan = snapshot::Plan::new(args)?;
+    let progress = Progress::new(args.quiet);
+    let client = connect(common).await?;
+    let summary = snapshot::restore(&client, plan, &progress).await;
+    progress.finish();
+    tell(&summary?, "restore", "restored", common.output, &mut io::stdout())
 }
 
 async fn export_to(args: &ExportArgs, common: &CommonArgs) -> anyhow::Result<bool> {

@@ -74,10 +74,11 @@ fn frame_text(frame: &FrameAt) -> String {
 }
 
 fn table_text(mark: char, entry: &TableEntry) -> String {
-    let TableEntry { id, level, visible, file_bytes, properties } = entry;
+    let TableEntry { id, level, visible, file_bytes, file_crc, properties } = entry;
     let (tokens, records) = (tokens(*visible), properties.records);
     format!(
-        "    {mark} {id} level {level}, tokens {tokens}, {file_bytes} bytes, {records} records\n"
+        "    {mark} {id} level {level}, tokens {tokens}, {file_bytes} bytes, crc {file_crc:08x}, \
+         {records} records\n"
     )
 }
 
@@ -141,6 +142,7 @@ fn table_json(entry: &TableEntry) -> Value {
         "visible_first": token(entry.visible.first().0),
         "visible_last": token(entry.visible.last().0),
         "bytes": entry.file_bytes,
+        "crc32c": format!("{:08x}", entry.file_crc),
         "records": entry.properties.records,
         "tombstones": entry.properties.tombstones,
     })

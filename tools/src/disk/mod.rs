@@ -18,4 +18,5 @@ mod table;
 mod told;
 mod verify;
 
-pub(crate) use self::run::run;
+pub(crate) use self::run::{is_broken_pipe, run};
+pub(crate) use self::told::{Told, finding_json, sentence};

@@ -33,7 +33,8 @@ fn show<W: io::Write>(verb: &DiskVerb, told: &mut Told<W>) -> anyhow::Result<()>
     }
 }
 
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
+/// Whether whoever reads the output has closed it.
+pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let error = error.downcast_ref::<io::Error>();
     error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }

@@ -11,9 +11,10 @@ use tokio::task::JoinSet;
 
 use super::retry::patiently;
 use super::source::{Item, Source};
+use super::watermark::Watermark;
 use crate::encoding::show;
 use crate::entry::{Entry, Outcome, Problem};
-use crate::limits::{IN_FLIGHT_BYTES_MAX, READ_AHEAD_ENTRIES};
+use crate::limits::{IN_FLIGHT_BYTES_MAX, READ_AHEAD_ENTRIES, UNTOLD_MAX};
 use crate::progress::Progress;
 use crate::summary::Summary;
 
@@ -33,14 +34,14 @@ struct Written {
     result: Result<(), Error>,
 }
 
-/// Writes all that `source` has. An interrupt ends it when the writes under way have ended, a
+/// Writes all that the source has which `open` makes, on the thread that reads it. An interrupt ends it when the writes under way have ended, a
 /// second one at once.
 ///
 /// # Errors
 /// The source's; what a server refuses is in the summary.
-pub(crate) async fn import(
+pub(crate) async fn import<S: Source>(
     client: &Client,
-    source: impl Source + 'static,
+    open: impl FnOnce() -> anyhow::Result<S> + Send + 'static,
     options: ImportOptions,
     progress: &Progress,
 ) -> anyhow::Result<Summary> {
@@ -48,7 +49,7 @@ pub(crate) async fn import(
     let mut interrupts = signal(SignalKind::interrupt())?;
     let interrupted = async || interrupts.recv().await.unwrap_or_default();
     let import = Import::new(|entry, ttl| write(client.clone(), entry, ttl), options, progress);
-    let mut summary = import.run(read_ahead(source)?, interrupted).await?;
+    let mut summary = import.run(read_ahead(open)?, interrupted).await?;
     summary.took = started.elapsed();
     Ok(summary)
 }
@@ -64,6 +65,7 @@ struct Import<'a, W> {
     /// The keys of `writes`.
     keys: BTreeSet<Bytes>,
     in_flight_bytes: usize,
+    watermark: Watermark,
     /// What comes next, while its key is in `keys`.
     held: Option<Entry>,
     reading: bool,
@@ -84,6 +86,7 @@ where
             writes: JoinSet::new(),
             keys: BTreeSet::new(),
             in_flight_bytes: 0,
+            watermark: Watermark::default(),
             held: None,
             reading: true,
             interrupted: false,
@@ -98,7 +101,8 @@ where
         while self.reading || !self.writes.is_empty() {
             let room = self.held.is_none()
                 && self.writes.len() < self.options.concurrency
-                && self.in_flight_bytes < IN_FLIGHT_BYTES_MAX;
+                && self.in_flight_bytes < IN_FLIGHT_BYTES_MAX
+                && self.watermark.len() < UNTOLD_MAX;
             tokio::select! {
                 biased;
                 () = interrupted() => self.interrupt(),
@@ -123,6 +127,7 @@ where
             let why = "given up; whether it was written is unknown";
             self.left_out(Problem::new(Outcome::Failed, show(&key), why));
         }
+        self.summary.last_of_whole = self.watermark.last();
         Ok(self.summary)
     }
 
@@ -137,6 +142,7 @@ where
             return self.left_out(Problem::new(Outcome::Skipped, what, "it has expired"));
         };
         self.keys.insert(entry.key.clone());
+        self.watermark.begun(entry.key.clone());
         self.in_flight_bytes += entry.value.len();
         self.writes.spawn((self.write)(entry, ttl));
     }
@@ -146,6 +152,7 @@ where
         let Written { key, bytes, result } = written;
         self.keys.remove(&key);
         self.in_flight_bytes -= bytes;
+        self.watermark.ended(&key, result.is_ok());
         match result {
             Ok(()) => self.summary.moved(bytes),
             Err(error) => {
@@ -183,12 +190,17 @@ where
     }
 }
 
-/// Reads `source` in a thread of its own, a bounded number of records ahead.
-fn read_ahead(
-    mut source: impl Source + 'static,
+/// Opens a source in a thread of its own, and reads it, a bounded number of records ahead.
+fn read_ahead<S: Source>(
+    open: impl FnOnce() -> anyhow::Result<S> + Send + 'static,
 ) -> anyhow::Result<mpsc::Receiver<anyhow::Result<Item>>> {
     let (sender, receiver) = mpsc::channel(READ_AHEAD_ENTRIES);
     thread::Builder::new().name("read-ahead".to_owned()).spawn(move || {
+        let mut source = match open() {
+            Ok(source) => source,
+            // Nobody listens any more: the import ended early.
+            Err(error) => return drop(sender.blocking_send(Err(error))),
+        };
         while let Some(item) = source.next().transpose() {
             let over = item.is_err();
             // Nobody listens any more: the import ended early.
@@ -271,7 +283,7 @@ mod tests {
         };
         let progress = Progress::new(true);
         let import = Import::new(write, OPTIONS, &progress);
-        let summary = import.run(read_ahead(source).unwrap(), never).await.unwrap();
+        let summary = import.run(read_ahead(|| Ok(source)).unwrap(), never).await.unwrap();
         assert!(summary.is_complete());
         assert_eq!((summary.records, summary.bytes), (5, 5));
         assert_eq!(log.lock().unwrap()[..], ["x", "1", "2", "3", "y"], "other keys do not wait");
@@ -310,7 +322,7 @@ mod tests {
         };
         let progress = Progress::new(true);
         let import = Import::new(write, OPTIONS, &progress);
-        let summary = import.run(read_ahead(source).unwrap(), interrupted).await.unwrap();
+        let summary = import.run(read_ahead(|| Ok(source)).unwrap(), interrupted).await.unwrap();
         let json: serde_json::Value = serde_json::from_str(&summary.json("import")).unwrap();
         assert_eq!(json["ended_early"], "interrupted");
         assert_eq!((&json["records"], &json["failed"]), (&1.into(), &2.into()));

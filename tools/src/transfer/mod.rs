@@ -18,8 +18,9 @@ mod import;
 mod retry;
 mod sink;
 mod source;
+mod watermark;
 
 pub(crate) use self::export::export;
 pub(crate) use self::import::{ImportOptions, import};
 pub(crate) use self::sink::{LineSink, Sink};
-pub(crate) use self::source::{LineSource, Source, TreeSource};
+pub(crate) use self::source::{Item, LineSource, Source, TreeSource};

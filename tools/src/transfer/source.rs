@@ -24,7 +24,7 @@ pub(crate) enum Item {
 }
 
 /// A stream of records.
-pub(crate) trait Source: Send {
+pub(crate) trait Source {
     /// The next one.
     ///
     /// # Errors
