@@ -94,8 +94,8 @@ pub async fn verify_snapshot<E: Env>(
     // Files are read twice, their blocks once more.
     run.total = head.bytes.saturating_mul(2);
     run.verified.as_of_ms = as_of_ms.unwrap_or(head.taken_at_ms);
-    run.unnamed_of_node(head.node.shards).await;
-    for shard in (0..head.node.shards).map(ShardId) {
+    run.unnamed_of_node(&head).await;
+    for shard in head.shards() {
         run.shard(&head, shard, merge).await;
     }
     run.verified.head = Some(head);
@@ -112,10 +112,9 @@ impl<E: Env> Verification<'_, E> {
         (self.progress)(self.done.min(self.total), self.total);
     }
 
-    async fn unnamed_of_node(&mut self, shards: u16) {
-        let is_named = |name: &String| {
-            name == HEAD_FILE || (0..shards).any(|it| shard_dir_of(ShardId(it)) == *name)
-        };
+    async fn unnamed_of_node(&mut self, head: &SnapshotHead) {
+        let dirs: Vec<String> = head.shards().map(shard_dir_of).collect();
+        let is_named = |name: &String| name == HEAD_FILE || dirs.contains(name);
         let names = self.env.list(self.root).await.unwrap_or_default();
         self.verified.unnamed.extend(names.into_iter().filter(|name| !is_named(name)));
     }

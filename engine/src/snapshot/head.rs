@@ -7,6 +7,7 @@
 //! The sum covers all 8192 bytes, itself as zero. Written last, beside itself, and renamed: it is
 //! whole or not there.
 
+use schemas::ids::ShardId;
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -53,6 +54,12 @@ struct Bytes {
 
 const USED: usize = size_of::<Bytes>();
 
+/// The shards of a node that own a part of the ring, in its order: the others have no store.
+pub(super) fn shards_of(node: &Superblock) -> impl Iterator<Item = ShardId> + use<> {
+    let (bits, shards) = (node.vnodes, node.shards);
+    (0..shards).map(ShardId).filter(move |shard| shard.tokens(bits, shards).is_some())
+}
+
 fn sum(file: &[u8]) -> u32 {
     checksum(u64::from_le_bytes(MAGIC), 0, file)
 }
@@ -76,6 +83,11 @@ impl SnapshotHead {
             }
             Err(error) => Err(SnapshotError::io("read", &path)(error)),
         }
+    }
+
+    /// The shards that it has parts of.
+    pub fn shards(&self) -> impl Iterator<Item = ShardId> + use<> {
+        shards_of(&self.node)
     }
 
     /// The file's bytes.

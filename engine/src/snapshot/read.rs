@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use schemas::ids::{NamespaceId, ShardId, Token};
+use schemas::ids::{NamespaceId, Token};
 
 use super::error::SnapshotError;
 use super::head::SnapshotHead;
@@ -34,7 +34,7 @@ impl<E: Env> SnapshotReader<E> {
     pub async fn open(env: &E, dir: &str) -> Result<Self, SnapshotError> {
         let head = SnapshotHead::read(env, dir).await?;
         let mut shards = Vec::new();
-        for shard in (0..head.node.shards).map(ShardId) {
+        for shard in head.shards() {
             shards.push(ShardHead::read(env, dir, head.id, shard).await?);
         }
         Ok(Self::of(env, dir, head, shards))

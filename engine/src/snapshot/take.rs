@@ -12,7 +12,7 @@ use std::io;
 use schemas::ids::ShardId;
 
 use super::error::SnapshotError;
-use super::head::SnapshotHead;
+use super::head::{SnapshotHead, shards_of};
 use super::layout::{
     HEAD_FILE, HEAD_TEMPORARY, SHARD_FILE, SNAPSHOTS_DIR, dir_of, join, shard_dir_of,
 };
@@ -171,7 +171,7 @@ pub async fn finish<E: Env>(
     let node = node.ok_or_else(|| DirError::Missing { path: NODE_FILE.to_owned() })?;
     let dir = dir_of(name);
     let (mut tables, mut bytes) = (0, 0);
-    for shard in (0..node.shards).map(ShardId) {
+    for shard in shards_of(&node) {
         let head = ShardHead::read(env, &dir, begun.id, shard).await?;
         tables += head.version.tables().count() as u64;
         bytes += head.bytes();

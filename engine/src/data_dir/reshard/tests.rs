@@ -7,8 +7,10 @@ use schemas::ids::{ClusterId, Dot, Hlc, NamespaceId, NodeId, Version as Stamp, V
 use super::*;
 use crate::data_dir::{NewNode, open};
 use crate::env::sim::{Crash, Fail, Fault, Sim, SimDisk, SimEnv, When};
+use crate::inspect::verify_snapshot;
 use crate::record::{Key, Kind, Record, lww};
-use crate::store::Get;
+use crate::snapshot::{Root, SNAPSHOTS_DIR, SnapshotName, SnapshotReader};
+use crate::store::{Get, SnapshotDone, SnapshotStep};
 
 /// Every key ever written, and its value unless it was deleted.
 type Model = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
@@ -153,6 +155,101 @@ fn every_record_survives_any_number_of_changes() {
                 superblock = reopened;
                 let what = format!("seed {seed} step {step} shards {shards}");
                 check(&core, &superblock, &model, &what).await;
+            }
+        });
+    }
+}
+
+/// Has a store do a step of a snapshot.
+async fn snapshot_step(store: &mut Store<SimEnv>, step: SnapshotStep) -> SnapshotDone {
+    let ticket = store.snapshot_now(step).unwrap();
+    loop {
+        store.tick();
+        store.env.sleep_us(50).await;
+        let mut done = Vec::new();
+        store.poll(&mut done).unwrap();
+        for done in done {
+            if let crate::store::Done::Snapshot(ended, result) = done {
+                assert_eq!(ended, ticket);
+                return result.unwrap();
+            }
+        }
+    }
+}
+
+/// Takes a snapshot of all shards, some of whose records are in no table by then.
+async fn take_snapshot(core: &impl Fn() -> SimEnv, superblock: &Superblock, name: &SnapshotName) {
+    let mut stores = open_shards(core, superblock).await;
+    let begin = SnapshotStep::Begin(name.clone());
+    let SnapshotDone::Begun(begun) = snapshot_step(stores[0].as_mut().unwrap(), begin).await else {
+        panic!("it is begun");
+    };
+    for store in stores.iter_mut().flatten() {
+        snapshot_step(store, SnapshotStep::Take(name.clone(), begun)).await;
+    }
+    let finish = SnapshotStep::Finish(name.clone(), begun);
+    snapshot_step(stores[0].as_mut().unwrap(), finish).await;
+    close_shards(stores).await;
+}
+
+/// The values of a snapshot, by key, in the order of the ring; after `after`, if there is one.
+async fn snapshot_values(env: &SimEnv, name: &SnapshotName, after: Option<&[u8]>) -> Model {
+    let reader = SnapshotReader::open(env, &format!("{SNAPSHOTS_DIR}/{name}")).await.unwrap();
+    let after = after.map(|key| reader.key(NamespaceId::DEFAULT.0, key));
+    let mut records = reader.records(after.as_ref(), lww).await.unwrap();
+    let (mut values, mut last) = (Model::new(), Token(0));
+    while let Some(record) = records.current() {
+        assert!(last <= record.key.token, "one order over all shards");
+        last = record.key.token;
+        let value = (record.kind == Kind::Value).then(|| record.value.to_vec());
+        assert!(values.insert(record.key.bytes.to_vec(), value).is_none(), "each key once");
+        records.advance().await.unwrap();
+    }
+    values
+}
+
+#[test]
+fn a_snapshot_of_many_shards_is_what_it_was_however_many_there_are_later() {
+    for seed in 0..6 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let (sim, disk) = (Sim::new(seed), SimDisk::new(seed));
+        let env = sim.env(&disk);
+        let core = || sim.env(&disk);
+        sim.block_on(async {
+            let (mut model, mut taken) = (Model::new(), Vec::new());
+            let mut superblock = open(&env, &newborn(3)).await.unwrap().superblock;
+            for shards in [rng.u16(1..6), 20, rng.u16(1..4), 2] {
+                write(&core, &superblock, &mut model, &mut rng).await;
+                let name = SnapshotName::new(&format!("of-{}", superblock.generation)).unwrap();
+                take_snapshot(&core, &superblock, &name).await;
+                taken.push((name, model.clone()));
+                superblock = reshard_to(&env, &superblock, shards).await;
+                superblock = open(&env, &newborn(1)).await.unwrap().superblock;
+            }
+            for (name, model) in &taken {
+                let values = snapshot_values(&env, name, None).await;
+                let live = |model: &Model| -> Model {
+                    model.clone().into_iter().filter(|(_, value)| value.is_some()).collect()
+                };
+                assert!(live(&values) == live(model), "seed {seed}: {name}");
+                let dir = format!("{SNAPSHOTS_DIR}/{name}");
+                let verified = verify_snapshot(&env, &dir, lww, None, &mut |_, _| {}).await;
+                let verified = verified.unwrap();
+                assert_eq!((&verified.findings, &verified.unnamed), (&vec![], &vec![]));
+                let root = verified.namespaces[&NamespaceId::DEFAULT];
+                assert_eq!(root.digest.keys, live(model).len() as u64);
+                // Parts add up, whichever way the records are cut.
+                let add =
+                    |roots: &mut dyn Iterator<Item = Root>| roots.fold(Root::default(), Root::and);
+                assert_eq!(add(&mut verified.shards.values().copied()), root);
+                assert_eq!(add(&mut verified.vnodes.values().copied()), root);
+                let key = live(model).into_keys().next().unwrap();
+                let rest = snapshot_values(&env, name, Some(&key)).await;
+                let is_behind = |it: &Vec<u8>| {
+                    let place = |key: &[u8]| (Token::of(key, SEED), key.to_vec());
+                    place(it) > place(&key)
+                };
+                assert!(rest.keys().eq(values.keys().filter(|it| is_behind(it))), "{name}");
             }
         });
     }
