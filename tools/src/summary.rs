@@ -200,6 +200,28 @@ mod tests {
     }
 
     #[test]
+    fn a_restore_is_complete_when_all_that_was_read_has_arrived() {
+        let source = Some(SourceRead { records: 2, bytes: 20 });
+        let last_of_whole = Some(Bytes::from("k\n"));
+        let mut summary = Summary { source, last_of_whole, ..Summary::default() };
+        summary.moved(10);
+        assert!(!summary.is_complete());
+        let text = summary.text("restored");
+        assert!(text.contains("read 2 records, 20 bytes of values: not all arrived\n"), "{text}");
+        assert!(text.ends_with("to go on where it ended: --hex --after 6b0a\n"), "{text}");
+        let json: serde_json::Value = serde_json::from_str(&summary.json("restore")).unwrap();
+        assert_eq!(
+            (&json["read"]["records"], &json["go_on_after_hex"]),
+            (&2.into(), &"6b0a".into())
+        );
+        summary.moved(10);
+        assert!(summary.is_complete());
+        assert!(summary.text("restored").ends_with("20 bytes of values: all of it is there\n"));
+        let json: serde_json::Value = serde_json::from_str(&summary.json("restore")).unwrap();
+        assert!(json.get("go_on_after_hex").is_none());
+    }
+
+    #[test]
     fn a_transfer_that_ended_early_is_not_complete() {
         let summary = Summary { ended: Some("interrupted".to_owned()), ..Summary::default() };
         assert!(!summary.is_complete());

@@ -2,13 +2,15 @@
 //! as far.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
+use std::thread::{self, JoinHandle};
 
 use assert_cmd::Command;
 
 fn kvctl(arguments: &[&str]) -> Command {
     let mut command = Command::cargo_bin("kvctl").expect("kvctl is built");
-    command.env_remove("KVCORE_SEEDS").args(arguments);
+    command.env_remove("KVCORE_SEEDS").env_remove("KVCORE_ADMIN").args(arguments);
     command
 }
 
@@ -48,9 +50,81 @@ fn usage_errors_exit_with_2() {
         (&["disk", "manifest", "Cargo.toml"], "nor named MANIFEST"),
         (&["disk", "log", "Cargo.toml"], "not named as a segment is"),
         (&["disk", "verify", "Cargo.toml"], "is no directory"),
+        (&["snapshot"], "Usage"),
+        (&["snapshot", "create"], "required"),
+        (&["snapshot", "create", "../a"], "is no name of a snapshot"),
+        (&["snapshot", "delete", "A"], "is no name of a snapshot"),
+        (&["snapshot", "verify", "Cargo.toml"], "is no directory of a snapshot"),
+        (&["snapshot", "restore", "src", "--after", "k", "--hex"], "not hexadecimal"),
+        (&["snapshot", "restore", "src", "--hex"], "--after"),
+        (&["snapshot", "list", "--data-dir", "Cargo.toml"], "is no directory"),
     ] {
         ends(kvctl(arguments), 2, because);
     }
+}
+
+#[test]
+fn a_directory_that_is_no_snapshot_is_incomplete_and_one_that_is_no_nodes_loses_nothing() {
+    ends(kvctl(&["snapshot", "verify", "src"]), 1, "src is incomplete: it has no SNAPSHOT");
+    ends(kvctl(&["snapshot", "restore", "src"]), 1, "src is incomplete: it has no SNAPSHOT");
+    let dir = tempfile::tempdir().unwrap();
+    let kept = dir.path().join("snapshots/a");
+    fs::create_dir_all(&kept).unwrap();
+    let mut command = kvctl(&["snapshot", "delete", "a", "--data-dir"]);
+    command.arg(dir.path());
+    ends(command, 1, "is no data directory");
+    assert!(kept.is_dir());
+}
+
+/// A node's admin port that gives these answers, one a connection, and says what it was asked.
+fn admin(answers: &'static [(u16, &'static str)]) -> (String, JoinHandle<Vec<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let serve = move || {
+        let mut asked = Vec::new();
+        for (status, body) in answers {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                request.push(byte[0]);
+            }
+            let line = request.split(|&byte| byte == b'\r').next().unwrap();
+            asked.push(String::from_utf8(line.to_vec()).unwrap());
+            let length = body.len();
+            write!(stream, "HTTP/1.1 {status} x\r\nContent-Length: {length}\r\n\r\n{body}")
+                .unwrap();
+        }
+        asked
+    };
+    (address, thread::spawn(serve))
+}
+
+#[test]
+fn a_snapshot_that_takes_long_is_waited_for() {
+    const INCOMPLETE: &str = "{\"name\":\"a\",\"state\":\"incomplete\"}\n";
+    const COMPLETE: &str = "{\"name\":\"a\",\"state\":\"complete\",\"tables\":3}\n";
+    let (address, asked) = admin(&[(202, "later\n"), (200, INCOMPLETE), (200, COMPLETE)]);
+    let mut command = kvctl(&["snapshot", "create", "a", "-o", "json", "--admin", &address]);
+    let output = command.assert().code(0).get_output().clone();
+    assert!(String::from_utf8_lossy(&output.stdout).contains("complete"));
+    let gets = "GET /snapshots HTTP/1.1";
+    assert_eq!(asked.join().unwrap(), ["POST /snapshots/a HTTP/1.1", gets, gets]);
+
+    let (address, asked) = admin(&[(202, "later\n"), (200, INCOMPLETE), (200, "")]);
+    ends(kvctl(&["snapshot", "create", "a", "--admin", &address]), 1, "the snapshot failed");
+    assert_eq!(asked.join().unwrap().len(), 3);
+}
+
+#[test]
+fn what_a_node_refuses_is_said_in_its_words() {
+    let (address, asked) = admin(&[(409, "there is one\n"), (404, "there is none\n")]);
+    ends(kvctl(&["snapshot", "create", "a", "--admin", &address]), 1, "kvctl: there is one");
+    ends(kvctl(&["snapshot", "delete", "a", "--admin", &address]), 1, "kvctl: there is none");
+    let requests = ["POST /snapshots/a HTTP/1.1", "DELETE /snapshots/a HTTP/1.1"];
+    assert_eq!(asked.join().unwrap(), requests);
+    ends(kvctl(&["snapshot", "list", "--admin", &address]), 1, "cannot ask the node at");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! `kvctl snapshot`: snapshots of a running node, and their directories without one.
 //!
 //! - What lies in a directory is read through the engine's
-//!   [`ReadOnly`](engine::inspect::ReadOnly), which can change nothing; a restore writes through the
-//!   client alone, as an import does.
+//!   [`ReadOnly`](engine::inspect::ReadOnly), which can change nothing; a restore writes through
+//!   the client alone, as an import does.
 //! - A node is asked over its admin port.
 //!
 //! ```text

@@ -223,7 +223,7 @@ fn a_snapshot_of_many_shards_is_what_it_was_however_many_there_are_later() {
                 let name = SnapshotName::new(&format!("of-{}", superblock.generation)).unwrap();
                 take_snapshot(&core, &superblock, &name).await;
                 taken.push((name, model.clone()));
-                superblock = reshard_to(&env, &superblock, shards).await;
+                reshard_to(&env, &superblock, shards).await;
                 superblock = open(&env, &newborn(1)).await.unwrap().superblock;
             }
             for (name, model) in &taken {
