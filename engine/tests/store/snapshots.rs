@@ -270,7 +270,10 @@ fn run(stays: bool, fault: impl FnOnce(&SimDisk)) -> Run {
         let Some(Ok(_)) = client.snapshot_ended(ticket).await else { return };
         let done = step(&mut client, SnapshotStep::Finish(name("a"), begun)).await;
         *finished.borrow_mut() = matches!(done, Some(Ok(_)));
-        if *finished.borrow() && !stays {
+        if stays {
+            // What comes next may be cut off as well.
+            write_some(&mut client, &mut rng, 3).await;
+        } else if *finished.borrow() {
             let done = step(&mut client, SnapshotStep::Remove(name("a"))).await;
             *removed.borrow_mut() = matches!(done, Some(Ok(_)));
         }

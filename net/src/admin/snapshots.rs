@@ -82,15 +82,19 @@ fn refuse(status: StatusCode, why: impl fmt::Display) -> Response {
 }
 
 /// The name that a request gives, if the request is one that may change something.
-fn named(stage: Stage, headers: &HeaderMap, name: &str) -> Result<SnapshotName, Response> {
+fn named(
+    stage: Stage,
+    headers: &HeaderMap,
+    name: &str,
+) -> Result<SnapshotName, (StatusCode, String)> {
     // A page of somebody's in an operator's browser could ask for it.
     if headers.contains_key(ORIGIN) {
-        return Err(refuse(StatusCode::FORBIDDEN, "pages of other servers may not do this"));
+        return Err((StatusCode::FORBIDDEN, "pages in browsers may not do this".to_owned()));
     }
     if stage != Stage::Serving {
-        return Err(refuse(StatusCode::SERVICE_UNAVAILABLE, "the server is not ready"));
+        return Err((StatusCode::SERVICE_UNAVAILABLE, "the server is not ready".to_owned()));
     }
-    SnapshotName::new(name).map_err(|bad| refuse(StatusCode::BAD_REQUEST, bad))
+    SnapshotName::new(name).map_err(|bad| (StatusCode::BAD_REQUEST, bad.to_string()))
 }
 
 /// `POST /snapshots/{name}`: takes one, and tells of it.
@@ -134,7 +138,7 @@ async fn change<S: SnapshotSteps>(
 ) -> Response {
     let name = match named(admin.readiness.get(), headers, name) {
         Ok(name) => name,
-        Err(response) => return response,
+        Err((status, why)) => return refuse(status, why),
     };
     let Ok(turn) = Arc::clone(&admin.changing).try_lock_owned() else {
         return refuse(StatusCode::CONFLICT, "another snapshot is being taken or deleted");
