@@ -67,8 +67,7 @@ impl<E: Env> Store<E> {
             clocks_lost,
         };
         tracing::info!(dir, ?report, "store open");
-        let mut stats = Stats::default();
-        stats.count_tables(&version, &open_tables);
+        let stats = Stats::of_tables(&version, &open_tables);
         let files = first_file..version.next_file_number();
         let office = Office::new(&env, dir, config.generation, config.shard, files);
         let store = Self {

@@ -130,6 +130,16 @@ impl Stats {
         self.flush_errors + self.manifest_errors
     }
 
+    /// Those of a store that has just been opened.
+    pub(super) fn of_tables<E: Env>(
+        version: &Version,
+        open: &BTreeMap<FileId, Rc<Table<E>>>,
+    ) -> Self {
+        let mut stats = Self::default();
+        stats.count_tables(version, open);
+        stats
+    }
+
     pub(super) fn count_tables<E: Env>(
         &mut self,
         version: &Version,

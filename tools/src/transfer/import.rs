@@ -34,8 +34,8 @@ struct Written {
     result: Result<(), Error>,
 }
 
-/// Writes all that the source has which `open` makes, on the thread that reads it. An interrupt ends it when the writes under way have ended, a
-/// second one at once.
+/// Writes all that the source has which `open` makes, on the thread that reads it. An interrupt
+/// ends it when the writes under way have ended, a second one at once.
 ///
 /// # Errors
 /// The source's; what a server refuses is in the summary.
