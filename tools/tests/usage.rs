@@ -1,5 +1,6 @@
 //! What the command line refuses, and what it says then. No server is needed: none of these gets
 //! as far.
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
 use std::fs;
 use std::io::{Read as _, Write as _};
