@@ -12,6 +12,7 @@ use crate::manifest::{TableEntry, VersionEdit};
 use crate::memtable::{Memtable, PARTS};
 use crate::sstable::{FileId, Table, TableError, TableInfo, TableWriter, TokenRange};
 use crate::store::background::{Change, Job, News, Office, SignalOnDrop};
+use crate::store::drops::Dropped;
 use crate::store::{Durability, Store};
 use crate::vnode::{self, Clocks};
 
@@ -23,6 +24,8 @@ pub(crate) struct Frozen {
     pub(crate) upto: Sequence,
     /// The clocks of vnodes as of that batch.
     pub(crate) clocks: Clocks,
+    /// What goes from it and all before it with its flush.
+    pub(crate) dropped: Option<Rc<Dropped>>,
 }
 
 impl<E: Env> Store<E> {
@@ -41,7 +44,7 @@ impl<E: Env> Store<E> {
             Durability::Periodic { .. } | Durability::None => self.log.cut(),
         };
         let clocks = self.vnodes.snapshot();
-        self.frozen.push_back(Frozen { memtable, upto, clocks });
+        self.frozen.push_back(Frozen { memtable, upto, clocks, dropped: None });
     }
 
     /// Flushes the oldest frozen memtable if none is being flushed.
@@ -55,13 +58,14 @@ impl<E: Env> Store<E> {
 
     /// The oldest frozen memtable is in a table that the manifest names.
     pub(crate) fn flushed(&mut self, table: Option<&Table<E>>) {
-        let Frozen { memtable, upto, .. } =
+        let Frozen { memtable, upto, dropped, .. } =
             self.frozen.pop_front().expect("the one that was flushed");
         self.frozen_bytes -= memtable.bytes();
         self.flushing = false;
         self.log.release(upto);
         self.stats.flushes += 1;
         self.stats.flush_bytes += table.map_or(0, Table::file_bytes);
+        dropped.iter().for_each(|it| self.dropped(it));
     }
 }
 
@@ -74,11 +78,13 @@ async fn flush<E: Env>(office: Rc<Office<E>>, frozen: Frozen) {
             return;
         }
         match write(&office, &frozen).await {
-            Ok(Some((clocks, written))) => {
+            Ok(Some((id, written))) => {
                 let (infos, tables): (Vec<_>, Vec<_>) = written.into_iter().unzip();
                 let entry = |info: &TableInfo| TableEntry::new(info, 0, TokenRange::ALL);
-                let (added, clocks) = (infos.iter().map(entry).collect(), Some(clocks.number()));
-                let edit = VersionEdit { added, flushed, clocks, ..VersionEdit::default() };
+                let added = infos.iter().map(entry).collect();
+                let holes = frozen.dropped.as_ref().map_or_else(Vec::new, |it| it.holes(id));
+                let clocks = Some(id.number());
+                let edit = VersionEdit { added, flushed, clocks, holes, ..VersionEdit::default() };
                 let over = SignalOnDrop::default();
                 return office.post(News::Written(Change { job: Job::Flush, edit, tables, over }));
             }

@@ -10,6 +10,7 @@ mod compactions;
 mod config;
 mod damage;
 pub(crate) mod digests;
+pub(crate) mod drops;
 mod forgetting;
 mod open;
 pub(crate) mod reads;
@@ -31,9 +32,9 @@ use schemas::ids::{Hlc, Token};
 use smallvec::SmallVec;
 
 pub use self::answer::{
-    DigestError, DigestRefused, DigestTicket, Done, ExportTicket, Failure, FlushError, Found, Get,
-    GetTicket, OpenError, OpenErrorKind, OpenReport, PutError, PutTicket, ReadCause, ReadError,
-    ScanBusy, ScanTicket,
+    DigestError, DigestRefused, DigestTicket, Done, DropTicket, ExportTicket, Failure, FlushError,
+    Found, Get, GetTicket, OpenError, OpenErrorKind, OpenReport, PutError, PutTicket, ReadCause,
+    ReadError, ScanBusy, ScanTicket,
 };
 use self::background::{Change, News, Office};
 use self::compactions::Compactions;
@@ -41,6 +42,7 @@ pub use self::config::{SpaceLimits, StoreConfig};
 use self::damage::DamageList;
 pub use self::damage::{Damage, FoundBy};
 use self::digests::DigestJobs;
+use self::drops::Drops;
 use self::forgetting::Forgetting;
 use self::reads::Reads;
 use self::scans::Scans;
@@ -85,6 +87,7 @@ pub struct Store<E: Env> {
     pub(crate) reads: Reads<E>,
     scans: Scans<E>,
     digests: DigestJobs,
+    drops: Drops,
     scrub: Scrub,
     damage: DamageList,
     pub(crate) office: Rc<Office<E>>,
@@ -147,6 +150,7 @@ impl<E: Env> Store<E> {
     /// work that has become due.
     pub fn tick(&mut self) {
         self.log_lost();
+        self.mark_drops();
         self.log.commit();
         let now_us = self.env.monotonic_us();
         self.space.poll(&self.env, &self.config.space, now_us);
@@ -303,7 +307,9 @@ impl<E: Env> Store<E> {
             // After the rows before it, before those behind it.
             mark.iter().for_each(|mark| self.vnodes.marked(mark));
         }
-        self.writes.applied(batch.sequence());
+        let sequence = batch.sequence();
+        self.writes.applied(sequence);
+        self.applied_drops(sequence);
     }
 
     fn acknowledge(&mut self, done: &mut Vec<Done>) {

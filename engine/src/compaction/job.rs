@@ -39,6 +39,9 @@ pub struct Rules {
     pub may_exist_elsewhere: Box<dyn Fn(&Key<'_>) -> bool>,
     /// Bytes of records after which an output ends.
     pub fragment_bytes: u64,
+    /// Of what moment the inputs' records are: [`Holes::upto`](crate::manifest::Holes::upto) of the
+    /// version that the job is chosen for.
+    pub as_of: FileId,
     /// Who is given the blocks of the outputs, if anybody.
     pub keep_blocks: Option<KeepBlock>,
 }
@@ -114,15 +117,8 @@ impl<E: Env> Job<E> {
         }
         let scan = MergeScan::new(sources, rules.merge);
         let entries = inputs.into_iter().map(|it| it.entry).collect();
-        Ok(Self {
-            env: env.clone(),
-            dir: dir.to_owned(),
-            rules,
-            control,
-            new_id,
-            scan,
-            progress: Progress::new(entries, choice.output_level),
-        })
+        let progress = Progress::new(entries, choice.output_level, rules.as_of);
+        Ok(Self { env: env.clone(), dir: dir.to_owned(), rules, control, new_id, scan, progress })
     }
 
     /// Writes the next output. `None` when the job is done.

@@ -67,6 +67,8 @@ pub enum Reason {
     Expired,
     /// All tables are to be written anew.
     Full,
+    /// Nothing of a table can be seen: it is dropped.
+    Gone,
 }
 
 /// Tables to compact.
@@ -81,22 +83,23 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// The edit that does all there is to do for a [`Reason::Move`]; `None` for any other, which
-    /// is a [`Job`](super::Job)'s work.
+    /// The edit that does all there is to do for a [`Reason::Move`] or a [`Reason::Gone`]; `None`
+    /// for any other, which is a [`Job`](super::Job)'s work.
     ///
     /// # Panics
     /// If `version` has not got the table.
     #[must_use]
-    pub fn move_edit(&self, version: &Version) -> Option<VersionEdit> {
+    pub fn edit(&self, version: &Version) -> Option<VersionEdit> {
         let moved = |id: &FileId| {
             let entry = version.get(*id).expect("the choice was made for this version");
             TableEntry { level: self.output_level, ..**entry }
         };
-        (self.reason == Reason::Move).then(|| VersionEdit {
-            dropped: self.inputs.clone(),
-            added: self.inputs.iter().map(moved).collect(),
-            ..VersionEdit::default()
-        })
+        let added = match self.reason {
+            Reason::Move => self.inputs.iter().map(moved).collect(),
+            Reason::Gone => Vec::new(),
+            _ => return None,
+        };
+        Some(VersionEdit { dropped: self.inputs.clone(), added, ..VersionEdit::default() })
     }
 }
 
@@ -131,7 +134,8 @@ impl Given<'_> {
 #[must_use]
 pub fn choose(version: &Version, options: &CompactionOptions, given: &Given<'_>) -> Option<Choice> {
     let view = View::new(version, given);
-    settle(&view, options, given)
+    gone(&view)
+        .or_else(|| settle(&view, options, given))
         .or_else(|| level0(&view, options, given))
         .or_else(|| runs(&view, options, given))
         .or_else(|| alone(&view, options, given))
@@ -237,6 +241,14 @@ fn fits(
         }
     }
     above + beside.min(largest + options.fragment_bytes) <= given.room_bytes
+}
+
+/// The tables of which holes hide everything. Nobody has to read them for that.
+fn gone(view: &View<'_>) -> Option<Choice> {
+    let tables = view.version.tables().map(|it| &**it);
+    let is_free = |it: &&TableEntry| !view.running.iter().any(|job| job.inputs.contains(&it.id));
+    let inputs = ids(tables.filter(|it| it.is_gone()).filter(is_free));
+    (!inputs.is_empty()).then_some(Choice { reason: Reason::Gone, inputs, output_level: BOTTOM })
 }
 
 /// All that is above the bottom, into it, or as much as there is room for.

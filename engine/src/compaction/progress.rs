@@ -6,22 +6,24 @@
 use schemas::ids::Token;
 
 use crate::manifest::{TableEntry, VersionEdit};
-use crate::sstable::{TableInfo, TokenRange};
+use crate::sstable::{FileId, TableInfo, TokenRange};
 
 /// How far a job has come.
 pub(super) struct Progress {
     /// The inputs as the version names them, those that are used up left out.
     inputs: Vec<TableEntry>,
     output_level: u8,
+    /// Of what moment the outputs' records are.
+    as_of: FileId,
     /// The tokens still to come; `None` at the end.
     left: Option<TokenRange>,
 }
 
 impl Progress {
     /// The beginning of a job.
-    pub(super) fn new(inputs: Vec<TableEntry>, output_level: u8) -> Self {
+    pub(super) fn new(inputs: Vec<TableEntry>, output_level: u8, as_of: FileId) -> Self {
         let left = inputs.iter().map(|it| it.visible).reduce(TokenRange::hull);
-        Self { inputs, output_level, left }
+        Self { inputs, output_level, as_of, left }
     }
 
     /// Whether all tokens were passed.
@@ -47,7 +49,8 @@ impl Progress {
         let upto = upto.min(left.last());
         if let Some(output) = output {
             let visible = TokenRange::new(left.first(), upto).expect("a token was passed");
-            edit.added.push(TableEntry::new(output, self.output_level, visible));
+            let entry = TableEntry::new(output, self.output_level, visible);
+            edit.added.push(TableEntry { as_of: self.as_of, ..entry });
         }
         self.left = left.after(upto);
         edit

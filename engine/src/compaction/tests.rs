@@ -137,6 +137,7 @@ fn rules(may_exist_elsewhere: impl Fn(&crate::record::Key<'_>) -> bool + 'static
         purge_below: Hlc(1 << 19),
         may_exist_elsewhere: Box::new(may_exist_elsewhere),
         fragment_bytes: 4000,
+        as_of: FileId(0),
         keep_blocks: None,
     }
 }

@@ -52,7 +52,7 @@ fn entry(number: u64, level: u8, first: u64, last: u64) -> TableEntry {
         expires_max_ms: 7,
     };
     let (id, visible) = (FileId(number), range(first, last));
-    TableEntry { id, level, visible, file_bytes: 4096, properties }
+    TableEntry { id, level, visible, file_bytes: 4096, as_of: id, hidden: 0, properties }
 }
 
 fn add(entry: TableEntry) -> VersionEdit {

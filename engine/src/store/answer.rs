@@ -73,6 +73,10 @@ pub enum DigestError {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct ExportTicket(pub u64);
 
+/// Names a vnode that is being dropped. No two share one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct DropTicket(pub u64);
+
 /// As many pages as there may be are being read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("too many scans, try again in {retry_after_us} us")]
@@ -111,6 +115,8 @@ pub enum Done {
     Export(ExportTicket, Result<Chunk, TableError>),
     /// Digests.
     Digest(DigestTicket, Result<Digests, DigestError>),
+    /// A vnode was dropped, durably.
+    Dropped(DropTicket),
 }
 
 /// The answer to a read that had to wait, holding on to the bytes it was found in.

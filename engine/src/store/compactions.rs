@@ -118,7 +118,7 @@ impl<E: Env> Store<E> {
         let Some(choice) = choose(&self.version, &self.config.compaction, &given) else {
             return;
         };
-        if let Some(edit) = choice.move_edit(&self.version) {
+        if let Some(edit) = choice.edit(&self.version) {
             let (tables, over) = (Vec::new(), SignalOnDrop::default());
             self.changes.push_back(Change { job: Job::Compaction, edit, tables, over });
             return;
@@ -202,6 +202,7 @@ impl<E: Env> Store<E> {
             purge_below: hlc_min.map_or(self.purge_horizon, |hlc| hlc.min(self.purge_horizon)),
             may_exist_elsewhere: Box::new(elsewhere),
             fragment_bytes: self.config.compaction.fragment_bytes,
+            as_of: self.version.holes().upto(),
             keep_blocks: fits.then(|| self.office.keep_blocks()),
         }
     }

@@ -10,6 +10,7 @@ use super::background::Office;
 use super::compactions::Compactions;
 use super::damage::DamageList;
 use super::digests::DigestJobs;
+use super::drops::Drops;
 use super::forgetting::Forgetting;
 use super::reads::Reads;
 use super::scans::Scans;
@@ -81,6 +82,7 @@ impl<E: Env> Store<E> {
             reads: Reads::new(),
             scans: Scans::default(),
             digests: DigestJobs::default(),
+            drops: Drops::default(),
             scrub: Scrub::default(),
             damage: DamageList::default(),
             office: Rc::new(office),
@@ -164,7 +166,7 @@ impl Replay {
             let empty = self.active.next();
             let memtable = std::mem::replace(&mut self.active, empty);
             let (memtable, clocks) = (Rc::new(memtable), self.vnodes.snapshot());
-            self.frozen.push_back(Frozen { memtable, upto: self.last, clocks });
+            self.frozen.push_back(Frozen { memtable, upto: self.last, clocks, dropped: None });
         }
         self.gap |= sequence.0 > self.last.0 + 1;
         self.last = sequence;
@@ -251,7 +253,7 @@ async fn open_tables<E: Env>(
     let mut tables = BTreeMap::new();
     for entry in version.tables() {
         let table = Table::open(env, dir, entry.id, entry.visible).await?;
-        tables.insert(entry.id, Rc::new(table));
+        tables.insert(entry.id, Rc::new(table.without(version.hidden(entry))));
     }
     Ok(tables)
 }

@@ -71,6 +71,8 @@ pub struct Stats {
     pub compaction_bytes: u64,
     /// Compactions that failed and are tried again.
     pub compaction_errors: u64,
+    /// Vnodes dropped.
+    pub vnodes_dropped: u64,
     /// Bytes that the scrub has read.
     pub scrub_bytes: u64,
     /// Times that it has been through all tables.

@@ -259,6 +259,7 @@ impl Swarm {
             }
         };
         client.check_shown(&shown, now_ms)?;
+        client.drop_again();
         if last {
             return self.last_words(&mut client).await;
         }
@@ -281,6 +282,9 @@ impl Swarm {
     /// The disk works: so does the store, with all that it has.
     async fn last_words(&self, client: &mut Client) -> Result<End, String> {
         let failed = |failure: Failure| failure.to_string();
+        while client.ledger.borrow().pending_drops().next().is_some() {
+            client.round().await.map_err(failed)?;
+        }
         for key in 0..KEYS {
             let write = Write::put(key, client.taken(), 50);
             client.write_until_taken(write).await.map_err(failed)?;
@@ -301,9 +305,11 @@ impl Swarm {
                 self.tally.faults += 1;
             }
             for _ in 0..self.rng.u32(..3) {
-                // What is refused was not written.
                 let write = self.draw_write(client);
-                let _refused = client.write(write);
+                if !client.ledger.borrow().is_dropping(write.key) {
+                    // What is refused was not written.
+                    let _refused = client.write(write);
+                }
             }
             for _ in 0..self.rng.u32(..3) {
                 client.check_read(self.rng.u32(..KEYS)).await;
@@ -324,6 +330,7 @@ impl Swarm {
                 7 if self.weather.fills => self.fill(),
                 8 => self.clear(),
                 9..14 => self.settle(client).await?,
+                14 => self.drop_vnodes(client).await?,
                 _ => {}
             }
         }
@@ -363,6 +370,18 @@ impl Swarm {
         self.settle(client).await?;
         if client.ledger.borrow().acknowledged == client.taken() {
             client.check_scan(self.rng.usize(1..9), self.rng.usize(1..20_000)).await;
+        }
+        Ok(())
+    }
+
+    /// Drops a vnode or two, if no others are being dropped: of those nobody could tell, after a
+    /// crash, which were.
+    async fn drop_vnodes(&mut self, client: &mut Client) -> Result<(), Failure> {
+        self.settle(client).await?;
+        let is_settled = client.ledger.borrow().acknowledged == client.taken();
+        if self.is_sync && is_settled && client.ledger.borrow().pending_drops().next().is_none() {
+            let keys = [self.rng.u32(..KEYS), self.rng.u32(..KEYS)];
+            client.drop_vnodes_of(&keys, self.config.vnodes);
         }
         Ok(())
     }

@@ -117,6 +117,7 @@ const STORE_COUNTERS: &[OfStore] = &[
     ("manifest_errors", "Commits of the manifest that failed and are tried again", |store| {
         store.manifest_errors
     }),
+    ("vnodes_dropped", "Vnodes dropped", |store| store.vnodes_dropped),
     ("scrub_bytes", "Bytes that the scrub has read", |store| store.scrub_bytes),
     ("scrub_passes", "Times that the scrub has been through all tables", |store| {
         store.scrub_passes

@@ -74,7 +74,7 @@ fn frame_text(frame: &FrameAt) -> String {
 }
 
 fn table_text(mark: char, entry: &TableEntry) -> String {
-    let TableEntry { id, level, visible, file_bytes, properties } = entry;
+    let TableEntry { id, level, visible, file_bytes, properties, .. } = entry;
     let (tokens, records) = (tokens(*visible), properties.records);
     format!(
         "    {mark} {id} level {level}, tokens {tokens}, {file_bytes} bytes, {records} records\n"

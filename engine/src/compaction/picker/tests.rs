@@ -21,7 +21,8 @@ fn table(id: u64, level: u8, bytes: u64) -> TableEntry {
         hlc_max: Hlc(id),
         expires_max_ms: 0,
     };
-    TableEntry { id: FileId(id), level, visible: range(0, 999), file_bytes: bytes, properties }
+    let (id, visible) = (FileId(id), range(0, 999));
+    TableEntry { id, level, visible, file_bytes: bytes, as_of: id, hidden: 0, properties }
 }
 
 fn version(added: impl IntoIterator<Item = TableEntry>) -> Version {
@@ -57,7 +58,7 @@ fn the_first_table_moves_to_the_bottom() {
     let given =
         Given { running: &[], unreadable: &[], room_bytes: 0, now_ms: 0, full_before: None };
     let choice = choose(&one, &CompactionOptions::default(), &given).unwrap();
-    let moved = one.apply(&choice.move_edit(&one).unwrap()).unwrap();
+    let moved = one.apply(&choice.edit(&one).unwrap()).unwrap();
     assert_eq!((moved.level(0).len(), moved.level(BOTTOM).len()), (0, 1));
     assert_eq!(chosen(&moved, &[]), None);
 }
