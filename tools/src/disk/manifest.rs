@@ -68,6 +68,7 @@ fn frame_text(frame: &FrameAt) -> String {
                 text += &format!("    - {id}\n");
             }
             edit.added.iter().for_each(|entry| text += &table_text('+', entry));
+            edit.holes.iter().for_each(|hole| text += &hole_text(hole));
         }
     }
     text
@@ -81,12 +82,17 @@ fn table_text(mark: char, entry: &TableEntry) -> String {
     )
 }
 
+fn hole_text(hole: &Hole) -> String {
+    format!("      hole: tokens {}, in files before {}\n", tokens(hole.tokens), hole.before)
+}
+
 fn version_text(version: &Version) -> String {
     let (count, flushed) = (version.tables().count(), version.flushed());
     let next = version.next_file_number();
     let mut text =
         format!("\n  version: tables {count}, flushed {flushed}, file numbers from {next}\n");
     version.tables().for_each(|entry| text += &table_text(' ', entry));
+    version.holes().iter().for_each(|hole| text += &hole_text(hole));
     text
 }
 
@@ -96,6 +102,7 @@ fn json(listing: &Listing) -> Value {
             "flushed": version.flushed(),
             "next_file_number": version.next_file_number(),
             "tables": version.tables().map(|entry| table_json(entry)).collect::<Vec<_>>(),
+            "holes": version.holes().iter().map(hole_json).collect::<Vec<_>>(),
         })
     });
     json!({ "manifest": {
@@ -131,6 +138,15 @@ fn edit_json(edit: &VersionEdit) -> Value {
         "file_numbers": edit.file_numbers,
         "dropped": edit.dropped.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "added": edit.added.iter().map(table_json).collect::<Vec<_>>(),
+        "holes": edit.holes.iter().map(hole_json).collect::<Vec<_>>(),
+    })
+}
+
+fn hole_json(hole: &Hole) -> Value {
+    json!({
+        "first": token(hole.tokens.first().0),
+        "last": token(hole.tokens.last().0),
+        "before": hole.before.to_string(),
     })
 }
 
@@ -141,6 +157,7 @@ fn table_json(entry: &TableEntry) -> Value {
         "visible_first": token(entry.visible.first().0),
         "visible_last": token(entry.visible.last().0),
         "bytes": entry.file_bytes,
+        "as_of": entry.as_of.to_string(),
         "records": entry.properties.records,
         "tombstones": entry.properties.tombstones,
     })
