@@ -67,13 +67,13 @@ use crate::vnode::Vnodes;
 
 /// One core's records.
 ///
-/// Of two records of a key the one that the merge function prefers stands; a record with a
-/// greater stamp ([`Record::version`]) must be preferred to one with a lesser, since reads stop
-/// at tables whose records are all older than what they hold.
+/// What stands of two records of a key says the [`Merge`] that it is given.
 pub struct Store<E: Env> {
     pub(crate) env: E,
     pub(crate) config: StoreConfig,
     pub(crate) merge: Merge,
+    /// The row that the last read made of several, which its answer borrows.
+    pub(crate) merged: Box<[u8]>,
     pub(crate) log: CommitLog<E>,
     pub(crate) writes: Writes,
     /// [`News::Due`] is going to be posted.

@@ -189,14 +189,16 @@ impl<E: Env> Job<E> {
 }
 
 impl Rules {
-    /// What is kept of `record`, which stands; `None` for a tombstone that has done its work.
+    /// What is kept of `record`, which stands; `None` for a tombstone that has done its work. Of
+    /// siblings past their time nothing is left out: what they knew of is among them.
     fn keep<'a>(&self, record: Record<'a>) -> Option<Record<'a>> {
-        let kept = if record.is_dead(self.now_ms) {
+        let is_dead = record.is_dead(self.now_ms);
+        let kept = if is_dead && !record.kind.is_mergeable() {
             Record { kind: Kind::Tombstone, expires_at_ms: 0, value: &[], ..record }
         } else {
             record
         };
-        let purged = kept.kind == Kind::Tombstone
+        let purged = is_dead
             && kept.version.hlc < self.purge_below
             && !(self.may_exist_elsewhere)(&kept.key);
         (!purged).then_some(kept)

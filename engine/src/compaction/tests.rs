@@ -53,7 +53,7 @@ async fn standing<'a>(
             let sample = Sample::of(&record);
             let place = sample.place();
             match found.get(&place) {
-                Some(other) if lww(&other.record(), &record).is_gt() => {}
+                Some(other) if other.record().version > record.version => {}
                 _ => drop(found.insert(place, sample)),
             }
             scan.advance().await.unwrap();
@@ -96,10 +96,8 @@ async fn random_version(env: &SimEnv, rng: &mut Rng, keys: usize) -> Version {
                 sample.expires_at_ms =
                     *rng.choice([0, 0, NOW_MS - 1, NOW_MS + 1]).as_ref().unwrap();
                 sample.kind = if rng.u8(..3) == 0 { Kind::Tombstone } else { Kind::Value };
-                sample.value = match sample.kind {
-                    Kind::Value => rng.u64(..).to_le_bytes().to_vec(),
-                    Kind::Tombstone => Vec::new(),
-                };
+                let value = rng.u64(..).to_le_bytes();
+                sample.value = if sample.kind == Kind::Value { value.into() } else { Vec::new() };
             }
             if samples.is_empty() {
                 continue;

@@ -117,7 +117,7 @@ impl<E: Env> TableWriter<E> {
         assert!(self.last.key().is_none_or(|last| last < *key), "records come in order");
         assert!((1..=limits::KEY_BYTES_MAX).contains(&key.bytes.len()), "a key within its limit");
         assert!(record.value.len() <= limits::VALUE_BYTES_MAX, "a value within its limit");
-        assert!(record.kind == Kind::Value || record.value.is_empty(), "tombstones have no value");
+        assert!(record.kind != Kind::Tombstone || record.value.is_empty(), "tombstones have no value");
         if !self.block.is_empty() && self.block.len_max_with(record) > limits::BLOCK_BYTES_TARGET {
             self.end_block().await?;
         }

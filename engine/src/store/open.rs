@@ -103,6 +103,7 @@ impl<E: Env> Store<E> {
             env,
             config,
             merge,
+            merged: Box::default(),
             log,
         };
         Ok((store, report))
