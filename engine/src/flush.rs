@@ -5,11 +5,13 @@
 //!   the manifest says is flushed has no gap.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::commit_log::Sequence;
 use crate::env::{Class, Env};
 use crate::manifest::{TableEntry, VersionEdit};
 use crate::memtable::{Memtable, PARTS};
+use crate::namespaces::Namespaces;
 use crate::sstable::{FileId, Table, TableError, TableInfo, TableWriter, TokenRange};
 use crate::store::background::{Change, Job, News, Office, SignalOnDrop};
 use crate::store::drops::Dropped;
@@ -53,7 +55,10 @@ impl<E: Env> Store<E> {
             return;
         };
         self.flushing = true;
-        self.office.spawn(Class::Flush, flush(Rc::clone(&self.office), frozen.clone()));
+        self.office.spawn(
+            Class::Flush,
+            flush(Rc::clone(&self.office), frozen.clone(), Arc::clone(&self.config.namespaces)),
+        );
     }
 
     /// The oldest frozen memtable is in a table that the manifest names.
@@ -70,14 +75,14 @@ impl<E: Env> Store<E> {
 }
 
 /// Writes `frozen` to a table and a file of clocks, however often it takes, and posts them.
-async fn flush<E: Env>(office: Rc<Office<E>>, frozen: Frozen) {
+async fn flush<E: Env>(office: Rc<Office<E>>, frozen: Frozen, namespaces: Arc<Namespaces>) {
     let flushed = Some(frozen.upto.0);
     for attempt in 0.. {
         office.file_numbers().await;
         if office.is_stopping() {
             return;
         }
-        match write(&office, &frozen).await {
+        match write(&office, &frozen, &namespaces).await {
             Ok(Some((id, written))) => {
                 let (infos, tables): (Vec<_>, Vec<_>) = written.into_iter().unzip();
                 let entry = |info: &TableInfo| TableEntry::new(info, 0, TokenRange::ALL);
@@ -103,6 +108,7 @@ type Written<E> = (FileId, Option<(TableInfo, Table<E>)>);
 async fn write<E: Env>(
     office: &Rc<Office<E>>,
     frozen: &Frozen,
+    namespaces: &Arc<Namespaces>,
 ) -> Result<Option<Written<E>>, TableError> {
     let id = office.new_file();
     let written = async {
@@ -114,7 +120,7 @@ async fn write<E: Env>(
             synced.map_err(TableError::io("cannot make durable", &path))?;
             return Ok(Some((id, None)));
         }
-        let table = write_table(office, &frozen.memtable, id).await?;
+        let table = write_table(office, &frozen.memtable, id, namespaces).await?;
         Ok(table.map(|table| (id, Some(table))))
     };
     let written = written.await;
@@ -131,10 +137,11 @@ async fn write_table<E: Env>(
     office: &Rc<Office<E>>,
     memtable: &Memtable,
     id: FileId,
+    namespaces: &Arc<Namespaces>,
 ) -> Result<Option<(TableInfo, Table<E>)>, TableError> {
     let env = &office.env;
     let writer = TableWriter::create(env, &office.dir, id).await?;
-    let mut writer = writer.keeping(Some(office.keep_blocks()));
+    let mut writer = writer.keeping(Some(office.keep_blocks())).compressing(namespaces);
     for part in 0..PARTS {
         env.pause().await;
         for record in memtable.sorted(part) {

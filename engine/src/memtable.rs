@@ -11,7 +11,6 @@
 mod arena;
 mod chunks;
 
-
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use schemas::ids::{Hlc, Token};

@@ -44,6 +44,10 @@ impl<E: Env> Store<E> {
     }
 
     fn look_up(&mut self, key: &Key<'_>, now_ms: u64, may_read: bool) -> Get<'_> {
+        if self.config.namespaces.is_dropped(key.namespace) {
+            self.stats.gets_absent += 1;
+            return Get::Absent;
+        }
         let mut best = self.active.get(key).map(Best::Memory);
         for frozen in self.frozen.iter().rev() {
             if let Some(record) = frozen.memtable.get(key) {

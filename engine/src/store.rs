@@ -12,6 +12,7 @@ mod damage;
 pub(crate) mod digests;
 pub(crate) mod drops;
 mod forgetting;
+mod namespaces;
 mod open;
 pub(crate) mod reads;
 mod scans;

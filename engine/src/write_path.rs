@@ -21,6 +21,9 @@ impl<E: Env> Store<E> {
     /// [`PutError`]: nothing was stored.
     pub fn put_now(&mut self, record: &Record<'_>) -> Result<PutTicket, PutError> {
         check_limits(record)?;
+        if self.config.namespaces.is_dropped(record.key.namespace) {
+            return Err(PutError::NamespaceDropped);
+        }
         if self.space.level() == SpaceLevel::PutsRefused && !record.kind.is_tombstone() {
             self.stats.puts_disk_full += 1;
             return Err(PutError::DiskFull);

@@ -6,6 +6,7 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use schemas::ids::{Hlc, Token};
 
@@ -14,6 +15,7 @@ use super::progress::Progress;
 use crate::env::Env;
 use crate::manifest::{TableEntry, VersionEdit};
 use crate::merge_scan::{MergeScan, Run, Source};
+use crate::namespaces::Namespaces;
 use crate::record::{Key, Kind, Merge, Record};
 use crate::sstable::{FileId, KeepBlock, Table, TableError, TableInfo, TableWriter, TokenRange};
 
@@ -42,6 +44,8 @@ pub struct Rules {
     /// Of what moment the inputs' records are: [`Holes::upto`](crate::manifest::Holes::upto) of the
     /// version that the job is chosen for.
     pub as_of: FileId,
+    /// Records of namespaces that were dropped go; blocks of others may be compressed.
+    pub namespaces: Arc<Namespaces>,
     /// Who is given the blocks of the outputs, if anybody.
     pub keep_blocks: Option<KeepBlock>,
 }
@@ -173,6 +177,7 @@ impl<E: Env> Job<E> {
                     None => {
                         let id = (self.new_id)();
                         let made = TableWriter::create(&self.env, &self.dir, id).await?;
+                        let made = made.compressing(&self.rules.namespaces);
                         writer.insert(made.keeping(self.rules.keep_blocks.clone()))
                     }
                 };
@@ -192,6 +197,9 @@ impl Rules {
     /// What is kept of `record`, which stands; `None` for a tombstone that has done its work. Of
     /// siblings past their time nothing is left out: what they knew of is among them.
     fn keep<'a>(&self, record: Record<'a>) -> Option<Record<'a>> {
+        if self.namespaces.is_dropped(record.key.namespace) {
+            return None;
+        }
         let is_dead = record.is_dead(self.now_ms);
         let kept = if is_dead && !record.kind.is_mergeable() {
             Record { kind: Kind::Tombstone, expires_at_ms: 0, value: &[], ..record }

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use fastrand::Rng;
 use schemas::ids::{Hlc, Token};
@@ -136,6 +137,7 @@ fn rules(may_exist_elsewhere: impl Fn(&crate::record::Key<'_>) -> bool + 'static
         may_exist_elsewhere: Box::new(may_exist_elsewhere),
         fragment_bytes: 4000,
         as_of: FileId(0),
+        namespaces: Arc::default(),
         keep_blocks: None,
     }
 }

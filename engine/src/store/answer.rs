@@ -155,6 +155,9 @@ pub enum PutError {
         /// The limit.
         max: usize,
     },
+    /// The namespace was dropped.
+    #[error("the namespace was dropped")]
+    NamespaceDropped,
     /// Memory for writes is full until the disk catches up.
     #[error("memory for writes is full, try again in {retry_after_us} us")]
     Busy {

@@ -1,6 +1,7 @@
 //! Compactions: started when the picker says so, a fragment committed at a time.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use schemas::ids::Hlc;
 
@@ -203,6 +204,7 @@ impl<E: Env> Store<E> {
             may_exist_elsewhere: Box::new(elsewhere),
             fragment_bytes: self.config.compaction.fragment_bytes,
             as_of: self.version.holes().upto(),
+            namespaces: Arc::clone(&self.config.namespaces),
             keep_blocks: fits.then(|| self.office.keep_blocks()),
         }
     }

@@ -101,6 +101,11 @@ impl Vnodes {
         }
     }
 
+    /// Records of any vnode may be gone.
+    pub(crate) fn forget_leaves(&mut self) {
+        (0..self.clocks.len()).for_each(|index| self.leaves.touch_all(index));
+    }
+
     /// The clocks, to be saved with what is in the memtable that is frozen now.
     pub fn snapshot(&mut self) -> Clocks {
         self.marked = false;

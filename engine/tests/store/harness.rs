@@ -80,7 +80,7 @@ pub(crate) fn token_of(key: u32) -> Token {
     Token::of(&(key / 2).to_le_bytes(), 9)
 }
 
-fn namespace_of(key: u32) -> NamespaceId {
+pub(crate) fn namespace_of(key: u32) -> NamespaceId {
     NamespaceId(if key % 4 == 3 { 7 } else { 2 })
 }
 
@@ -346,7 +346,7 @@ impl Client {
         true
     }
 
-    async fn scan(
+    pub(crate) async fn scan(
         &mut self,
         namespace: NamespaceId,
         records_max: usize,

@@ -8,15 +8,17 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use engine::commit_log::LogConfig;
 use engine::env::Env;
 use engine::env::sim::{Crash, Fail, Fault, Io, Sim, SimDisk, SimEnv};
 use engine::limits::EXPIRED_MARGIN_MS;
+use engine::namespaces::Namespaces;
 use engine::store::{Durability, Failure, FlushError, OpenErrorKind, StoreConfig};
 use fastrand::Rng;
 use futures_lite::future::or;
-use schemas::ids::Hlc;
+use schemas::ids::{Hlc, NamespaceId};
 
 use crate::cores::on_all_cores;
 use crate::harness::{Client, Ledger, Write, asked_for, simulate, small_config};
@@ -24,7 +26,7 @@ use crate::harness::{Client, Ledger, Write, asked_for, simulate, small_config};
 const KEYS: u32 = 16;
 
 /// Seeds of the short form.
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 80;
 
 /// Writes that come late have stamps of at most so many less.
 const LATE: u64 = 20;
@@ -112,6 +114,9 @@ fn draw_config(rng: &mut Rng) -> StoreConfig {
     config.compaction.runs_max = rng.usize(1..4);
     config.compaction.fragment_bytes = rng.u64(4..32) << 10;
     config.space.poll_interval_us = 1000;
+    if rng.bool() {
+        config.namespaces = Arc::new(Namespaces::new([], [NamespaceId(2)]));
+    }
     config
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use engine::inspect::{ReadOnly, Shards, now};
 use engine::manifest::{
-    FrameAt, FrameContent, Listing, Manifest, TableEntry, Version, VersionEdit,
+    FrameAt, FrameContent, Hole, Listing, Manifest, TableEntry, Version, VersionEdit,
 };
 use serde_json::{Value, json};
 
