@@ -51,6 +51,7 @@ use self::scrub::Scrub;
 pub use self::scrub::ScrubOptions;
 pub use self::space::SpaceLevel;
 use self::space::SpaceWatch;
+use self::stats::SlowedBy;
 pub use self::stats::Stats;
 use self::table_set::TableSet;
 use self::writes::Writes;
@@ -321,7 +322,12 @@ impl<E: Env> Store<E> {
         let memory = writes::delay_us(self.memtables_bytes(), low.midpoint(high), high);
         let (low, high) = limits::SLOWED_SEGMENT_LAG_PERCENT;
         let log = writes::delay_us(self.log.segment_lag_percent(), low, high);
-        let delay_us = memory.max(log).max(self.compaction_delay_us());
+        let delays = [
+            (memory, SlowedBy::Memory),
+            (log, SlowedBy::Log),
+            (self.compaction_delay_us(), SlowedBy::Compaction),
+        ];
+        let (delay_us, cause) = delays.into_iter().max_by_key(|it| it.0).expect("there are three");
         let was_slowed = self.writes.is_slowed();
         let now_us = self.env.monotonic_us();
         let acknowledged = self.writes.acknowledge(now_us, delay_us);
@@ -330,7 +336,7 @@ impl<E: Env> Store<E> {
             done.push(Done::PutsUpto(last));
         }
         if self.writes.is_slowed() && !was_slowed {
-            self.stats.slowdowns += 1;
+            self.stats.count_slowdown(cause);
         }
         if let Some(due_us) = self.writes.due_us()
             && !std::mem::replace(&mut self.alarmed, true)

@@ -43,6 +43,7 @@ impl<E: Env> Store<E> {
             error
         })?;
         self.stats.puts += 1;
+        self.stats.put_bytes += bytes as u64;
         if self.config.log.durability == Durability::Sync {
             return Ok(self.writes.logged(sequence, record.version.hlc, bytes));
         }

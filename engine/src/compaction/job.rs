@@ -42,7 +42,8 @@ pub struct Rules {
     /// Bytes of records after which an output ends.
     pub fragment_bytes: u64,
     /// Of what moment the inputs' records are: [`Holes::upto`](crate::manifest::Holes::upto) of the
-    /// version that the job is chosen for.
+    /// version that the job is chosen for. For a part the file to come: no table has them all that
+    /// is made before, and every one that is made later has none of them.
     pub as_of: FileId,
     /// Records of namespaces that were dropped go; blocks of others may be compressed.
     pub namespaces: Arc<Namespaces>,
@@ -117,11 +118,12 @@ impl<E: Env> Job<E> {
         let mut sources = Vec::new();
         for run in inputs.chunk_by(same_run) {
             let tables = run.iter().map(|it| it.table.with_visible(it.entry.visible)).collect();
-            sources.extend(Run::new(env, tables, TokenRange::ALL).await?.map(Source::Run));
+            let tokens = choice.part.unwrap_or(TokenRange::ALL);
+            sources.extend(Run::new(env, tables, tokens).await?.map(Source::Run));
         }
         let scan = MergeScan::new(sources, rules.merge);
         let entries = inputs.into_iter().map(|it| it.entry).collect();
-        let progress = Progress::new(entries, choice.output_level, rules.as_of);
+        let progress = Progress::new(entries, choice, rules.as_of);
         Ok(Self { env: env.clone(), dir: dir.to_owned(), rules, control, new_id, scan, progress })
     }
 

@@ -69,6 +69,8 @@ pub enum Reason {
     Full,
     /// Nothing of a table can be seen: it is dropped.
     Gone,
+    /// All that there is of some tokens is to be written anew.
+    Part,
 }
 
 /// Tables to compact.
@@ -80,6 +82,9 @@ pub struct Choice {
     pub inputs: Vec<FileId>,
     /// The level that the outputs go to.
     pub output_level: u8,
+    /// Of the inputs only these tokens, for a [`Reason::Part`]: those above the bottom keep the
+    /// others and their files.
+    pub part: Option<TokenRange>,
 }
 
 impl Choice {
@@ -139,6 +144,25 @@ pub fn choose(version: &Version, options: &CompactionOptions, given: &Given<'_>)
         .or_else(|| level0(&view, options, given))
         .or_else(|| runs(&view, options, given))
         .or_else(|| alone(&view, options, given))
+}
+
+/// All that there is of `tokens`, into the bottom, with what the same tables of the bottom have
+/// beside them; `None` if there is nothing, or it cannot be read, or has no room. Nothing else may
+/// run, nor be flushed when it begins.
+#[must_use]
+pub fn choose_part(version: &Version, tokens: TokenRange, given: &Given<'_>) -> Option<Choice> {
+    let tables = || version.tables().map(|it| &**it);
+    let touched = |tokens: TokenRange| tables().filter(move |it| it.visible.overlaps(tokens));
+    let bottom = || touched(tokens).filter(|it| it.level == BOTTOM);
+    let part = bottom().map(|it| it.visible).fold(tokens, TokenRange::hull);
+    let inputs = ids(bottom().chain(touched(part).filter(|it| it.level != BOTTOM)));
+    let bytes: u64 = touched(part)
+        .map(|it| (it.visible_bytes() as f64 * it.visible.fraction_in(part)) as u64)
+        .sum();
+    let can_be_read = !inputs.iter().any(|id| given.unreadable.contains(id));
+    let is_due = !inputs.is_empty() && can_be_read && bytes <= given.room_bytes;
+    let (reason, output_level, part) = (Reason::Part, BOTTOM, Some(part));
+    is_due.then_some(Choice { reason, inputs, output_level, part })
 }
 
 /// Whether a full compaction is done, but for tables that cannot be read.
@@ -248,7 +272,8 @@ fn gone(view: &View<'_>) -> Option<Choice> {
     let tables = view.version.tables().map(|it| &**it);
     let is_free = |it: &&TableEntry| !view.running.iter().any(|job| job.inputs.contains(&it.id));
     let inputs = ids(tables.filter(|it| it.is_gone()).filter(is_free));
-    (!inputs.is_empty()).then_some(Choice { reason: Reason::Gone, inputs, output_level: BOTTOM })
+    let (reason, output_level, part) = (Reason::Gone, BOTTOM, None);
+    (!inputs.is_empty()).then_some(Choice { reason, inputs, output_level, part })
 }
 
 /// All that is above the bottom, into it, or as much as there is room for.
@@ -275,7 +300,7 @@ fn settle(view: &View<'_>, options: &CompactionOptions, given: &Given<'_>) -> Op
         let reason = if inputs.len() == 1 { Reason::Move } else { Reason::Settle };
         let can_be_read = !inputs.iter().any(|it| view.unreadable.contains(&it.id));
         if reason == Reason::Move || can_be_read && fits(&inputs, BOTTOM, options, given) {
-            return Some(Choice { reason, inputs: ids(inputs), output_level: BOTTOM });
+            return Some(Choice { reason, inputs: ids(inputs), output_level: BOTTOM, part: None });
         }
         upper.pop();
     }
@@ -293,7 +318,8 @@ fn level0(view: &View<'_>, options: &CompactionOptions, given: &Given<'_>) -> Op
         oldest.pop();
     }
     let is_worth_it = oldest.len() >= 2;
-    is_worth_it.then(|| Choice { reason: Reason::Level0, inputs: ids(oldest), output_level })
+    let (reason, part) = (Reason::Level0, None);
+    is_worth_it.then(|| Choice { reason, inputs: ids(oldest), output_level, part })
 }
 
 /// The smallest runs into one: as many as are together as large as the next, and have room.
@@ -312,7 +338,8 @@ fn runs(view: &View<'_>, options: &CompactionOptions, given: &Given<'_>) -> Opti
     }
     let inputs = runs[..count].iter().flat_map(|&(level, _)| view.level(level));
     let (inputs, output_level) = (ids(inputs), view.free_level()?);
-    (count >= 2).then_some(Choice { reason: Reason::Runs, inputs, output_level })
+    let (reason, part) = (Reason::Runs, None);
+    (count >= 2).then_some(Choice { reason, inputs, output_level, part })
 }
 
 /// A table that holds much that nobody sees, written anew where it is.
@@ -333,7 +360,8 @@ fn alone(view: &View<'_>, options: &CompactionOptions, given: &Given<'_>) -> Opt
     let mut tables = (0..=BOTTOM).flat_map(|level| view.level(level));
     tables.find_map(|table| {
         let reason = reason(table).filter(|_| fits(&[table], table.level, options, given))?;
-        Some(Choice { reason, inputs: vec![table.id], output_level: table.level })
+        let (inputs, output_level) = (vec![table.id], table.level);
+        Some(Choice { reason, inputs, output_level, part: None })
     })
 }
 

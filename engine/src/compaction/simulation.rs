@@ -130,7 +130,7 @@ impl Simulation {
                 keys.extend(self.contents[&input.id].iter().filter(seen));
             }
             keys.sort_unstable();
-            let progress = Progress::new(inputs, choice.output_level, FileId(0));
+            let progress = Progress::new(inputs, &choice, FileId(0));
             self.jobs.push(Running { choice, progress, keys, done: 0 });
         }
     }

@@ -126,7 +126,7 @@ fn random_choice(rng: &mut Rng, version: &Version) -> Option<Choice> {
         inputs.extend(version.level(BOTTOM).iter().filter(|it| it.visible.overlaps(hull)));
     }
     let inputs = inputs.into_iter().map(|it| it.id).collect();
-    Some(Choice { reason: Reason::Settle, inputs, output_level })
+    Some(Choice { reason: Reason::Settle, inputs, output_level, part: None })
 }
 
 fn rules(may_exist_elsewhere: impl Fn(&crate::record::Key<'_>) -> bool + 'static) -> Rules {
@@ -229,6 +229,7 @@ fn a_tombstone_goes_only_when_nothing_older_can_be_anywhere() {
         reason: Reason::Settle,
         inputs: vec![FileId(1), FileId(2), FileId(3)],
         output_level: BOTTOM,
+        part: None,
     };
     for (elsewhere, purge_below, records) in
         [(false, 21, 1), (true, 21, 2), (false, 20, 2), (true, 0, 2)]
@@ -245,7 +246,7 @@ fn a_tombstone_goes_only_when_nothing_older_can_be_anywhere() {
 fn a_job_that_leaves_nothing_makes_no_table() {
     let (disk, version) = tombstone_over_value();
     let inputs = vec![FileId(1), FileId(2)];
-    let choice = Choice { reason: Reason::Level0, inputs, output_level: 1 };
+    let choice = Choice { reason: Reason::Level0, inputs, output_level: 1, part: None };
     let version = compact(&disk, version, &choice, rules(|_| false));
     assert_eq!(version.tables().map(|it| it.id).collect::<Vec<_>>(), [FileId(3)]);
     assert_eq!(disk.paths().len(), 3, "the files of the inputs are the caller's");
@@ -258,7 +259,8 @@ fn an_expired_value_keeps_its_version_and_loses_its_bytes() {
     for (expires_at_ms, kind, len) in [(NOW_MS, Kind::Tombstone, 0), (NOW_MS + 1, Kind::Value, 500)]
     {
         let id = FileId(expires_at_ms);
-        let choice = Choice { reason: Reason::Expired, inputs: vec![id], output_level: 0 };
+        let choice =
+            Choice { reason: Reason::Expired, inputs: vec![id], output_level: 0, part: None };
         with_env(&disk, async |env| {
             let info = write_table(&env, DIR, id, &samples(expires_at_ms)).await;
             let added = vec![TableEntry::new(&info, 0, TokenRange::ALL)];
@@ -286,7 +288,8 @@ fn the_same_inputs_make_the_same_outputs() {
             let rng = &mut Rng::with_seed(7);
             let version = random_version(&env, rng, 150).await;
             let inputs = version.tables().map(|it| it.id).collect();
-            let choice = Choice { reason: Reason::Settle, inputs, output_level: BOTTOM };
+            let choice =
+                Choice { reason: Reason::Settle, inputs, output_level: BOTTOM, part: None };
             let control = Rc::default();
             let mut job = start(&env, &version, &choice, rules(|_| true), &control).await.unwrap();
             while job.step().await.unwrap().is_some() {}
@@ -308,7 +311,7 @@ async fn two_tables(env: &SimEnv) -> (Version, Choice) {
     }
     let version = Version::default().apply(&VersionEdit { added, ..VersionEdit::default() });
     let inputs = vec![FileId(1), FileId(2)];
-    (version.unwrap(), Choice { reason: Reason::Level0, inputs, output_level: 1 })
+    (version.unwrap(), Choice { reason: Reason::Level0, inputs, output_level: 1, part: None })
 }
 
 #[test]

@@ -50,9 +50,6 @@ pub enum EditError {
     /// It takes back what was said to be flushed.
     #[error("batch {0} was flushed and now is not")]
     FlushedGoesBack(u64),
-    /// It takes back what was said to be dropped.
-    #[error("tokens that tables before {0} do not have they have again")]
-    HoleGoesBack(FileId),
 }
 
 impl Version {
@@ -148,7 +145,7 @@ impl Version {
             next.file_numbers = next.file_numbers.max(number.saturating_add(1));
         }
         for &hole in &edit.holes {
-            next.holes.add(hole).map_err(|_| EditError::HoleGoesBack(hole.before))?;
+            next.holes.add(hole);
         }
         if !next.holes.is_empty() {
             next.reckon_hidden();

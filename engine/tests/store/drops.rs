@@ -107,6 +107,9 @@ fn what_is_dropped_is_gone_and_what_is_written_later_is_not() {
 
 async fn live(client: &mut Client, rng: &mut Rng, what: &str) -> Result<(), Failure> {
     for _ in 0..6 {
+        if rng.bool() {
+            client.store.compact_vnode(Vnode(rng.u16(..BITS.count() as u16)));
+        }
         write_some(client, rng, 120).await?;
         client.settle().await?;
         let keys: Vec<u32> = (0..rng.u32(1..4)).map(|_| rng.u32(..KEYS)).collect();

@@ -21,7 +21,7 @@ use futures_lite::future::or;
 use schemas::ids::{Hlc, NamespaceId};
 
 use crate::cores::on_all_cores;
-use crate::harness::{Client, Ledger, Write, asked_for, simulate, small_config};
+use crate::harness::{Client, Ledger, Write, asked_for, simulate, small_config, token_of};
 
 const KEYS: u32 = 16;
 
@@ -336,6 +336,11 @@ impl Swarm {
                 8 => self.clear(),
                 9..14 => self.settle(client).await?,
                 14 => self.drop_vnodes(client).await?,
+                15 => {
+                    let vnode = token_of(self.rng.u32(..KEYS)).vnode(self.config.vnodes);
+                    client.store.compact_vnode(vnode);
+                }
+                16 if self.rng.u8(..4) == 0 => client.store.compact_all(),
                 _ => {}
             }
         }
