@@ -67,10 +67,18 @@ fn hash(record: &Record<'_>, is_dead: bool) -> u128 {
     bytes.extend_from_slice(&version.dot.actor.node.0.get().to_le_bytes());
     bytes.extend_from_slice(&version.dot.actor.boot.to_le_bytes());
     bytes.extend_from_slice(&version.dot.counter.to_le_bytes());
-    let (kind, expires) =
-        if is_dead { (Kind::Tombstone, 0) } else { (record.kind, record.expires_at_ms) };
+    let is_mergeable = record.kind.is_mergeable();
+    let (kind, expires) = if is_dead && !is_mergeable {
+        (Kind::Tombstone, 0)
+    } else {
+        (record.kind, record.expires_at_ms)
+    };
     bytes.push(kind as u8);
     bytes.extend_from_slice(&expires.to_le_bytes());
+    if is_mergeable {
+        // Its stamp and dot are those of the last write in it; there are others.
+        bytes.extend_from_slice(&xxh3_128(record.value).to_le_bytes());
+    }
     bytes.extend_from_slice(record.key.bytes);
     xxh3_128(&bytes)
 }
@@ -101,7 +109,7 @@ impl Sum {
     /// Adds a record as `view` has it; of each sum all with one view.
     pub(crate) fn add(&mut self, record: &Record<'_>, view: View) {
         let (is_dead, expires) = (record.is_dead(view.now_ms), record.expires_at_ms);
-        if record.kind != Kind::Tombstone && expires != 0 {
+        if !record.kind.is_tombstone() && expires != 0 {
             if is_dead {
                 self.moments.start = self.moments.start.max(expires);
             } else {

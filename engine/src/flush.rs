@@ -5,13 +5,16 @@
 //!   the manifest says is flushed has no gap.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::commit_log::Sequence;
 use crate::env::{Class, Env};
 use crate::manifest::{TableEntry, VersionEdit};
 use crate::memtable::{Memtable, PARTS};
+use crate::namespaces::Namespaces;
 use crate::sstable::{FileId, Table, TableError, TableInfo, TableWriter, TokenRange};
 use crate::store::background::{Change, Job, News, Office, SignalOnDrop};
+use crate::store::drops::Dropped;
 use crate::store::{Durability, Store};
 use crate::vnode::{self, Clocks};
 
@@ -23,6 +26,8 @@ pub(crate) struct Frozen {
     pub(crate) upto: Sequence,
     /// The clocks of vnodes as of that batch.
     pub(crate) clocks: Clocks,
+    /// What goes from it and all before it with its flush.
+    pub(crate) dropped: Option<Rc<Dropped>>,
 }
 
 impl<E: Env> Store<E> {
@@ -41,7 +46,7 @@ impl<E: Env> Store<E> {
             Durability::Periodic { .. } | Durability::None => self.log.cut(),
         };
         let clocks = self.vnodes.snapshot();
-        self.frozen.push_back(Frozen { memtable, upto, clocks });
+        self.frozen.push_back(Frozen { memtable, upto, clocks, dropped: None });
     }
 
     /// Flushes the oldest frozen memtable if none is being flushed.
@@ -50,35 +55,41 @@ impl<E: Env> Store<E> {
             return;
         };
         self.flushing = true;
-        self.office.spawn(Class::Flush, flush(Rc::clone(&self.office), frozen.clone()));
+        self.office.spawn(
+            Class::Flush,
+            flush(Rc::clone(&self.office), frozen.clone(), Arc::clone(&self.config.namespaces)),
+        );
     }
 
     /// The oldest frozen memtable is in a table that the manifest names.
     pub(crate) fn flushed(&mut self, table: Option<&Table<E>>) {
-        let Frozen { memtable, upto, .. } =
+        let Frozen { memtable, upto, dropped, .. } =
             self.frozen.pop_front().expect("the one that was flushed");
         self.frozen_bytes -= memtable.bytes();
         self.flushing = false;
         self.log.release(upto);
         self.stats.flushes += 1;
         self.stats.flush_bytes += table.map_or(0, Table::file_bytes);
+        dropped.iter().for_each(|it| self.dropped(it));
     }
 }
 
 /// Writes `frozen` to a table and a file of clocks, however often it takes, and posts them.
-async fn flush<E: Env>(office: Rc<Office<E>>, frozen: Frozen) {
+async fn flush<E: Env>(office: Rc<Office<E>>, frozen: Frozen, namespaces: Arc<Namespaces>) {
     let flushed = Some(frozen.upto.0);
     for attempt in 0.. {
         office.file_numbers().await;
         if office.is_stopping() {
             return;
         }
-        match write(&office, &frozen).await {
-            Ok(Some((clocks, written))) => {
+        match write(&office, &frozen, &namespaces).await {
+            Ok(Some((id, written))) => {
                 let (infos, tables): (Vec<_>, Vec<_>) = written.into_iter().unzip();
                 let entry = |info: &TableInfo| TableEntry::new(info, 0, TokenRange::ALL);
-                let (added, clocks) = (infos.iter().map(entry).collect(), Some(clocks.number()));
-                let edit = VersionEdit { added, flushed, clocks, ..VersionEdit::default() };
+                let added = infos.iter().map(entry).collect();
+                let holes = frozen.dropped.as_ref().map_or_else(Vec::new, |it| it.holes(id));
+                let clocks = Some(id.number());
+                let edit = VersionEdit { added, flushed, clocks, holes, ..VersionEdit::default() };
                 let over = SignalOnDrop::default();
                 return office.post(News::Written(Change { job: Job::Flush, edit, tables, over }));
             }
@@ -97,6 +108,7 @@ type Written<E> = (FileId, Option<(TableInfo, Table<E>)>);
 async fn write<E: Env>(
     office: &Rc<Office<E>>,
     frozen: &Frozen,
+    namespaces: &Arc<Namespaces>,
 ) -> Result<Option<Written<E>>, TableError> {
     let id = office.new_file();
     let written = async {
@@ -108,7 +120,7 @@ async fn write<E: Env>(
             synced.map_err(TableError::io("cannot make durable", &path))?;
             return Ok(Some((id, None)));
         }
-        let table = write_table(office, &frozen.memtable, id).await?;
+        let table = write_table(office, &frozen.memtable, id, namespaces).await?;
         Ok(table.map(|table| (id, Some(table))))
     };
     let written = written.await;
@@ -125,10 +137,11 @@ async fn write_table<E: Env>(
     office: &Rc<Office<E>>,
     memtable: &Memtable,
     id: FileId,
+    namespaces: &Arc<Namespaces>,
 ) -> Result<Option<(TableInfo, Table<E>)>, TableError> {
     let env = &office.env;
     let writer = TableWriter::create(env, &office.dir, id).await?;
-    let mut writer = writer.keeping(Some(office.keep_blocks()));
+    let mut writer = writer.keeping(Some(office.keep_blocks())).compressing(namespaces);
     for part in 0..PARTS {
         env.pause().await;
         for record in memtable.sorted(part) {

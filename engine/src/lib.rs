@@ -19,6 +19,7 @@ pub mod limits;
 pub mod manifest;
 pub mod memtable;
 mod merge_scan;
+pub mod namespaces;
 mod read_path;
 pub mod record;
 pub mod scan;

@@ -11,15 +11,13 @@
 mod arena;
 mod chunks;
 
-use std::cmp::Ordering;
-
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use schemas::ids::{Hlc, Token};
 
 use self::arena::{Arena, RowAt};
 use self::chunks::Chunks;
-use crate::record::{Key, Merge, Record};
+use crate::record::{Key, MERGED, Merge, Record, Stands};
 use crate::sstable::TokenRange;
 
 /// Parts of a memtable. At 64 MiB of 200-byte rows a part has some 1,300 entries: sorted in
@@ -61,6 +59,8 @@ pub struct Memtable {
     /// Tokens of a part, as a power of two.
     shift: u32,
     merge: Merge,
+    /// Room for what a merge makes.
+    merged: Vec<u8>,
     len: usize,
     table_bytes: usize,
     hlc_min: Hlc,
@@ -78,6 +78,7 @@ impl Memtable {
             first: tokens.0.0,
             shift: span_bits.saturating_sub(PARTS.trailing_zeros()),
             merge,
+            merged: Vec::new(),
             len: 0,
             table_bytes: EMPTY_BYTES,
             hlc_min: Hlc(u64::MAX),
@@ -90,6 +91,7 @@ impl Memtable {
         Self {
             arena: Arena::new(self.arena.source().clone()),
             parts: empty_parts(),
+            merged: Vec::new(),
             len: 0,
             table_bytes: EMPTY_BYTES,
             hlc_min: Hlc(u64::MAX),
@@ -97,7 +99,7 @@ impl Memtable {
         }
     }
 
-    /// Merges `record` in; it takes its key's place only if it stands against what is there.
+    /// Merges `record` in: what stands of it and what is there takes its key's place.
     pub fn put(&mut self, record: &Record<'_>) {
         let part = self.part_of(record.key.token);
         let arena = &mut self.arena;
@@ -113,13 +115,15 @@ impl Memtable {
             Entry::Occupied(mut found) => {
                 let at = found.get().at;
                 let held = read(arena, at);
-                if (self.merge)(record, &held) != Ordering::Greater {
-                    return;
-                }
+                let record = match (self.merge)(record, &held, &mut self.merged) {
+                    Stands::First => *record,
+                    Stands::Second => return,
+                    Stands::Third => Record::from_row(&self.merged).expect(MERGED),
+                };
                 if held.row_len() == record.row_len() {
                     record.write_row(arena.row_mut(at));
                 } else {
-                    found.get_mut().at = store(arena, record);
+                    found.get_mut().at = store(arena, &record);
                 }
             }
             Entry::Vacant(free) => {

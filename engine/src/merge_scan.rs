@@ -4,7 +4,7 @@
 use schemas::ids::Token;
 
 use crate::env::Env;
-use crate::record::{Key, Merge, Record};
+use crate::record::{Key, MERGED, Merge, Record, Stands};
 use crate::scan::Rows;
 use crate::sstable::{Table, TableError, TableScan, TokenRange};
 
@@ -98,8 +98,18 @@ pub(crate) struct MergeScan<E: Env> {
     heads: Vec<Head>,
     /// Sources that are at the key, a part of the last of `heads`.
     group: Vec<usize>,
-    /// The source whose record stands; `None` at the end.
-    winner: Option<usize>,
+    /// Whose record stands; `None` at the end.
+    winner: Option<Winner>,
+    /// The row that a merge made.
+    merged: Vec<u8>,
+    /// Room for the next.
+    spare: Vec<u8>,
+}
+
+#[derive(Clone, Copy)]
+enum Winner {
+    Source(usize),
+    Merged,
 }
 
 #[derive(Clone, Copy)]
@@ -111,7 +121,9 @@ struct Head {
 impl<E: Env> MergeScan<E> {
     /// Starts at the least key of `sources`.
     pub(crate) fn new(sources: Vec<Source<E>>, merge: Merge) -> Self {
-        let mut scan = Self { sources, merge, heads: Vec::new(), group: Vec::new(), winner: None };
+        let (heads, group, winner) = (Vec::new(), Vec::new(), None);
+        let (merged, spare) = (Vec::new(), Vec::new());
+        let mut scan = Self { sources, merge, heads, group, winner, merged, spare };
         for source in 0..scan.sources.len() {
             scan.put_head(source);
         }
@@ -127,7 +139,10 @@ impl<E: Env> MergeScan<E> {
     /// The record that stands of the key it is at; `None` at the end.
     #[inline]
     pub(crate) fn current(&self) -> Option<Record<'_>> {
-        self.sources[self.winner?].current()
+        match self.winner? {
+            Winner::Source(source) => self.sources[source].current(),
+            Winner::Merged => Record::from_row(&self.merged),
+        }
     }
 
     /// Goes to the next key.
@@ -169,7 +184,7 @@ impl<E: Env> MergeScan<E> {
         let sharing = self.heads.iter().rev().take_while(|head| head.token == token).count();
         if sharing == 1 {
             self.group.push(source);
-            self.winner = Some(source);
+            self.winner = Some(Winner::Source(source));
             return;
         }
         let record = |source: usize| self.sources[source].current().expect("it is at a record");
@@ -184,7 +199,29 @@ impl<E: Env> MergeScan<E> {
                 self.group.push(head.source);
             }
         }
-        let stands = |a: &usize, b: &usize| (self.merge)(&record(*a), &record(*b));
-        self.winner = self.group.iter().copied().max_by(stands);
+        self.find_winner();
+    }
+
+    /// Finds what stands of the records of the group.
+    fn find_winner(&mut self) {
+        self.winner = None;
+        for &source in &self.group {
+            let mut spare = std::mem::take(&mut self.spare);
+            let record = self.sources[source].current().expect("it is at a record");
+            let stands = match self.current() {
+                Some(winner) => (self.merge)(&record, &winner, &mut spare),
+                None => Stands::First,
+            };
+            self.spare = spare;
+            match stands {
+                Stands::First => self.winner = Some(Winner::Source(source)),
+                Stands::Second => {}
+                Stands::Third => {
+                    assert!(Record::from_row(&self.spare).is_some(), "{MERGED}");
+                    std::mem::swap(&mut self.merged, &mut self.spare);
+                    self.winner = Some(Winner::Merged);
+                }
+            }
+        }
     }
 }

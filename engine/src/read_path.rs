@@ -12,7 +12,6 @@
 //! - A place that cannot be read fails the reads that need it, and no others: an older record is
 //!   never given for one that may be newer.
 
-use std::cmp::Ordering;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -22,7 +21,7 @@ use schemas::ids::Token;
 use crate::cache::BlockCache;
 use crate::env::{self, Env};
 use crate::limits;
-use crate::record::{Key, Merge};
+use crate::record::{Key, MERGED, Merge, Record, Stands};
 use crate::sstable::Block;
 use crate::store::reads::{Best, Held, Read, Wanted};
 use crate::store::table_set::TableSet;
@@ -45,10 +44,14 @@ impl<E: Env> Store<E> {
     }
 
     fn look_up(&mut self, key: &Key<'_>, now_ms: u64, may_read: bool) -> Get<'_> {
-        let mut best = self.active.get(key).map(|record| Best { record, block: None });
+        if self.config.namespaces.is_dropped(key.namespace) {
+            self.stats.gets_absent += 1;
+            return Get::Absent;
+        }
+        let mut best = self.active.get(key).map(Best::Memory);
         for frozen in self.frozen.iter().rev() {
             if let Some(record) = frozen.memtable.get(key) {
-                best = better(best, Best { record, block: None }, self.merge);
+                best = Some(better(best, Best::Memory(record), self.merge));
             }
         }
         let search = Search { tables: &self.tables, cache: &self.cache, merge: self.merge };
@@ -59,21 +62,31 @@ impl<E: Env> Store<E> {
                 self.stats.gets_busy += 1;
                 return Get::Busy { retry_after_us: limits::RETRY_AFTER_READS_US };
             }
-            let held = best.map(|best| best.hold());
+            let held = best.map(Best::hold);
             let read = Read::new(key, now_ms, &self.tables, wanted, held);
             let (ticket, leads) = self.reads.start(read);
             self.stats.gets_shared += u64::from(!leads);
             return Get::Miss(ticket);
         }
-        let Some(best) = best.filter(|best| !best.record.is_dead(now_ms)) else {
+        let Some(best) = best.filter(|best| !best.record().is_dead(now_ms)) else {
             self.stats.gets_absent += 1;
             return Get::Absent;
         };
-        match best.block {
-            Some(_) => self.stats.gets_cache += 1,
-            None => self.stats.gets_memtable += 1,
-        }
-        Get::Hit(best.record)
+        Get::Hit(match best {
+            Best::Memory(record) => {
+                self.stats.gets_memtable += 1;
+                record
+            }
+            Best::Block(block, index) => {
+                self.stats.gets_cache += 1;
+                block.record(index)
+            }
+            Best::Merged(row) => {
+                self.stats.gets_cache += 1;
+                self.merged = row;
+                Record::from_row(&self.merged).expect(MERGED)
+            }
+        })
     }
 
     /// Says that keys with `tokens` are going to be asked for, in one go: what memory has of them
@@ -128,15 +141,15 @@ impl<E: Env> Store<E> {
         let search = Search { tables: &read.tables, cache: &self.cache, merge: self.merge };
         let (best, wanted) = search.go_on(&key, read.wanted.run + 1, best, &mut self.stats);
         if let Some(wanted) = wanted {
-            read.best = best.map(|best| best.hold());
+            read.best = best.map(Best::hold);
             read.wanted = wanted;
             read.shorts = 0;
             let leads = self.reads.resume(read);
             self.stats.gets_shared += u64::from(!leads);
             return;
         }
-        let best = best.filter(|best| !best.record.is_dead(read.now_ms));
-        let held: Option<Held> = best.map(|best| best.hold());
+        let best = best.filter(|best| !best.record().is_dead(read.now_ms));
+        let held: Option<Held> = best.map(Best::hold);
         match held {
             Some(_) => self.stats.gets_disk += 1,
             None => self.stats.gets_absent += 1,
@@ -186,7 +199,7 @@ impl<'a, E: Env> Search<'a, E> {
         stats: &mut Stats,
     ) -> (Option<Best<'a>>, Option<Wanted<E>>) {
         loop {
-            let hlc = best.map(|best| best.record.version.hlc);
+            let hlc = best.as_ref().and_then(Best::stands_above);
             let Some((run, table)) = self.tables.next(key, from, hlc) else {
                 return (best, None);
             };
@@ -214,12 +227,16 @@ fn search_block<'a>(
         stats.filter_false_positives += 1;
         return best;
     };
-    let found = Best { record: block.record(index), block: Some((block, index)) };
-    better(best, found, merge)
+    Some(better(best, Best::Block(block, index), merge))
 }
 
 /// What stands of two records of a key.
-fn better<'a>(best: Option<Best<'a>>, found: Best<'a>, merge: Merge) -> Option<Best<'a>> {
-    let stays = best.filter(|best| merge(&found.record, &best.record) != Ordering::Greater);
-    stays.or(Some(found))
+fn better<'a>(best: Option<Best<'a>>, found: Best<'a>, merge: Merge) -> Best<'a> {
+    let Some(best) = best else { return found };
+    let mut row = Vec::new();
+    match merge(&found.record(), &best.record(), &mut row) {
+        Stands::First => found,
+        Stands::Second => best,
+        Stands::Third => Best::Merged(row.into()),
+    }
 }

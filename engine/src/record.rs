@@ -10,8 +10,8 @@
 //! ```
 
 mod mark;
+mod merge;
 
-use std::cmp::Ordering;
 use std::num::NonZeroU64;
 
 use schemas::ids::{Actor, Dot, Hlc, NamespaceId, NodeId, Token, Version};
@@ -20,6 +20,8 @@ use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 pub use self::mark::Mark;
+pub(crate) use self::merge::MERGED;
+pub use self::merge::{Merge, Stands, lww};
 
 /// What a reader asks for: a key with its place in the sort order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -65,6 +67,11 @@ pub enum Kind {
     Value = 0,
     /// The key was deleted.
     Tombstone = 1,
+    /// Values that were written without knowing of each other, and what each knew of; the engine
+    /// does not look into them. Two records of this kind may make a third.
+    Siblings = 2,
+    /// As [`Siblings`](Self::Siblings), of which none is left: only what they knew of.
+    Context = 3,
 }
 
 impl Kind {
@@ -74,8 +81,25 @@ impl Kind {
         match byte {
             0 => Some(Self::Value),
             1 => Some(Self::Tombstone),
+            2 => Some(Self::Siblings),
+            3 => Some(Self::Context),
             _ => None,
         }
+    }
+
+    /// Whether its key is deleted.
+    #[inline]
+    #[must_use]
+    pub fn is_tombstone(self) -> bool {
+        matches!(self, Self::Tombstone | Self::Context)
+    }
+
+    /// Whether a record of this kind and one of a lesser stamp may make a third. Otherwise the one
+    /// with the greater stamp stands, whatever the other is.
+    #[inline]
+    #[must_use]
+    pub fn is_mergeable(self) -> bool {
+        matches!(self, Self::Siblings | Self::Context)
     }
 }
 
@@ -86,11 +110,11 @@ pub struct Record<'a> {
     pub key: Key<'a>,
     /// Stamp and dot of the write.
     pub version: Version,
-    /// Value or tombstone.
+    /// What `value` is.
     pub kind: Kind,
     /// Unix milliseconds from which the record counts as deleted; 0 for never.
     pub expires_at_ms: u64,
-    /// The value; empty for a tombstone.
+    /// The value; empty for a tombstone. Not the value alone for the kinds that are merged.
     pub value: &'a [u8],
 }
 
@@ -118,7 +142,7 @@ impl<'a> Record<'a> {
     #[inline]
     #[must_use]
     pub fn is_dead(&self, now_ms: u64) -> bool {
-        self.kind == Kind::Tombstone || (self.expires_at_ms != 0 && self.expires_at_ms <= now_ms)
+        self.kind.is_tombstone() || (self.expires_at_ms != 0 && self.expires_at_ms <= now_ms)
     }
 
     /// Length of the record's row in bytes.
@@ -126,6 +150,14 @@ impl<'a> Record<'a> {
     #[must_use]
     pub fn row_len(&self) -> usize {
         ROW_HEADER_BYTES + self.key.bytes.len() + self.value.len()
+    }
+
+    /// The row, by itself.
+    #[must_use]
+    pub fn to_row(&self) -> Box<[u8]> {
+        let mut row = vec![0; self.row_len()];
+        self.write_row(&mut row);
+        row.into()
     }
 
     /// Writes the row into `out`, which is exactly [`Record::row_len`] bytes long.
@@ -194,19 +226,7 @@ pub(crate) fn are_sized(kind: Kind, key: &[u8], value: &[u8]) -> bool {
     !key.is_empty()
         && key.len() <= KEY_BYTES_MAX
         && value.len() <= VALUE_BYTES_MAX
-        && (kind == Kind::Value || value.is_empty())
-}
-
-/// Resolves two records of one key: says which of them stands.
-///
-/// A merge is commutative, associative and idempotent, and never reads a clock; the engine does
-/// not know which policy it is given.
-pub type Merge = fn(&Record<'_>, &Record<'_>) -> Ordering;
-
-/// Last writer wins: the greater `(hlc, dot)` stands.
-#[must_use]
-pub fn lww(a: &Record<'_>, b: &Record<'_>) -> Ordering {
-    a.version.cmp(&b.version)
+        && (kind != Kind::Tombstone || value.is_empty())
 }
 
 #[cfg(test)]

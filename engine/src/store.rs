@@ -10,7 +10,9 @@ mod compactions;
 mod config;
 mod damage;
 pub(crate) mod digests;
+pub(crate) mod drops;
 mod forgetting;
+mod namespaces;
 mod open;
 pub(crate) mod reads;
 mod scans;
@@ -32,9 +34,9 @@ use schemas::ids::{Hlc, Token};
 use smallvec::SmallVec;
 
 pub use self::answer::{
-    DigestError, DigestRefused, DigestTicket, Done, ExportTicket, Failure, FlushError, Found, Get,
-    GetTicket, OpenError, OpenErrorKind, OpenReport, PutError, PutTicket, ReadCause, ReadError,
-    ScanBusy, ScanTicket, SnapshotDone, SnapshotRefused, SnapshotResult, SnapshotTicket,
+    DigestError, DigestRefused, DigestTicket, Done, DropTicket, ExportTicket, Failure, FlushError,
+    Found, Get, GetTicket, OpenError, OpenErrorKind, OpenReport, PutError, PutTicket, ReadCause,
+    ReadError, ScanBusy, ScanTicket, SnapshotDone, SnapshotRefused, SnapshotResult, SnapshotTicket,
 };
 use self::background::{Change, News, Office};
 use self::compactions::Compactions;
@@ -42,6 +44,7 @@ pub use self::config::{SpaceLimits, StoreConfig};
 use self::damage::DamageList;
 pub use self::damage::{Damage, FoundBy};
 use self::digests::DigestJobs;
+use self::drops::Drops;
 use self::forgetting::Forgetting;
 use self::reads::Reads;
 use self::scans::Scans;
@@ -51,6 +54,7 @@ pub use self::snapshots::SnapshotStep;
 use self::snapshots::Snapshots;
 pub use self::space::SpaceLevel;
 use self::space::SpaceWatch;
+use self::stats::SlowedBy;
 pub use self::stats::Stats;
 use self::table_set::TableSet;
 use self::writes::Writes;
@@ -68,13 +72,13 @@ use crate::vnode::Vnodes;
 
 /// One core's records.
 ///
-/// Of two records of a key the one that the merge function prefers stands; a record with a
-/// greater stamp ([`Record::version`]) must be preferred to one with a lesser, since reads stop
-/// at tables whose records are all older than what they hold.
+/// What stands of two records of a key says the [`Merge`] that it is given.
 pub struct Store<E: Env> {
     pub(crate) env: E,
     pub(crate) config: StoreConfig,
     pub(crate) merge: Merge,
+    /// The row that the last read made of several, which its answer borrows.
+    pub(crate) merged: Box<[u8]>,
     pub(crate) log: CommitLog<E>,
     pub(crate) writes: Writes,
     /// [`News::Due`] is going to be posted.
@@ -89,6 +93,7 @@ pub struct Store<E: Env> {
     scans: Scans<E>,
     digests: DigestJobs,
     snapshots: Snapshots,
+    drops: Drops,
     scrub: Scrub,
     damage: DamageList,
     pub(crate) office: Rc<Office<E>>,
@@ -151,6 +156,7 @@ impl<E: Env> Store<E> {
     /// work that has become due.
     pub fn tick(&mut self) {
         self.log_lost();
+        self.mark_drops();
         self.log.commit();
         let now_us = self.env.monotonic_us();
         self.space.poll(&self.env, &self.config.space, now_us);
@@ -309,7 +315,9 @@ impl<E: Env> Store<E> {
             // After the rows before it, before those behind it.
             mark.iter().for_each(|mark| self.vnodes.marked(mark));
         }
-        self.writes.applied(batch.sequence());
+        let sequence = batch.sequence();
+        self.writes.applied(sequence);
+        self.applied_drops(sequence);
     }
 
     fn acknowledge(&mut self, done: &mut Vec<Done>) {
@@ -320,7 +328,12 @@ impl<E: Env> Store<E> {
         let memory = writes::delay_us(self.memtables_bytes(), low.midpoint(high), high);
         let (low, high) = limits::SLOWED_SEGMENT_LAG_PERCENT;
         let log = writes::delay_us(self.log.segment_lag_percent(), low, high);
-        let delay_us = memory.max(log).max(self.compaction_delay_us());
+        let delays = [
+            (memory, SlowedBy::Memory),
+            (log, SlowedBy::Log),
+            (self.compaction_delay_us(), SlowedBy::Compaction),
+        ];
+        let (delay_us, cause) = delays.into_iter().max_by_key(|it| it.0).expect("there are three");
         let was_slowed = self.writes.is_slowed();
         let now_us = self.env.monotonic_us();
         let acknowledged = self.writes.acknowledge(now_us, delay_us);
@@ -329,7 +342,7 @@ impl<E: Env> Store<E> {
             done.push(Done::PutsUpto(last));
         }
         if self.writes.is_slowed() && !was_slowed {
-            self.stats.slowdowns += 1;
+            self.stats.count_slowdown(cause);
         }
         if let Some(due_us) = self.writes.due_us()
             && !std::mem::replace(&mut self.alarmed, true)

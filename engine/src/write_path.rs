@@ -10,7 +10,7 @@
 use crate::commit_log::AppendError;
 use crate::env::Env;
 use crate::limits;
-use crate::record::{Kind, Record};
+use crate::record::Record;
 use crate::store::{Durability, PutError, PutTicket, SpaceLevel, Store};
 
 impl<E: Env> Store<E> {
@@ -21,7 +21,10 @@ impl<E: Env> Store<E> {
     /// [`PutError`]: nothing was stored.
     pub fn put_now(&mut self, record: &Record<'_>) -> Result<PutTicket, PutError> {
         check_limits(record)?;
-        if self.space.level() == SpaceLevel::PutsRefused && record.kind != Kind::Tombstone {
+        if self.config.namespaces.is_dropped(record.key.namespace) {
+            return Err(PutError::NamespaceDropped);
+        }
+        if self.space.level() == SpaceLevel::PutsRefused && !record.kind.is_tombstone() {
             self.stats.puts_disk_full += 1;
             return Err(PutError::DiskFull);
         }
@@ -40,6 +43,7 @@ impl<E: Env> Store<E> {
             error
         })?;
         self.stats.puts += 1;
+        self.stats.put_bytes += bytes as u64;
         if self.config.log.durability == Durability::Sync {
             return Ok(self.writes.logged(sequence, record.version.hlc, bytes));
         }

@@ -56,7 +56,7 @@ fn usage_errors_exit_with_2() {
         (&["snapshot", "create", "../a"], "is no name of a snapshot"),
         (&["snapshot", "delete", "A"], "is no name of a snapshot"),
         (&["snapshot", "verify", "Cargo.toml"], "is no directory of a snapshot"),
-        (&["snapshot", "restore", "src", "--after", "k", "--hex"], "not hexadecimal"),
+        (&["snapshot", "restore", "src", "--after", "kk", "--hex"], "not hexadecimal"),
         (&["snapshot", "restore", "src", "--hex"], "--after"),
         (&["snapshot", "list", "--data-dir", "Cargo.toml"], "is no directory"),
     ] {
@@ -66,8 +66,8 @@ fn usage_errors_exit_with_2() {
 
 #[test]
 fn a_directory_that_is_no_snapshot_is_incomplete_and_one_that_is_no_nodes_loses_nothing() {
-    ends(kvctl(&["snapshot", "verify", "src"]), 1, "src is incomplete: it has no SNAPSHOT");
-    ends(kvctl(&["snapshot", "restore", "src"]), 1, "src is incomplete: it has no SNAPSHOT");
+    ends(kvctl(&["snapshot", "verify", "src"]), 1, "src: it is incomplete: it has no SNAPSHOT");
+    ends(kvctl(&["snapshot", "restore", "src"]), 1, "src: it is incomplete: it has no SNAPSHOT");
     let dir = tempfile::tempdir().unwrap();
     let kept = dir.path().join("snapshots/a");
     fs::create_dir_all(&kept).unwrap();

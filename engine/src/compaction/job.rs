@@ -6,6 +6,7 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use schemas::ids::{Hlc, Token};
 
@@ -14,6 +15,7 @@ use super::progress::Progress;
 use crate::env::Env;
 use crate::manifest::{TableEntry, VersionEdit};
 use crate::merge_scan::{MergeScan, Run, Source};
+use crate::namespaces::Namespaces;
 use crate::record::{Key, Kind, Merge, Record};
 use crate::sstable::{FileId, KeepBlock, Table, TableError, TableInfo, TableWriter, TokenRange};
 
@@ -39,6 +41,12 @@ pub struct Rules {
     pub may_exist_elsewhere: Box<dyn Fn(&Key<'_>) -> bool>,
     /// Bytes of records after which an output ends.
     pub fragment_bytes: u64,
+    /// Of what moment the inputs' records are: [`Holes::upto`](crate::manifest::Holes::upto) of the
+    /// version that the job is chosen for. For a part the file to come: no table has them all that
+    /// is made before, and every one that is made later has none of them.
+    pub as_of: FileId,
+    /// Records of namespaces that were dropped go; blocks of others may be compressed.
+    pub namespaces: Arc<Namespaces>,
     /// Who is given the blocks of the outputs, if anybody.
     pub keep_blocks: Option<KeepBlock>,
 }
@@ -110,19 +118,13 @@ impl<E: Env> Job<E> {
         let mut sources = Vec::new();
         for run in inputs.chunk_by(same_run) {
             let tables = run.iter().map(|it| it.table.with_visible(it.entry.visible)).collect();
-            sources.extend(Run::new(env, tables, TokenRange::ALL).await?.map(Source::Run));
+            let tokens = choice.part.unwrap_or(TokenRange::ALL);
+            sources.extend(Run::new(env, tables, tokens).await?.map(Source::Run));
         }
         let scan = MergeScan::new(sources, rules.merge);
         let entries = inputs.into_iter().map(|it| it.entry).collect();
-        Ok(Self {
-            env: env.clone(),
-            dir: dir.to_owned(),
-            rules,
-            control,
-            new_id,
-            scan,
-            progress: Progress::new(entries, choice.output_level),
-        })
+        let progress = Progress::new(entries, choice, rules.as_of);
+        Ok(Self { env: env.clone(), dir: dir.to_owned(), rules, control, new_id, scan, progress })
     }
 
     /// Writes the next output. `None` when the job is done.
@@ -177,6 +179,7 @@ impl<E: Env> Job<E> {
                     None => {
                         let id = (self.new_id)();
                         let made = TableWriter::create(&self.env, &self.dir, id).await?;
+                        let made = made.compressing(&self.rules.namespaces);
                         writer.insert(made.keeping(self.rules.keep_blocks.clone()))
                     }
                 };
@@ -193,14 +196,19 @@ impl<E: Env> Job<E> {
 }
 
 impl Rules {
-    /// What is kept of `record`, which stands; `None` for a tombstone that has done its work.
+    /// What is kept of `record`, which stands; `None` for a tombstone that has done its work. Of
+    /// siblings past their time nothing is left out: what they knew of is among them.
     fn keep<'a>(&self, record: Record<'a>) -> Option<Record<'a>> {
-        let kept = if record.is_dead(self.now_ms) {
+        if self.namespaces.is_dropped(record.key.namespace) {
+            return None;
+        }
+        let is_dead = record.is_dead(self.now_ms);
+        let kept = if is_dead && !record.kind.is_mergeable() {
             Record { kind: Kind::Tombstone, expires_at_ms: 0, value: &[], ..record }
         } else {
             record
         };
-        let purged = kept.kind == Kind::Tombstone
+        let purged = is_dead
             && kept.version.hlc < self.purge_below
             && !(self.may_exist_elsewhere)(&kept.key);
         (!purged).then_some(kept)

@@ -16,4 +16,6 @@ mod simulation;
 mod tests;
 
 pub use self::job::{Control, Input, Job, JobError, Rules, Step};
-pub use self::picker::{Choice, CompactionOptions, Given, Reason, choose, is_full_done, pressure};
+pub use self::picker::{
+    Choice, CompactionOptions, Given, Reason, choose, choose_part, is_full_done, pressure,
+};

@@ -67,6 +67,10 @@ pub enum Reason {
     Expired,
     /// All tables are to be written anew.
     Full,
+    /// Nothing of a table can be seen: it is dropped.
+    Gone,
+    /// All that there is of some tokens is to be written anew.
+    Part,
 }
 
 /// Tables to compact.
@@ -78,25 +82,29 @@ pub struct Choice {
     pub inputs: Vec<FileId>,
     /// The level that the outputs go to.
     pub output_level: u8,
+    /// Of the inputs only these tokens, for a [`Reason::Part`]: those above the bottom keep the
+    /// others and their files.
+    pub part: Option<TokenRange>,
 }
 
 impl Choice {
-    /// The edit that does all there is to do for a [`Reason::Move`]; `None` for any other, which
-    /// is a [`Job`](super::Job)'s work.
+    /// The edit that does all there is to do for a [`Reason::Move`] or a [`Reason::Gone`]; `None`
+    /// for any other, which is a [`Job`](super::Job)'s work.
     ///
     /// # Panics
     /// If `version` has not got the table.
     #[must_use]
-    pub fn move_edit(&self, version: &Version) -> Option<VersionEdit> {
+    pub fn edit(&self, version: &Version) -> Option<VersionEdit> {
         let moved = |id: &FileId| {
             let entry = version.get(*id).expect("the choice was made for this version");
             TableEntry { level: self.output_level, ..**entry }
         };
-        (self.reason == Reason::Move).then(|| VersionEdit {
-            dropped: self.inputs.clone(),
-            added: self.inputs.iter().map(moved).collect(),
-            ..VersionEdit::default()
-        })
+        let added = match self.reason {
+            Reason::Move => self.inputs.iter().map(moved).collect(),
+            Reason::Gone => Vec::new(),
+            _ => return None,
+        };
+        Some(VersionEdit { dropped: self.inputs.clone(), added, ..VersionEdit::default() })
     }
 }
 
@@ -131,10 +139,30 @@ impl Given<'_> {
 #[must_use]
 pub fn choose(version: &Version, options: &CompactionOptions, given: &Given<'_>) -> Option<Choice> {
     let view = View::new(version, given);
-    settle(&view, options, given)
+    gone(&view)
+        .or_else(|| settle(&view, options, given))
         .or_else(|| level0(&view, options, given))
         .or_else(|| runs(&view, options, given))
         .or_else(|| alone(&view, options, given))
+}
+
+/// All that there is of `tokens`, into the bottom, with what the same tables of the bottom have
+/// beside them; `None` if there is nothing, or it cannot be read, or has no room. Nothing else may
+/// run, nor be flushed when it begins.
+#[must_use]
+pub fn choose_part(version: &Version, tokens: TokenRange, given: &Given<'_>) -> Option<Choice> {
+    let tables = || version.tables().map(|it| &**it);
+    let touched = |tokens: TokenRange| tables().filter(move |it| it.visible.overlaps(tokens));
+    let bottom = || touched(tokens).filter(|it| it.level == BOTTOM);
+    let part = bottom().map(|it| it.visible).fold(tokens, TokenRange::hull);
+    let inputs = ids(bottom().chain(touched(part).filter(|it| it.level != BOTTOM)));
+    let bytes: u64 = touched(part)
+        .map(|it| (it.visible_bytes() as f64 * it.visible.fraction_in(part)) as u64)
+        .sum();
+    let can_be_read = !inputs.iter().any(|id| given.unreadable.contains(id));
+    let is_due = !inputs.is_empty() && can_be_read && bytes <= given.room_bytes;
+    let (reason, output_level, part) = (Reason::Part, BOTTOM, Some(part));
+    is_due.then_some(Choice { reason, inputs, output_level, part })
 }
 
 /// Whether a full compaction is done, but for tables that cannot be read.
@@ -239,6 +267,15 @@ fn fits(
     above + beside.min(largest + options.fragment_bytes) <= given.room_bytes
 }
 
+/// The tables of which holes hide everything. Nobody has to read them for that.
+fn gone(view: &View<'_>) -> Option<Choice> {
+    let tables = view.version.tables().map(|it| &**it);
+    let is_free = |it: &&TableEntry| !view.running.iter().any(|job| job.inputs.contains(&it.id));
+    let inputs = ids(tables.filter(|it| it.is_gone()).filter(is_free));
+    let (reason, output_level, part) = (Reason::Gone, BOTTOM, None);
+    (!inputs.is_empty()).then_some(Choice { reason, inputs, output_level, part })
+}
+
 /// All that is above the bottom, into it, or as much as there is room for.
 ///
 /// Which record stands is told by stamps, not levels, so any of the tables may settle before the
@@ -263,7 +300,7 @@ fn settle(view: &View<'_>, options: &CompactionOptions, given: &Given<'_>) -> Op
         let reason = if inputs.len() == 1 { Reason::Move } else { Reason::Settle };
         let can_be_read = !inputs.iter().any(|it| view.unreadable.contains(&it.id));
         if reason == Reason::Move || can_be_read && fits(&inputs, BOTTOM, options, given) {
-            return Some(Choice { reason, inputs: ids(inputs), output_level: BOTTOM });
+            return Some(Choice { reason, inputs: ids(inputs), output_level: BOTTOM, part: None });
         }
         upper.pop();
     }
@@ -281,7 +318,8 @@ fn level0(view: &View<'_>, options: &CompactionOptions, given: &Given<'_>) -> Op
         oldest.pop();
     }
     let is_worth_it = oldest.len() >= 2;
-    is_worth_it.then(|| Choice { reason: Reason::Level0, inputs: ids(oldest), output_level })
+    let (reason, part) = (Reason::Level0, None);
+    is_worth_it.then(|| Choice { reason, inputs: ids(oldest), output_level, part })
 }
 
 /// The smallest runs into one: as many as are together as large as the next, and have room.
@@ -300,7 +338,8 @@ fn runs(view: &View<'_>, options: &CompactionOptions, given: &Given<'_>) -> Opti
     }
     let inputs = runs[..count].iter().flat_map(|&(level, _)| view.level(level));
     let (inputs, output_level) = (ids(inputs), view.free_level()?);
-    (count >= 2).then_some(Choice { reason: Reason::Runs, inputs, output_level })
+    let (reason, part) = (Reason::Runs, None);
+    (count >= 2).then_some(Choice { reason, inputs, output_level, part })
 }
 
 /// A table that holds much that nobody sees, written anew where it is.
@@ -321,7 +360,8 @@ fn alone(view: &View<'_>, options: &CompactionOptions, given: &Given<'_>) -> Opt
     let mut tables = (0..=BOTTOM).flat_map(|level| view.level(level));
     tables.find_map(|table| {
         let reason = reason(table).filter(|_| fits(&[table], table.level, options, given))?;
-        Some(Choice { reason, inputs: vec![table.id], output_level: table.level })
+        let (inputs, output_level) = (vec![table.id], table.level);
+        Some(Choice { reason, inputs, output_level, part: None })
     })
 }
 

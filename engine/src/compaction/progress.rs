@@ -5,23 +5,29 @@
 
 use schemas::ids::Token;
 
-use crate::manifest::{TableEntry, VersionEdit};
-use crate::sstable::{TableInfo, TokenRange};
+use super::picker::Choice;
+use crate::manifest::{Hole, TableEntry, VersionEdit};
+use crate::sstable::{FileId, TableInfo, TokenRange};
 
 /// How far a job has come.
 pub(super) struct Progress {
     /// The inputs as the version names them, those that are used up left out.
     inputs: Vec<TableEntry>,
     output_level: u8,
+    /// Of what moment the outputs' records are.
+    as_of: FileId,
+    /// Whether inputs above the output's level lose what was passed to holes, and keep the rest.
+    is_part: bool,
     /// The tokens still to come; `None` at the end.
     left: Option<TokenRange>,
 }
 
 impl Progress {
     /// The beginning of a job.
-    pub(super) fn new(inputs: Vec<TableEntry>, output_level: u8) -> Self {
-        let left = inputs.iter().map(|it| it.visible).reduce(TokenRange::hull);
-        Self { inputs, output_level, left }
+    pub(super) fn new(inputs: Vec<TableEntry>, choice: &Choice, as_of: FileId) -> Self {
+        let hull = inputs.iter().map(|it| it.visible).reduce(TokenRange::hull);
+        let (output_level, is_part) = (choice.output_level, choice.part.is_some());
+        Self { inputs, output_level, as_of, is_part, left: choice.part.or(hull) }
     }
 
     /// Whether all tokens were passed.
@@ -33,8 +39,9 @@ impl Progress {
     pub(super) fn pass(&mut self, upto: Token, output: Option<&TableInfo>) -> VersionEdit {
         let left = self.left.expect("there are tokens left");
         let mut edit = VersionEdit::default();
+        let (output_level, is_part) = (self.output_level, self.is_part);
         self.inputs.retain_mut(|input| {
-            if input.visible.first() > upto {
+            if input.visible.first() > upto || is_part && input.level != output_level {
                 return true;
             }
             edit.dropped.push(input.id);
@@ -45,9 +52,13 @@ impl Progress {
             true
         });
         let upto = upto.min(left.last());
+        let visible = TokenRange::new(left.first(), upto).expect("a token was passed");
+        if is_part {
+            edit.holes.push(Hole { tokens: visible, before: self.as_of });
+        }
         if let Some(output) = output {
-            let visible = TokenRange::new(left.first(), upto).expect("a token was passed");
-            edit.added.push(TableEntry::new(output, self.output_level, visible));
+            let entry = TableEntry::new(output, self.output_level, visible);
+            edit.added.push(TableEntry { as_of: self.as_of, ..entry });
         }
         self.left = left.after(upto);
         edit

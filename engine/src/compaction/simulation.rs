@@ -118,7 +118,7 @@ impl Simulation {
             };
             let choice = choose(&self.version, &self.history.options, &given);
             let Some(choice) = choice else { return };
-            if let Some(edit) = choice.move_edit(&self.version) {
+            if let Some(edit) = choice.edit(&self.version) {
                 self.apply(&edit);
                 continue;
             }
@@ -130,7 +130,7 @@ impl Simulation {
                 keys.extend(self.contents[&input.id].iter().filter(seen));
             }
             keys.sort_unstable();
-            let progress = Progress::new(inputs, choice.output_level);
+            let progress = Progress::new(inputs, &choice, FileId(0));
             self.jobs.push(Running { choice, progress, keys, done: 0 });
         }
     }

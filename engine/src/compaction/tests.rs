@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use fastrand::Rng;
 use schemas::ids::{Hlc, Token};
@@ -53,7 +54,7 @@ async fn standing<'a>(
             let sample = Sample::of(&record);
             let place = sample.place();
             match found.get(&place) {
-                Some(other) if lww(&other.record(), &record).is_gt() => {}
+                Some(other) if other.record().version > record.version => {}
                 _ => drop(found.insert(place, sample)),
             }
             scan.advance().await.unwrap();
@@ -96,10 +97,8 @@ async fn random_version(env: &SimEnv, rng: &mut Rng, keys: usize) -> Version {
                 sample.expires_at_ms =
                     *rng.choice([0, 0, NOW_MS - 1, NOW_MS + 1]).as_ref().unwrap();
                 sample.kind = if rng.u8(..3) == 0 { Kind::Tombstone } else { Kind::Value };
-                sample.value = match sample.kind {
-                    Kind::Value => rng.u64(..).to_le_bytes().to_vec(),
-                    Kind::Tombstone => Vec::new(),
-                };
+                let value = rng.u64(..).to_le_bytes();
+                sample.value = if sample.kind == Kind::Value { value.into() } else { Vec::new() };
             }
             if samples.is_empty() {
                 continue;
@@ -127,7 +126,7 @@ fn random_choice(rng: &mut Rng, version: &Version) -> Option<Choice> {
         inputs.extend(version.level(BOTTOM).iter().filter(|it| it.visible.overlaps(hull)));
     }
     let inputs = inputs.into_iter().map(|it| it.id).collect();
-    Some(Choice { reason: Reason::Settle, inputs, output_level })
+    Some(Choice { reason: Reason::Settle, inputs, output_level, part: None })
 }
 
 fn rules(may_exist_elsewhere: impl Fn(&crate::record::Key<'_>) -> bool + 'static) -> Rules {
@@ -137,6 +136,8 @@ fn rules(may_exist_elsewhere: impl Fn(&crate::record::Key<'_>) -> bool + 'static
         purge_below: Hlc(1 << 19),
         may_exist_elsewhere: Box::new(may_exist_elsewhere),
         fragment_bytes: 4000,
+        as_of: FileId(0),
+        namespaces: Arc::default(),
         keep_blocks: None,
     }
 }
@@ -228,6 +229,7 @@ fn a_tombstone_goes_only_when_nothing_older_can_be_anywhere() {
         reason: Reason::Settle,
         inputs: vec![FileId(1), FileId(2), FileId(3)],
         output_level: BOTTOM,
+        part: None,
     };
     for (elsewhere, purge_below, records) in
         [(false, 21, 1), (true, 21, 2), (false, 20, 2), (true, 0, 2)]
@@ -244,7 +246,7 @@ fn a_tombstone_goes_only_when_nothing_older_can_be_anywhere() {
 fn a_job_that_leaves_nothing_makes_no_table() {
     let (disk, version) = tombstone_over_value();
     let inputs = vec![FileId(1), FileId(2)];
-    let choice = Choice { reason: Reason::Level0, inputs, output_level: 1 };
+    let choice = Choice { reason: Reason::Level0, inputs, output_level: 1, part: None };
     let version = compact(&disk, version, &choice, rules(|_| false));
     assert_eq!(version.tables().map(|it| it.id).collect::<Vec<_>>(), [FileId(3)]);
     assert_eq!(disk.paths().len(), 3, "the files of the inputs are the caller's");
@@ -257,7 +259,8 @@ fn an_expired_value_keeps_its_version_and_loses_its_bytes() {
     for (expires_at_ms, kind, len) in [(NOW_MS, Kind::Tombstone, 0), (NOW_MS + 1, Kind::Value, 500)]
     {
         let id = FileId(expires_at_ms);
-        let choice = Choice { reason: Reason::Expired, inputs: vec![id], output_level: 0 };
+        let choice =
+            Choice { reason: Reason::Expired, inputs: vec![id], output_level: 0, part: None };
         with_env(&disk, async |env| {
             let info = write_table(&env, DIR, id, &samples(expires_at_ms)).await;
             let added = vec![TableEntry::new(&info, 0, TokenRange::ALL)];
@@ -285,7 +288,8 @@ fn the_same_inputs_make_the_same_outputs() {
             let rng = &mut Rng::with_seed(7);
             let version = random_version(&env, rng, 150).await;
             let inputs = version.tables().map(|it| it.id).collect();
-            let choice = Choice { reason: Reason::Settle, inputs, output_level: BOTTOM };
+            let choice =
+                Choice { reason: Reason::Settle, inputs, output_level: BOTTOM, part: None };
             let control = Rc::default();
             let mut job = start(&env, &version, &choice, rules(|_| true), &control).await.unwrap();
             while job.step().await.unwrap().is_some() {}
@@ -307,7 +311,7 @@ async fn two_tables(env: &SimEnv) -> (Version, Choice) {
     }
     let version = Version::default().apply(&VersionEdit { added, ..VersionEdit::default() });
     let inputs = vec![FileId(1), FileId(2)];
-    (version.unwrap(), Choice { reason: Reason::Level0, inputs, output_level: 1 })
+    (version.unwrap(), Choice { reason: Reason::Level0, inputs, output_level: 1, part: None })
 }
 
 #[test]

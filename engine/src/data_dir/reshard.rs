@@ -16,7 +16,7 @@ use super::layout::{generation_dir, shard_dir};
 use super::open::{remove_generation, write_superblock};
 use super::superblock::Superblock;
 use crate::env::Env;
-use crate::manifest::{Manifest, ManifestError, TableEntry, Version, VersionEdit};
+use crate::manifest::{Hole, Holes, Manifest, ManifestError, TableEntry, Version, VersionEdit};
 use crate::record::Merge;
 use crate::sstable::{FileId, Table, TableError, TableScan, TableWriter, TokenRange};
 use crate::store::{FlushError, OpenError, Store, StoreConfig};
@@ -122,8 +122,11 @@ pub async fn reshard<E: Env>(
             // A table may be said to show more than its shard has: not so beside other shards'.
             let Some(visible) = entry.visible.intersection(owned) else { continue };
             let entry = TableEntry { visible, ..**entry };
-            parts += share(env, &from, &entry, &next, &mut versions, &mut copy_ids).await?;
+            let hidden = version.hidden(&entry);
+            let (edits, ids) = (&mut versions, &mut copy_ids);
+            parts += share(env, &from, &entry, &hidden, &next, edits, ids).await?;
         }
+        share_holes(version.holes(), owned, &next, &mut versions);
         progress(ReshardStep::Linked { shards: shard.0 + 1, of, parts });
     }
     for (edit, shard) in versions.iter().zip(0..) {
@@ -170,6 +173,7 @@ async fn share<E: Env>(
     env: &E,
     from: &str,
     entry: &TableEntry,
+    hidden: &[TokenRange],
     next: &Superblock,
     edits: &mut [VersionEdit],
     copy_ids: &mut impl Iterator<Item = FileId>,
@@ -190,19 +194,30 @@ async fn share<E: Env>(
                 added.push(part);
             }
             // Two old shards had parts of one file, from an earlier change of their number.
-            Some(there) if there.level == part.level && follows(there.visible, visible) => {
+            Some(there) if there.level == part.level && there.visible.is_followed_by(visible) => {
                 there.visible = there.visible.hull(visible);
             }
             // What lies between its parts, or above one of them, has been compacted since: that may
             // not be seen again, and a file has one part in a manifest.
             Some(_) => {
                 let id = copy_ids.next().expect("one for each part");
-                added.extend(copy(env, from, &to, &part, id).await?);
+                added.extend(copy(env, from, &to, &part, hidden, id).await?);
             }
         }
         shared += 1;
     }
     Ok(shared)
+}
+
+/// Notes the holes of an old shard, which has the tokens `owned`, in the edits of the new ones.
+/// That an id counts as later than another is true of files with the same tokens, whichever shard
+/// made them: those of one generation are one shard's.
+fn share_holes(holes: &Holes, owned: TokenRange, next: &Superblock, edits: &mut [VersionEdit]) {
+    for (shard, (first, last)) in owners(next) {
+        let tokens = TokenRange::new(first, last).expect(NOT_EMPTY).intersection(owned);
+        let part = |hole: &Hole| Some(Hole { tokens: hole.tokens.intersection(tokens?)?, ..*hole });
+        edits[usize::from(shard.0)].holes.extend(holes.iter().filter_map(part));
+    }
 }
 
 /// Gives a new shard the clocks of its vnodes, of `clocks`, and its `version` their name.
@@ -224,10 +239,6 @@ async fn share_clocks<E: Env>(
     Ok(version.apply(&edit).expect("clocks contradict no table"))
 }
 
-fn follows(before: TokenRange, after: TokenRange) -> bool {
-    before.last().0.checked_add(1) == Some(after.first().0)
-}
-
 async fn link<E: Env>(env: &E, from: &str, to: &str, id: FileId) -> Result<(), DirError> {
     let name = id.file_name();
     let to = format!("{to}/{name}");
@@ -240,9 +251,10 @@ async fn copy<E: Env>(
     from: &str,
     to: &str,
     part: &TableEntry,
+    hidden: &[TokenRange],
     id: FileId,
 ) -> Result<Option<TableEntry>, TableError> {
-    let table = Table::open(env, from, part.id, part.visible).await?;
+    let table = Table::open(env, from, part.id, part.visible).await?.without(hidden.to_vec());
     let mut scan = TableScan::new(env, &table, part.visible).await?;
     let mut writer = TableWriter::create(env, to, id).await?;
     while let Some(record) = scan.current() {

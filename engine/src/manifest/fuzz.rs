@@ -14,7 +14,7 @@ use schemas::ids::{Hlc, ShardId, Token};
 
 use super::file::{Manifest, NAME};
 use super::frame::{Header, shard_hash};
-use super::{FrameContent, ManifestError, TableEntry, Version, VersionEdit};
+use super::{FrameContent, Hole, ManifestError, TableEntry, Version, VersionEdit};
 use crate::env::sim::{Sim, SimDisk};
 use crate::env::{ALIGN, Env};
 use crate::fuzz::{Input, bit};
@@ -123,6 +123,11 @@ fn check_version(version: &Version) {
         let tables = version.level(level);
         assert!(tables.is_sorted_by(|a, b| a.visible.last() < b.visible.first()));
     }
+    let holes: Vec<&Hole> = version.holes().iter().collect();
+    assert!(holes.is_sorted_by(|a, b| a.tokens.last() < b.tokens.first()));
+    for table in version.tables() {
+        assert!((0.0..=1.0).contains(&table.visible_fraction()));
+    }
     let header = Header { incarnation: 1, base_frames: 0, file_len: 0, shard: shard_hash(DIR) };
     for tables_max in [1, 1000] {
         let mut bytes = header.encode();
@@ -147,7 +152,9 @@ fn entry(number: u32, level: u8, first: u64, last: u64) -> TableEntry {
         expires_max_ms: 0,
     };
     let id = FileId::new(1, ShardId(0), number);
-    TableEntry { id, level, visible: tokens, file_bytes: 8192, file_crc: number, properties }
+    let (file_crc, as_of, hidden) = (number, id, 0);
+    let visible = tokens;
+    TableEntry { id, level, visible, file_bytes: 8192, file_crc, as_of, hidden, properties }
 }
 
 /// Inputs that encoders made, to begin with.
@@ -158,6 +165,10 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         dropped: vec![FileId::new(1, ShardId(0), 1)],
         flushed: Some(9),
         file_numbers: 70,
+        holes: vec![
+            Hole { tokens: entry(2, 0, 7, 20).visible, before: FileId::new(1, ShardId(0), 4) },
+            Hole { tokens: entry(2, 0, 30, 90).visible, before: FileId::new(1, ShardId(0), 5) },
+        ],
         ..added(&[entry(4, 23, 0, 9), entry(5, 23, 10, 100)])
     };
     let header = Header { incarnation: INCARNATION, base_frames: 1, file_len: 8192, shard: 0 };

@@ -12,6 +12,7 @@ mod file;
 mod frame;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod holes;
 mod listing;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ pub use self::edit::{TableEntry, VersionEdit};
 pub use self::error::ManifestError;
 pub use self::file::{Manifest, NAME, SPARE};
 pub use self::frame::MANIFEST_FORMAT;
+pub use self::holes::{Hole, Holes};
 pub use self::listing::{FrameAt, FrameContent, Listing};
 pub use self::version::{BOTTOM, EditError, LEVELS, Version};
 pub(crate) use self::whole::{decode_version, encode_version};

@@ -52,7 +52,8 @@ fn entry(number: u64, level: u8, first: u64, last: u64) -> TableEntry {
         expires_max_ms: 7,
     };
     let (id, visible) = (FileId(number), range(first, last));
-    TableEntry { id, level, visible, file_bytes: 4096, file_crc: number as u32, properties }
+    let (file_crc, as_of, hidden) = (number as u32, id, 0);
+    TableEntry { id, level, visible, file_bytes: 4096, file_crc, as_of, hidden, properties }
 }
 
 fn add(entry: TableEntry) -> VersionEdit {

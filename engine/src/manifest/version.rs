@@ -4,12 +4,14 @@
 //!   run: the visible ranges of its tables are disjoint.
 //! - Levels 1 to [`BOTTOM`] - 1 hold runs on their way down; their numbers say nothing of their
 //!   age. [`BOTTOM`] holds what has settled.
-//! - Of every table something can be seen.
+//! - Of every table there is something in its visible range. Holes may hide all of that: such a
+//!   table is still named until it is dropped.
 
 use std::rc::Rc;
 
 use super::edit::{TableEntry, VersionEdit};
-use crate::sstable::FileId;
+use super::holes::{Hole, Holes};
+use crate::sstable::{FileId, TokenRange};
 
 /// How many levels there are: room for the runs that a long job reads and as many new ones.
 pub const LEVELS: usize = 24;
@@ -24,6 +26,7 @@ pub struct Version {
     flushed: u64,
     file_numbers: u32,
     clocks: Option<u32>,
+    holes: Holes,
 }
 
 /// Why an edit does not apply to a version.
@@ -88,6 +91,19 @@ impl Version {
         self.clocks
     }
 
+    /// What its tables have lost since they were written.
+    #[must_use]
+    pub fn holes(&self) -> &Holes {
+        &self.holes
+    }
+
+    /// What holes hide of the table that `entry` is, in order.
+    #[must_use]
+    pub fn hidden(&self, entry: &TableEntry) -> Vec<TokenRange> {
+        let tokens = entry.tokens().filter(|_| !self.holes.is_empty());
+        tokens.map_or_else(Vec::new, |tokens| self.holes.hidden(entry.as_of, tokens))
+    }
+
     /// This version, with `count` file numbers more that may have been given out.
     #[must_use]
     pub fn with_file_numbers(self, count: u32) -> Self {
@@ -128,7 +144,31 @@ impl Version {
             next.clocks = Some(number);
             next.file_numbers = next.file_numbers.max(number.saturating_add(1));
         }
+        for &hole in &edit.holes {
+            next.holes.add(hole);
+        }
+        if !next.holes.is_empty() {
+            next.reckon_hidden();
+        }
         Ok(next)
+    }
+
+    /// Forgets holes in which no table has anything, and says of each table how much is hidden.
+    fn reckon_hidden(&mut self) {
+        let mut holes = std::mem::take(&mut self.holes);
+        holes.retain(|hole| {
+            let is_hidden = |it: &TableEntry| it.as_of < hole.before && is_in(it, hole);
+            self.tables().any(|it| is_hidden(it))
+        });
+        self.holes = holes;
+        let mut levels = std::mem::take(&mut self.levels);
+        for entry in levels.iter_mut().flatten() {
+            let hidden = self.hidden(entry).into_iter().map(TokenRange::span).sum();
+            if entry.hidden != hidden {
+                Rc::make_mut(entry).hidden = hidden;
+            }
+        }
+        self.levels = levels;
     }
 
     /// The edits, of at most `tables_max` tables each, that make this version of an empty one.
@@ -138,6 +178,11 @@ impl Version {
             .chunks(tables_max)
             .map(|added| VersionEdit { added: added.to_vec(), ..VersionEdit::default() })
             .collect();
+        // Behind the tables: a hole in which there is nothing is forgotten.
+        let holes: Vec<Hole> = self.holes.iter().copied().collect();
+        for holes in holes.chunks(tables_max) {
+            edits.push(VersionEdit { holes: holes.to_vec(), ..VersionEdit::default() });
+        }
         edits.push(VersionEdit {
             flushed: Some(self.flushed).filter(|&it| it != 0),
             file_numbers: self.file_numbers,
@@ -163,8 +208,13 @@ impl Version {
             0 => (it.properties.hlc_max, it.id) > (entry.properties.hlc_max, id),
             _ => it.visible.first() < entry.visible.first(),
         };
-        tables.insert(tables.partition_point(before), Rc::new(*entry));
+        tables.insert(tables.partition_point(before), Rc::new(TableEntry { hidden: 0, ..*entry }));
         self.file_numbers = self.file_numbers.max(id.number().saturating_add(1));
         Ok(())
     }
+}
+
+/// Whether a table may have records in a hole, were it not for the hole.
+fn is_in(entry: &TableEntry, hole: &Hole) -> bool {
+    entry.tokens().is_some_and(|tokens| tokens.overlaps(hole.tokens))
 }

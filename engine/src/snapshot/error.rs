@@ -23,7 +23,7 @@ pub enum SnapshotError {
         name: String,
     },
     /// It was not finished, or its removal was begun.
-    #[error("{dir} is incomplete: it has no {}", super::HEAD_FILE)]
+    #[error("{} is incomplete: it has no {}", shown(dir), super::HEAD_FILE)]
     Incomplete {
         /// Its directory.
         dir: String,
@@ -72,6 +72,11 @@ pub enum SnapshotError {
         /// What the system says.
         source: io::Error,
     },
+}
+
+/// A directory, as far as it has a name: the root of an environment has none.
+fn shown(dir: &str) -> &str {
+    if dir.is_empty() { "it" } else { dir }
 }
 
 impl SnapshotError {

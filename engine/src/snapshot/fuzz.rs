@@ -16,7 +16,7 @@ use crate::data_dir::{NewNode, Superblock};
 use crate::env::ALIGN;
 use crate::fuzz::{Input, bit};
 use crate::integrity::checksum;
-use crate::manifest::{TableEntry, Version, VersionEdit};
+use crate::manifest::{Hole, TableEntry, Version, VersionEdit};
 use crate::sstable::{FileId, Properties, TokenRange};
 
 const ID: u64 = 0x51ab;
@@ -113,15 +113,19 @@ fn table(number: u32, level: u8) -> TableEntry {
         expires_max_ms: 5,
     };
     let (id, file_crc) = (FileId::new(1, SHARD, number), !number);
-    TableEntry { id, level, visible: tokens, file_bytes: 8192, file_crc, properties }
+    let (visible, as_of, hidden) = (tokens, id, 0);
+    TableEntry { id, level, visible, file_bytes: 8192, file_crc, as_of, hidden, properties }
 }
 
 /// What a shard has with so many tables.
 pub(super) fn example_shard(tables: u32) -> ShardHead {
     let added = (0..tables).map(|number| table(number, (number % 3) as u8)).collect();
     let clocks = (tables > 1).then_some(tables + 1);
+    let hole = |tokens| Hole { tokens, before: FileId::new(1, SHARD, 2) };
+    let holes = TokenRange::new(Token(7), Token(1 << 40)).filter(|_| tables > 2).map(hole);
+    let (holes, flushed) = (holes.into_iter().collect(), Some(9));
     let edit =
-        VersionEdit { added, flushed: Some(9), file_numbers: 64, clocks, ..Default::default() };
+        VersionEdit { added, flushed, file_numbers: 64, clocks, holes, ..Default::default() };
     let clocks = clocks.map(|number| ClocksCopy {
         id: FileId::new(1, SHARD, number),
         bytes: 4096,

@@ -23,12 +23,12 @@ fn the_formats_are_what_they_were() {
     assert_eq!(head[ALIGN..ALIGN + 8], *b"kvcNODE\n");
     let shard = example_shard(2).encode();
     assert_eq!(shard[..12], *b"kvcSHRD\n\x01\0\0\0");
-    let length = 64 + 4 + 24 + 2 * 112 + 4 + 24;
+    let length = 64 + 4 + 32 + 2 * 120 + 4 + 32;
     assert_eq!(shard[12..16], checksum(0x51ab, 1, &without(&shard)[..length]).to_le_bytes());
     assert_eq!(shard[16..32], [0x51ab, length as u64].map(u64::to_le_bytes).concat());
     assert_eq!(shard[32..48], [0, u64::MAX].map(u64::to_le_bytes).concat());
     assert_eq!(shard[48..64], *b"\x01\0\x01\0\x03\0\0\0\0\x10\0\0\0\0\0\0");
-    assert_eq!(shard[64..72], *b"\xf8\0\0\0\0\0\0\0");
+    assert_eq!(shard[64..72], *b"\x10\x01\0\0\0\0\0\0");
     assert_eq!(shard.len(), ALIGN);
 }
 
@@ -86,7 +86,7 @@ fn a_newer_format_is_told_from_damage() {
     assert!(matches!(SnapshotHead::decode(&head, "it"), Err(SnapshotError::Newer(_))));
     let mut shard = example_shard(0).encode();
     shard[8] = 2;
-    let length = 64 + 4 + 24;
+    let length = 64 + 4 + 32;
     let sum = checksum(0x51ab, 1, &without(&shard)[..length]);
     shard[12..16].copy_from_slice(&sum.to_le_bytes());
     let decoded = ShardHead::decode(shard, 0x51ab, ShardId(1), "it");

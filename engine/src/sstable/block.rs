@@ -26,6 +26,7 @@ use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::actors::Actors;
+use super::compression;
 use super::file_id::FileId;
 use super::search;
 use crate::integrity::checksum;
@@ -140,8 +141,12 @@ impl Block {
         if checksum(file.0, offset, summed) != u32::from_le_bytes(*sum) {
             return Err("block does not match its sum");
         }
-        let shape = Shape::of(bytes).ok_or("block's trailer does not fit")?;
-        let block = Self { bytes: bytes.into(), actors: Rc::clone(actors) };
+        let bytes: Box<[u8]> = match compression::decompress(bytes) {
+            Some(plain) => plain?.into(),
+            None => bytes.into(),
+        };
+        let shape = Shape::of(&bytes).ok_or("block's trailer does not fit")?;
+        let block = Self { bytes, actors: Rc::clone(actors) };
         block.check_entries(&shape).ok_or("block's entries do not fit")?;
         Ok(block)
     }

@@ -6,6 +6,7 @@ use schemas::ids::{NamespaceId, Token};
 use super::actors::{Actors, ActorsBuilder};
 use super::block::Block;
 use super::block_builder::BlockBuilder;
+use super::compression;
 use super::filter::{Filter, FilterBuilder};
 use super::footer::{FOOTER_BYTES, Footer};
 use super::index::{Index, IndexBuilder};
@@ -50,7 +51,9 @@ pub(crate) fn block(data: &[u8]) -> bool {
     }
     let mut again = Vec::new();
     builder.finish(ID, offset, &mut again);
-    assert!(again.len() <= bytes.len(), "the builder packs no worse");
+    let plain =
+        compression::decompress(&bytes).map_or(bytes.len(), |it| it.map_or(0, |it| it.len()));
+    assert!(again.len() <= plain, "the builder packs no worse");
     let again = Block::verify(&again, ID, offset, &actors.so_far()).expect("the builder made it");
     assert!(again.iter().eq(block.iter()), "what is written is what is read");
     true
@@ -291,7 +294,14 @@ pub(crate) fn block_seeds() -> Vec<Vec<u8>> {
         let offset = u16::try_from(offset).expect("the tables are small");
         [&[1][..], &offset.to_le_bytes(), block].concat()
     };
-    tables.iter().flat_map(|bytes| parts(bytes).0.into_iter().map(input)).collect()
+    let blocks = || tables.iter().flat_map(|bytes| parts(bytes).0);
+    let compressed = blocks().map(|(offset, block)| {
+        let mut bytes = Vec::new();
+        // Also where it is not worth it.
+        compression::compress(block, ID, offset, &mut bytes);
+        input((offset, &bytes))
+    });
+    blocks().map(input).chain(compressed).collect()
 }
 
 pub(crate) fn section_seeds() -> Vec<Vec<u8>> {

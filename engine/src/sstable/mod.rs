@@ -12,6 +12,7 @@ mod actors;
 mod block;
 mod block_builder;
 mod check;
+mod compression;
 mod error;
 mod file_id;
 mod filter;

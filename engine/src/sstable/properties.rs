@@ -10,7 +10,7 @@ use zerocopy::little_endian::U64;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::token_range::TokenRange;
-use crate::record::{Kind, Record};
+use crate::record::Record;
 
 /// What a table says of all its records.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,7 +54,7 @@ impl Properties {
         let token = record.key.token;
         Self {
             records: 1,
-            tombstones: u64::from(record.kind == Kind::Tombstone),
+            tombstones: u64::from(record.kind.is_tombstone()),
             expiring: u64::from(record.expires_at_ms != 0),
             raw_bytes: (record.key.bytes.len() + record.value.len()) as u64,
             tokens: TokenRange::new(token, token).expect("one token is a range"),

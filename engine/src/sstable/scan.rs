@@ -11,7 +11,7 @@ use schemas::ids::Token;
 
 use super::block::{Block, Shape};
 use super::error::TableError;
-use super::table::Table;
+use super::table::{Table, covers};
 use super::token_range::TokenRange;
 use crate::env::buf::AlignedBuf;
 use crate::env::{ALIGN, Env, File};
@@ -44,6 +44,20 @@ struct Loaded {
     entry: usize,
     /// The entry after the last that is wanted.
     end: usize,
+}
+
+impl Loaded {
+    /// Goes on to the first record, from the one it is at, that is not in `hidden`; whether there
+    /// is one in the block.
+    #[inline]
+    fn skip_hidden(&mut self, hidden: &[TokenRange]) -> bool {
+        if !hidden.is_empty() {
+            let token = |entry| self.block.record_in(&self.shape, entry).key.token;
+            let seen = (self.entry..self.end).find(|&entry| !covers(hidden, token(entry)));
+            self.entry = seen.unwrap_or(self.end);
+        }
+        self.entry < self.end
+    }
 }
 
 /// Whole blocks, and the pages of the file that hold them.
@@ -82,8 +96,8 @@ impl<E: Env> TableScan<E> {
             Self { env, table, last, block, next, blocks_end, span, ahead, request_bytes };
         scan.next_block().await?;
         while let Some(loaded) = &mut scan.block {
-            loaded.entry = loaded.block.lower_bound(first);
-            if loaded.entry < loaded.end {
+            loaded.entry = loaded.entry.max(loaded.block.lower_bound(first));
+            if loaded.skip_hidden(&scan.table.hidden) {
                 break;
             }
             scan.next_block().await?;
@@ -102,8 +116,11 @@ impl<E: Env> TableScan<E> {
     /// Goes to the next record if that is in the same block; whether it is.
     #[inline]
     pub fn advance_within_block(&mut self) -> bool {
-        let next = self.block.as_mut().filter(|it| it.entry + 1 < it.end);
-        next.map(|it| it.entry += 1).is_some()
+        let Some(loaded) = self.block.as_mut().filter(|it| it.entry + 1 < it.end) else {
+            return false;
+        };
+        loaded.entry += 1;
+        loaded.skip_hidden(&self.table.hidden)
     }
 
     /// Goes to the next record.
@@ -118,7 +135,18 @@ impl<E: Env> TableScan<E> {
         self.next_block().await
     }
 
+    /// Goes to the first record that can be seen of the blocks to come.
     async fn next_block(&mut self) -> Result<(), TableError> {
+        loop {
+            self.load_block().await?;
+            let hidden = &self.table.hidden;
+            if self.block.as_mut().is_none_or(|loaded| loaded.skip_hidden(hidden)) {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn load_block(&mut self) -> Result<(), TableError> {
         self.env.pause().await;
         let before = self.block.take();
         if self.next >= self.blocks_end {

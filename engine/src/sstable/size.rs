@@ -60,7 +60,9 @@ impl<E: Env> Table<E> {
             return Size::default();
         };
         let properties = self.properties();
-        let bytes = self.contents.index.bytes_in(range, properties.tokens.last());
+        let bytes_in = |it| self.contents.index.bytes_in(it, properties.tokens.last());
+        let hidden = self.hidden().iter().filter_map(|it| it.intersection(range));
+        let bytes = (bytes_in(range) - hidden.map(bytes_in).sum::<f64>()).max(0.0);
         let fraction = bytes / self.layout().data_bytes as f64;
         let of = |all: u64| (all as f64 * fraction).round() as u64;
         Size {

@@ -28,6 +28,8 @@ pub struct Table<E: Env> {
     pub(super) contents: Rc<Contents<E>>,
     /// Tokens that are both visible and there.
     pub(super) range: Option<TokenRange>,
+    /// Tokens that are there and not to be seen all the same, in order.
+    pub(super) hidden: Rc<[TokenRange]>,
 }
 
 /// What is known of the file.
@@ -44,7 +46,8 @@ pub(super) struct Contents<E: Env> {
 
 impl<E: Env> Clone for Table<E> {
     fn clone(&self) -> Self {
-        Self { contents: Rc::clone(&self.contents), range: self.range }
+        let hidden = Rc::clone(&self.hidden);
+        Self { contents: Rc::clone(&self.contents), range: self.range, hidden }
     }
 }
 
@@ -65,14 +68,20 @@ impl<E: Env> Table<E> {
         let file = file.map_err(TableError::io("cannot open", &path))?;
         let contents = Contents::<E>::read(file, path, id).await?;
         let range = contents.footer.properties.tokens.intersection(visible);
-        Ok(Self { contents: Rc::new(contents), range })
+        Ok(Self { contents: Rc::new(contents), range, hidden: Rc::default() })
     }
 
     /// The same table with another visible range.
     #[must_use]
     pub fn with_visible(&self, visible: TokenRange) -> Self {
         let range = self.contents.footer.properties.tokens.intersection(visible);
-        Self { contents: Rc::clone(&self.contents), range }
+        Self { range, ..self.clone() }
+    }
+
+    /// The same table without the tokens of `hidden`, which are in order and share none.
+    #[must_use]
+    pub fn without(&self, hidden: Vec<TokenRange>) -> Self {
+        Self { hidden: hidden.into(), ..self.clone() }
     }
 
     /// Its id.
@@ -94,11 +103,26 @@ impl<E: Env> Table<E> {
         &self.contents.file
     }
 
-    /// From its first to its last token, as far as they can be seen; `None` if nothing can.
+    /// From its first to its last token, as far as they are visible; `None` if none is. What is
+    /// hidden between them is not left out.
     #[inline]
     #[must_use]
     pub fn range(&self) -> Option<TokenRange> {
         self.range
+    }
+
+    /// What is hidden of it, in order.
+    #[must_use]
+    pub fn hidden(&self) -> &[TokenRange] {
+        &self.hidden
+    }
+
+    /// Whether a record of its with `token` can be seen.
+    #[inline]
+    #[must_use]
+    pub fn is_seen(&self, token: Token) -> bool {
+        self.range.is_some_and(|it| it.contains(token))
+            && (self.hidden.is_empty() || !covers(&self.hidden, token))
     }
 
     /// Its length in bytes.
@@ -155,7 +179,7 @@ impl<E: Env> Table<E> {
     #[inline]
     #[must_use]
     pub fn may_contain(&self, key: &Key<'_>) -> bool {
-        self.range.is_some_and(|it| it.contains(key.token)) && self.contents.filter.may_contain(key)
+        self.is_seen(key.token) && self.contents.filter.may_contain(key)
     }
 
     /// The block that holds `key`, if it has the key; `None` if it certainly has not. Asks no
@@ -163,8 +187,7 @@ impl<E: Env> Table<E> {
     #[inline]
     #[must_use]
     pub fn locate(&self, key: &Key<'_>) -> Option<BlockAt> {
-        self.range.filter(|it| it.contains(key.token))?;
-        self.contents.index.locate(key)
+        if self.is_seen(key.token) { self.contents.index.locate(key) } else { None }
     }
 
     /// Checks the block at `at` in `cover`, what was read at [`BlockAt::cover`], and keeps a copy.
@@ -225,6 +248,12 @@ impl<E: Env> Contents<E> {
         let inside = tokens.contains(first.token) && tokens.contains(last.token);
         inside.then_some(block).ok_or("block with tokens that its table has not got")
     }
+}
+
+/// Whether one of `ranges`, which are in order, has `token`.
+pub(super) fn covers(ranges: &[TokenRange], token: Token) -> bool {
+    let at = ranges.partition_point(|it| it.last() < token);
+    ranges.get(at).is_some_and(|it| it.contains(token))
 }
 
 /// Checks and reads what is between blocks and footer; an error says what is wrong and where in

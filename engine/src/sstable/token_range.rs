@@ -58,6 +58,19 @@ impl TokenRange {
         Self { first: self.first.min(other.first), last: self.last.max(other.last) }
     }
 
+    /// Whether `next` begins right behind it.
+    #[must_use]
+    pub fn is_followed_by(self, next: Self) -> bool {
+        self.last.0.checked_add(1) == Some(next.first.0)
+    }
+
+    /// Its tokens below `token`.
+    #[must_use]
+    pub fn before(self, token: Token) -> Option<Self> {
+        let last = Token(token.0.checked_sub(1)?);
+        Self::new(self.first, self.last.min(last))
+    }
+
     /// Its tokens past `token`.
     #[must_use]
     pub fn after(self, token: Token) -> Option<Self> {
@@ -65,11 +78,16 @@ impl TokenRange {
         Self::new(self.first.max(next), self.last)
     }
 
+    /// How many tokens it has.
+    #[must_use]
+    pub fn span(self) -> u128 {
+        u128::from(self.last.0 - self.first.0) + 1
+    }
+
     /// How much of `self` is in `other`, 0 to 1, by tokens.
     #[must_use]
     pub fn fraction_in(self, other: Self) -> f64 {
-        let span = |range: Self| (range.last.0 - range.first.0) as f64 + 1.0;
-        self.intersection(other).map_or(0.0, |shared| span(shared) / span(self))
+        self.intersection(other).map_or(0.0, |shared| shared.span() as f64 / self.span() as f64)
     }
 }
 
@@ -99,6 +117,17 @@ mod tests {
         assert_eq!(range(3, 9).after(Token(1)), Some(range(3, 9)));
         assert_eq!(range(3, 9).after(Token(9)), None);
         assert_eq!(TokenRange::ALL.after(Token(u64::MAX)), None);
+    }
+
+    #[test]
+    fn what_is_before_a_token_may_be_nothing() {
+        assert_eq!(range(3, 9).before(Token(5)), Some(range(3, 4)));
+        assert_eq!(range(3, 9).before(Token(20)), Some(range(3, 9)));
+        assert_eq!(range(3, 9).before(Token(3)), None);
+        assert_eq!(TokenRange::ALL.before(Token(0)), None);
+        assert!(range(3, 9).is_followed_by(range(10, 10)));
+        assert!(!range(3, 9).is_followed_by(range(9, 10)));
+        assert!(!TokenRange::ALL.is_followed_by(range(0, 0)));
     }
 
     #[test]

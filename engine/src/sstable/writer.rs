@@ -5,10 +5,12 @@
 //! - The same records and id make the same bytes.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::actors::ActorsBuilder;
 use super::block::Block;
 use super::block_builder::BlockBuilder;
+use super::compression::compress;
 use super::error::TableError;
 use super::file_id::FileId;
 use super::filter::FilterBuilder;
@@ -18,6 +20,7 @@ use super::properties::Properties;
 use crate::env::{ALIGN, Env, Open};
 use crate::integrity::checksum;
 use crate::limits;
+use crate::namespaces::Namespaces;
 use crate::record::{Kind, LastKey, Record};
 use crate::sequential::Sink;
 
@@ -50,6 +53,10 @@ pub struct TableWriter<E: Env> {
     actors: ActorsBuilder,
     block: BlockBuilder,
     block_bytes: Vec<u8>,
+    compressed: Vec<u8>,
+    /// Whether the block that is being filled is to be compressed.
+    compresses: bool,
+    namespaces: Arc<Namespaces>,
     index: IndexBuilder,
     filter: FilterBuilder,
     properties: Option<Properties>,
@@ -80,6 +87,9 @@ impl<E: Env> TableWriter<E> {
             actors: ActorsBuilder::default(),
             block: BlockBuilder::default(),
             block_bytes: Vec::new(),
+            compressed: Vec::new(),
+            compresses: false,
+            namespaces: Arc::default(),
             index: IndexBuilder::default(),
             filter: FilterBuilder::default(),
             properties: None,
@@ -92,6 +102,13 @@ impl<E: Env> TableWriter<E> {
     #[must_use]
     pub fn keeping(mut self, keep: Option<KeepBlock>) -> Self {
         self.keep = keep;
+        self
+    }
+
+    /// Compresses the blocks of namespaces that ask for it.
+    #[must_use]
+    pub fn compressing(mut self, namespaces: &Arc<Namespaces>) -> Self {
+        self.namespaces = Arc::clone(namespaces);
         self
     }
 
@@ -119,7 +136,10 @@ impl<E: Env> TableWriter<E> {
         assert!(self.last.key().is_none_or(|last| last < *key), "records come in order");
         assert!((1..=limits::KEY_BYTES_MAX).contains(&key.bytes.len()), "a key within its limit");
         assert!(record.value.len() <= limits::VALUE_BYTES_MAX, "a value within its limit");
-        assert!(record.kind == Kind::Value || record.value.is_empty(), "tombstones have no value");
+        assert!(
+            record.kind != Kind::Tombstone || record.value.is_empty(),
+            "tombstones have no value"
+        );
         if !self.block.is_empty() && self.block.len_max_with(record) > limits::BLOCK_BYTES_TARGET {
             self.end_block().await?;
         }
@@ -133,6 +153,7 @@ impl<E: Env> TableWriter<E> {
         }
         let actor = self.actors.index_of(record.version.dot.actor);
         self.block.push(record, actor.ok_or_else(|| self.full("another actor"))?);
+        self.compresses |= self.namespaces.is_compressed(key.namespace);
         let properties = Properties::of(record);
         self.properties = Some(self.properties.map_or(properties, |it| it.and(properties)));
         self.last.set(key);
@@ -212,7 +233,10 @@ impl<E: Env> TableWriter<E> {
         if let Some(keep) = &self.keep {
             keep(self.id, offset, Block::built(&self.block_bytes, self.actors.so_far()));
         }
-        let put = self.sink.put(&self.block_bytes).await;
+        let is_shorter = std::mem::take(&mut self.compresses)
+            && compress(&self.block_bytes, self.id, offset, &mut self.compressed);
+        let bytes = if is_shorter { &self.compressed } else { &self.block_bytes };
+        let put = self.sink.put(bytes).await;
         put.map_err(TableError::io("cannot write", &self.path))?;
         self.env.pause().await;
         Ok(())

@@ -107,6 +107,10 @@ pub type SnapshotResult = Result<SnapshotDone, SnapshotError>;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct ExportTicket(pub u64);
 
+/// Names a vnode that is being dropped. No two share one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct DropTicket(pub u64);
+
 /// As many pages as there may be are being read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("too many scans, try again in {retry_after_us} us")]
@@ -147,6 +151,8 @@ pub enum Done {
     Digest(DigestTicket, Result<Digests, DigestError>),
     /// A step of a snapshot.
     Snapshot(SnapshotTicket, SnapshotResult),
+    /// A vnode was dropped, durably.
+    Dropped(DropTicket),
 }
 
 /// The answer to a read that had to wait, holding on to the bytes it was found in.
@@ -185,6 +191,9 @@ pub enum PutError {
         /// The limit.
         max: usize,
     },
+    /// The namespace was dropped.
+    #[error("the namespace was dropped")]
+    NamespaceDropped,
     /// Memory for writes is full until the disk catches up.
     #[error("memory for writes is full, try again in {retry_after_us} us")]
     Busy {

@@ -1,8 +1,10 @@
 //! Compactions: started when the picker says so, a fragment committed at a time.
 
+use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::Arc;
 
-use schemas::ids::Hlc;
+use schemas::ids::{Hlc, Vnode};
 
 use super::Store;
 use super::background::{Change, Job, News, Office, Signal, SignalOnDrop};
@@ -10,7 +12,9 @@ use super::damage::FoundBy;
 use super::space::SpaceLevel;
 use super::unreadable::Unreadable;
 use super::writes::delay_us;
-use crate::compaction::{self, Choice, Control, Given, Input, JobError, Rules, choose};
+use crate::compaction::{
+    self, Choice, Control, Given, Input, JobError, Rules, choose, choose_part,
+};
 use crate::env::{Class, Env};
 use crate::limits;
 use crate::record::Key;
@@ -31,6 +35,8 @@ pub(super) struct Compactions {
     full_asked: bool,
     /// Tables made before this one are to be written anew.
     full_before: Option<FileId>,
+    /// Tokens of which all is to be written anew.
+    parts: VecDeque<TokenRange>,
     /// Nothing is due until then, unless the version or what is running changes.
     nothing_before_us: u64,
 }
@@ -43,6 +49,12 @@ impl Compactions {
     /// How many run.
     pub(super) fn running(&self) -> usize {
         self.running.len()
+    }
+
+    /// Parts that are wanted or under way.
+    fn parts_left(&self) -> u64 {
+        let running = self.running.iter().filter(|choice| choice.part.is_some()).count();
+        (self.parts.len() + running) as u64
     }
 
     /// A compaction is over; the place of damage that it met, if it did.
@@ -86,6 +98,42 @@ impl<E: Env> Store<E> {
         self.stats.full_compaction = true;
     }
 
+    /// Has what the tables hold of `vnode` written anew, all of it merged, with what lies beside it
+    /// in the same tables of the bottom. In the background, and forgotten if it fails, if the disk
+    /// has no room, or if the store is closed meanwhile; the vnodes that wait are counted by
+    /// [`Stats::vnodes_to_compact`](super::Stats::vnodes_to_compact). Memtables are no part of it.
+    pub fn compact_vnode(&mut self, vnode: Vnode) {
+        let (first, last) = self.vnodes.bits().tokens(vnode);
+        self.compactions.parts.extend(TokenRange::new(first, last));
+        self.stats.vnodes_to_compact = self.compactions.parts_left();
+    }
+
+    /// Starts to compact the part that is wanted, when nothing else runs; whether others have to
+    /// wait.
+    fn start_part(&mut self) -> bool {
+        let compactions = &mut self.compactions;
+        if compactions.running.iter().any(|choice| choice.part.is_some()) {
+            return true;
+        }
+        let Some(&tokens) = compactions.parts.front() else { return false };
+        // What is being flushed is in none of the tables, and its file is older than the moment
+        // from which files are not hidden.
+        if self.flushing || !compactions.running.is_empty() {
+            return true;
+        }
+        compactions.parts.pop_front();
+        let now_us = self.env.monotonic_us();
+        let now_ms = self.env.wall_ms().saturating_sub(limits::EXPIRED_MARGIN_MS);
+        let unreadable = &compactions.unreadable.at(now_us)[..];
+        let (room_bytes, full_before) = (self.room_bytes(), None);
+        let given = Given { running: &[], unreadable, room_bytes, now_ms, full_before };
+        if let Some(choice) = choose_part(&self.version, tokens, &given) {
+            self.start_job(choice, now_ms);
+        }
+        self.stats.vnodes_to_compact = self.compactions.parts_left();
+        true
+    }
+
     /// Starts the compaction that is due, if any is that the disk has space for.
     pub(super) fn start_compaction(&mut self) {
         let running = &self.compactions.running;
@@ -93,6 +141,10 @@ impl<E: Env> Store<E> {
         if running.len() >= limits::COMPACTIONS_MAX || !is_settled {
             return; // what is under way may be what is due
         }
+        if self.start_part() {
+            return;
+        }
+        let running = &self.compactions.running;
         if self.compactions.full_asked {
             if !running.is_empty() {
                 return; // their outputs would not count as old, and be left where they are
@@ -118,11 +170,15 @@ impl<E: Env> Store<E> {
         let Some(choice) = choose(&self.version, &self.config.compaction, &given) else {
             return;
         };
-        if let Some(edit) = choice.move_edit(&self.version) {
+        if let Some(edit) = choice.edit(&self.version) {
             let (tables, over) = (Vec::new(), SignalOnDrop::default());
             self.changes.push_back(Change { job: Job::Compaction, edit, tables, over });
             return;
         }
+        self.start_job(choice, now_ms);
+    }
+
+    fn start_job(&mut self, choice: Choice, now_ms: u64) {
         let inputs: Vec<Input<E>> = choice.inputs.iter().map(|id| self.input(*id)).collect();
         let rules = self.rules(&choice, now_ms);
         let control = Rc::clone(&self.compactions.control);
@@ -146,6 +202,7 @@ impl<E: Env> Store<E> {
             self.found_damage(id, offset, FoundBy::Compaction);
         }
         self.compactions.unreadable.forget(&self.version);
+        self.stats.vnodes_to_compact = self.compactions.parts_left();
         self.stats.tables_unreadable = self.compactions.unreadable.len() as u64;
     }
 
@@ -202,6 +259,11 @@ impl<E: Env> Store<E> {
             purge_below: hlc_min.map_or(self.purge_horizon, |hlc| hlc.min(self.purge_horizon)),
             may_exist_elsewhere: Box::new(elsewhere),
             fragment_bytes: self.config.compaction.fragment_bytes,
+            as_of: match choice.part {
+                Some(_) => self.office.file_to_come(),
+                None => self.version.holes().upto(),
+            },
+            namespaces: Arc::clone(&self.config.namespaces),
             keep_blocks: fits.then(|| self.office.keep_blocks()),
         }
     }

@@ -1,11 +1,14 @@
 //! What a store is told when it is opened.
 
+use std::sync::Arc;
+
 use schemas::ids::{ShardId, Token, VnodeBits};
 
 use super::ScrubOptions;
 use crate::commit_log::LogConfig;
 use crate::compaction::CompactionOptions;
 use crate::limits;
+use crate::namespaces::Namespaces;
 
 /// How full the file system may be, in percent, before something happens. Each level clears by
 /// itself when space comes back.
@@ -68,6 +71,9 @@ pub struct StoreConfig {
     pub space: SpaceLimits,
     /// How fast tables are scrubbed.
     pub scrub: ScrubOptions,
+    /// What is known of namespaces. Changed later by
+    /// [`Store::set_namespaces`](super::Store::set_namespaces).
+    pub namespaces: Arc<Namespaces>,
 }
 
 impl StoreConfig {
@@ -102,6 +108,7 @@ impl StoreConfig {
             reads_in_flight_max: limits::READS_IN_FLIGHT_MAX,
             space: SpaceLimits::default(),
             scrub: ScrubOptions::default(),
+            namespaces: Arc::default(),
         }
     }
 

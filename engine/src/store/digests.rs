@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::Store;
 use super::answer::{DigestError, DigestRefused, DigestTicket, Done};
@@ -11,6 +12,7 @@ use super::background::News;
 use crate::digest::{Digest, DigestRequest, Digests, LEAF_BITS, Leaves, Sum};
 use crate::env::{Class, Env};
 use crate::limits;
+use crate::record::Record;
 use crate::scan::{self, WalkPlace};
 use crate::sstable::{TableError, TokenRange};
 
@@ -152,9 +154,13 @@ impl<E: Env> Store<E> {
         let (merge, view) = (self.merge, job.request.view);
         let (leaves, first) = (self.vnodes.leaves.leaves(), job.leaf(piece.cells.start));
         let office = Rc::clone(&self.office);
+        let namespaces = Arc::clone(&self.config.namespaces);
         self.office.spawn(Class::Idle, async move {
             let sums = &mut piece.sums;
-            let visit = |record: &crate::record::Record<'_>| {
+            let visit = |record: &Record<'_>| {
+                if namespaces.is_dropped(record.key.namespace) {
+                    return ControlFlow::Continue(());
+                }
                 sums[(leaves.of(record.key.token) - first) as usize].add(record, view);
                 ControlFlow::Continue(())
             };

@@ -10,6 +10,7 @@ use super::background::Office;
 use super::compactions::Compactions;
 use super::damage::DamageList;
 use super::digests::DigestJobs;
+use super::drops::Drops;
 use super::forgetting::Forgetting;
 use super::reads::Reads;
 use super::scans::Scans;
@@ -82,6 +83,7 @@ impl<E: Env> Store<E> {
             scans: Scans::default(),
             digests: DigestJobs::default(),
             snapshots: Snapshots::default(),
+            drops: Drops::default(),
             scrub: Scrub::default(),
             damage: DamageList::default(),
             office: Rc::new(office),
@@ -102,6 +104,7 @@ impl<E: Env> Store<E> {
             env,
             config,
             merge,
+            merged: Box::default(),
             log,
         };
         Ok((store, report))
@@ -165,7 +168,7 @@ impl Replay {
             let empty = self.active.next();
             let memtable = std::mem::replace(&mut self.active, empty);
             let (memtable, clocks) = (Rc::new(memtable), self.vnodes.snapshot());
-            self.frozen.push_back(Frozen { memtable, upto: self.last, clocks });
+            self.frozen.push_back(Frozen { memtable, upto: self.last, clocks, dropped: None });
         }
         self.gap |= sequence.0 > self.last.0 + 1;
         self.last = sequence;

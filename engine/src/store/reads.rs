@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
-use schemas::ids::{NamespaceId, Token};
+use schemas::ids::{Hlc, NamespaceId, Token};
 use slab::Slab;
 use smallvec::SmallVec;
 
@@ -18,7 +18,7 @@ use crate::cache::PlaceHash;
 use crate::env::buf::AlignedBuf;
 use crate::env::{Env, File};
 use crate::limits;
-use crate::record::{Key, Record};
+use crate::record::{Key, MERGED, Record};
 use crate::sstable::{Block, BlockAt, FileId, Table};
 
 /// Buffers kept for the next reads.
@@ -46,30 +46,45 @@ impl Held {
 }
 
 /// The best record that a read has met so far.
-#[derive(Clone, Copy)]
-pub(crate) struct Best<'a> {
-    pub(crate) record: Record<'a>,
-    /// The block it is in, if it is in one.
-    pub(crate) block: Option<(&'a Rc<Block>, usize)>,
+pub(crate) enum Best<'a> {
+    /// In a memtable, or held by the read.
+    Memory(Record<'a>),
+    /// In a block, at an index.
+    Block(&'a Rc<Block>, usize),
+    /// The row of one that was made of several.
+    Merged(Box<[u8]>),
 }
 
 impl<'a> Best<'a> {
     pub(crate) fn of(held: &'a Held) -> Self {
         match held {
-            Held::Row(_) => Self { record: held.record(), block: None },
-            Held::Block(block, index) => {
-                Self { record: block.record(*index), block: Some((block, *index)) }
-            }
+            Held::Row(_) => Self::Memory(held.record()),
+            Held::Block(block, index) => Self::Block(block, *index),
         }
     }
 
-    pub(crate) fn hold(&self) -> Held {
-        if let Some((block, index)) = self.block {
-            return Held::Block(Rc::clone(block), index);
+    #[inline]
+    pub(crate) fn record(&self) -> Record<'_> {
+        match self {
+            Self::Memory(record) => *record,
+            Self::Block(block, index) => block.record(*index),
+            Self::Merged(row) => Record::from_row(row).expect(MERGED),
         }
-        let mut row = vec![0; self.record.row_len()];
-        self.record.write_row(&mut row);
-        Held::Row(row.into())
+    }
+
+    /// Of what stamp a record must be, or greater, to change it; `None`: of any.
+    #[inline]
+    pub(crate) fn stands_above(&self) -> Option<Hlc> {
+        let record = self.record();
+        (!record.kind.is_mergeable()).then_some(record.version.hlc)
+    }
+
+    pub(crate) fn hold(self) -> Held {
+        match self {
+            Self::Memory(record) => Held::Row(record.to_row()),
+            Self::Block(block, index) => Held::Block(Rc::clone(block), index),
+            Self::Merged(row) => Held::Row(row),
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use schemas::ids::{NamespaceId, Token};
 
@@ -96,6 +97,11 @@ impl<E: Env> Store<E> {
         let (tables, merge) = (Rc::clone(&self.tables), self.merge);
         let runs = self.scans.take_cursor(&request, &tables);
         let office = Rc::clone(&self.office);
+        if self.config.namespaces.is_dropped(request.namespace) {
+            let page = Page { rows: Rows::default(), next: None };
+            office.post(News::Scanned(ticket, Ok((page, None))));
+            return Ok(ticket);
+        }
         self.office.spawn(Class::Idle, async move {
             let page = read_page(&office.env, request, tables, runs, rows, merge).await;
             office.post(News::Scanned(ticket, page));
@@ -121,9 +127,13 @@ impl<E: Env> Store<E> {
         let range = TokenRange::new(from.token, to);
         let runs = range.map_or_else(Vec::new, |range| self.tables.overlapping(range));
         let (merge, office) = (self.merge, Rc::clone(&self.office));
+        let namespaces = Arc::clone(&self.config.namespaces);
         self.office.spawn(Class::Idle, async move {
             let mut taken = Rows::default();
             let take = |record: &Record<'_>| {
+                if namespaces.is_dropped(record.key.namespace) {
+                    return ControlFlow::Continue(());
+                }
                 if !taken.is_empty() && taken.bytes() + record.row_len() > bytes_max {
                     return ControlFlow::Break(());
                 }

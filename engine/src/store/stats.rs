@@ -21,8 +21,15 @@ pub struct Stats {
     pub puts_busy: u64,
     /// Puts refused for disk space.
     pub puts_disk_full: u64,
-    /// Times that acknowledgements began to be held back, to slow writers.
-    pub slowdowns: u64,
+    /// Bytes of the rows of puts and deletes taken: what write amplification is measured by.
+    pub put_bytes: u64,
+    /// Times that acknowledgements began to be held back, to slow writers: memtables are nearly
+    /// full.
+    pub slowdowns_memory: u64,
+    /// As above: the log's next segment is not ready.
+    pub slowdowns_log: u64,
+    /// As above: compaction is behind.
+    pub slowdowns_compaction: u64,
     /// Reads answered from a memtable.
     pub gets_memtable: u64,
     /// Reads answered from cached blocks.
@@ -73,6 +80,8 @@ pub struct Stats {
     pub compaction_bytes: u64,
     /// Compactions that failed and are tried again.
     pub compaction_errors: u64,
+    /// Vnodes dropped.
+    pub vnodes_dropped: u64,
     /// Bytes that the scrub has read.
     pub scrub_bytes: u64,
     /// Times that it has been through all tables.
@@ -85,6 +94,8 @@ pub struct Stats {
     pub compactions_running: u64,
     /// Now: whether a compaction of all tables was asked for and is not done.
     pub full_compaction: bool,
+    /// Now: vnodes that wait for a compaction of their own, or are compacted.
+    pub vnodes_to_compact: u64,
     /// Now: tables that cannot be read, which compactions therefore leave alone.
     pub tables_unreadable: u64,
     /// Now: bytes of the memtables and of puts on their way to the log.
@@ -115,7 +126,37 @@ pub struct Stats {
     pub unfiltered_keys: u64,
 }
 
+/// What writers are slowed by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum SlowedBy {
+    Memory,
+    Log,
+    Compaction,
+}
+
 impl Stats {
+    /// Times that acknowledgements began to be held back, for whatever reason.
+    #[must_use]
+    pub fn slowdowns(&self) -> u64 {
+        self.slowdowns_memory + self.slowdowns_log + self.slowdowns_compaction
+    }
+
+    /// Bytes written to the disk for each byte of a put, since the start; 0 before the first.
+    #[must_use]
+    pub fn write_amplification(&self) -> f64 {
+        let written = self.log_bytes + self.flush_bytes + self.compaction_bytes;
+        if self.put_bytes == 0 { 0.0 } else { written as f64 / self.put_bytes as f64 }
+    }
+
+    pub(super) fn count_slowdown(&mut self, by: SlowedBy) {
+        let count = match by {
+            SlowedBy::Memory => &mut self.slowdowns_memory,
+            SlowedBy::Log => &mut self.slowdowns_log,
+            SlowedBy::Compaction => &mut self.slowdowns_compaction,
+        };
+        *count += 1;
+    }
+
     pub(super) fn count_error(&mut self, job: Job) {
         let errors = match job {
             Job::Flush => &mut self.flush_errors,

@@ -22,7 +22,7 @@ pub(crate) async fn open_tables<E: Env>(
     let mut tables = BTreeMap::new();
     for entry in version.tables() {
         let table = Table::open(env, dir, entry.id, entry.visible).await?;
-        tables.insert(entry.id, Rc::new(table));
+        tables.insert(entry.id, Rc::new(table.without(version.hidden(entry))));
     }
     Ok(tables)
 }
@@ -80,6 +80,9 @@ impl<E: Env> Store<E> {
                 *table = Rc::new(visible);
             }
         }
+        if !(version.holes().is_empty() && self.version.holes().is_empty()) {
+            self.hide(&version);
+        }
         for id in &change.edit.dropped {
             if version.get(*id).is_none() {
                 let table = self.open_tables.remove(id).expect("it was in the version before");
@@ -105,6 +108,17 @@ impl<E: Env> Store<E> {
         }
         drop(change.over);
         self.start_snapshot();
+    }
+
+    /// Gives open tables the holes that `version` has.
+    fn hide(&mut self, version: &Version) {
+        for entry in version.tables() {
+            let table = self.open_tables.get_mut(&entry.id).expect("open as long as it is named");
+            let hidden = version.hidden(entry);
+            if table.hidden() != hidden {
+                *table = Rc::new(table.without(hidden));
+            }
+        }
     }
 
     /// Whether table `id` is one of those that reads ask now.

@@ -115,7 +115,7 @@ impl<E: Env> Store<E> {
         }
     }
 
-    fn log_mark(&mut self, mark: &Mark) -> Result<(Sequence, usize), PutError> {
+    pub(super) fn log_mark(&mut self, mark: &Mark) -> Result<(Sequence, usize), PutError> {
         let row = mark.to_row();
         let write = |out: &mut [u8]| out.copy_from_slice(&row);
         let sequence = self.log.append(row.len(), write).map_err(refusal)?;

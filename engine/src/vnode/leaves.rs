@@ -61,6 +61,11 @@ impl LeafCache {
         self.written[index] |= 1 << (self.leaves.of(token) % LEAVES as u64);
     }
 
+    /// All records of the vnode at `index` changed.
+    pub(super) fn touch_all(&mut self, index: usize) {
+        self.written[index] = u64::MAX;
+    }
+
     fn is_written(&self, vnode: usize, leaf: usize) -> bool {
         self.written[vnode] >> leaf & 1 == 1
     }

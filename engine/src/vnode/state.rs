@@ -94,6 +94,18 @@ impl Vnodes {
         self.to_clear.remove(&vnodes);
     }
 
+    /// No record of `vnode` is there any more.
+    pub(crate) fn emptied(&mut self, vnode: Vnode) {
+        if let Some(index) = self.clocks.index(vnode) {
+            self.leaves.touch_all(index);
+        }
+    }
+
+    /// Records of any vnode may be gone.
+    pub(crate) fn forget_leaves(&mut self) {
+        (0..self.clocks.len()).for_each(|index| self.leaves.touch_all(index));
+    }
+
     /// The clocks, to be saved with what is in the memtable that is frozen now.
     pub fn snapshot(&mut self) -> Clocks {
         self.marked = false;

@@ -1,13 +1,14 @@
 //! What overwrites and deletes take on the disk comes back, while readers and writers go on.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use engine::env::Env;
 use engine::env::sim::{Fail, Fault, Io, Sim, SimDisk, SimEnv};
 use engine::scan::{ScanPlace, ScanRequest};
-use schemas::ids::{Hlc, NamespaceId, Token};
+use schemas::ids::{Hlc, NamespaceId, Token, Vnode, VnodeBits};
 
-use crate::harness::{Client, KEYS, Write, small_config};
+use crate::harness::{Client, KEYS, Write, small_config, token_of};
 
 fn table_bytes(client: &Client) -> u64 {
     client.store.stats().table_bytes.iter().sum()
@@ -231,5 +232,50 @@ fn a_full_compaction_leaves_one_run_of_what_is_alive() {
         for key in 0..KEYS {
             assert!(client.check_read(key).await, "key {key}");
         }
+    });
+}
+
+/// Deletes of one vnode are purged by a compaction of its own, and the others are where they were.
+#[test]
+fn a_vnode_is_compacted_alone() {
+    let (sim, disk) = (Sim::new(1), SimDisk::new(1));
+    let env = sim.env(&disk);
+    let mut config = small_config();
+    config.vnodes = VnodeBits::new(3).unwrap();
+    // Nothing else is due.
+    config.compaction.level0_tables = 100;
+    config.compaction.upper_percent = 1 << 30;
+    sim.block_on(async {
+        let (mut client, _) = Client::open(&env, config.clone(), &Rc::default()).await.unwrap();
+        for deletes in [false, true] {
+            for key in 0..KEYS {
+                let index = client.taken();
+                let put = Write::put(key, index, 300);
+                let write = if deletes { Write::delete(key, index) } else { put };
+                client.write_until_taken(write).await.unwrap();
+            }
+            client.settle().await.unwrap();
+            client.store.flush().await.unwrap();
+        }
+        client.store.set_purge_horizon(Hlc(u64::MAX));
+        let vnodes: BTreeSet<Vnode> =
+            (0..KEYS).map(|key| token_of(key).vnode(config.vnodes)).collect();
+        for vnode in vnodes {
+            assert!(client.store.size_of_vnode(vnode).bytes > 0, "{vnode:?}");
+            client.store.compact_vnode(vnode);
+            while client.store.stats().vnodes_to_compact > 0 {
+                client.env.sleep_us(100).await;
+                client.round().await.unwrap();
+            }
+            assert_eq!(client.store.size_of_vnode(vnode).bytes, 0, "{vnode:?}");
+            assert!(client.check_scan(9, 9000).await);
+        }
+        rest(&mut client).await;
+        assert_eq!(table_bytes(&client), 0, "tables of which all is hidden go");
+        let write = Write::put(0, client.taken(), 10);
+        client.write_until_taken(write).await.unwrap();
+        client.settle().await.unwrap();
+        client.store.flush().await.unwrap();
+        assert!(client.check_read(0).await, "what is written later is there");
     });
 }

@@ -5,7 +5,7 @@
 //! acknowledged.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::num::NonZeroU64;
 use std::rc::Rc;
 
@@ -16,14 +16,18 @@ use engine::env::sim::{Sim, SimDisk, SimEnv};
 use engine::record::{Key, Kind, Record, lww};
 use engine::scan::{Page, ScanPlace, ScanRequest};
 use engine::sstable::TableError;
-use engine::store::ExportTicket;
 use engine::store::{
-    DigestError, DigestTicket, Done, Failure, Get, GetTicket, OpenError, OpenReport, PutError,
-    SnapshotResult, SnapshotStep, SnapshotTicket, Store,
+    DigestError, DigestTicket, Done, DropTicket, ExportTicket, Failure, Get, GetTicket, OpenError,
+    OpenReport, PutError, ScanTicket, SnapshotResult, SnapshotStep, SnapshotTicket, Store,
+    StoreConfig,
 };
-use engine::store::{ReadError, ScanTicket, StoreConfig};
 use engine::transfer::Chunk;
-use schemas::ids::{Actor, Dot, Hlc, NamespaceId, NodeId, ShardId, Token, Version};
+use schemas::ids::{
+    Actor, Dot, Hlc, NamespaceId, NodeId, ShardId, Token, Version, Vnode, VnodeBits,
+};
+
+use crate::ledger::{Answer, DroppedVnode, Shown};
+pub(crate) use crate::ledger::{Ledger, Write};
 
 /// Where the store lies on its disk.
 pub(crate) const DIR: &str = "shard";
@@ -48,114 +52,6 @@ pub(crate) fn small_config() -> StoreConfig {
     config.compaction.runs_max = 1;
     config.compaction.fragment_bytes = 16 << 10;
     config
-}
-
-/// A write that the store took.
-#[derive(Clone, Debug)]
-pub(crate) struct Write {
-    pub(crate) key: u32,
-    /// Its place in the ledger, and its dot.
-    pub(crate) index: usize,
-    pub(crate) hlc: u64,
-    /// `None` for a delete.
-    pub(crate) value: Option<Vec<u8>>,
-    pub(crate) expires_at_ms: u64,
-}
-
-impl Write {
-    /// A put of a value that no other write has.
-    pub(crate) fn put(key: u32, index: usize, len: usize) -> Self {
-        let mut value = format!("{key}/{index}/").into_bytes();
-        let fill = value.len().max(len);
-        value.resize(fill, index as u8);
-        Self { key, index, hlc: index as u64 + 1, value: Some(value), expires_at_ms: 0 }
-    }
-
-    pub(crate) fn delete(key: u32, index: usize) -> Self {
-        Self { key, index, hlc: index as u64 + 1, value: None, expires_at_ms: 0 }
-    }
-
-    fn shown(&self, now_ms: u64) -> Option<&[u8]> {
-        let dead = self.expires_at_ms != 0 && self.expires_at_ms <= now_ms;
-        self.value.as_deref().filter(|_| !dead)
-    }
-}
-
-/// What the client knows.
-#[derive(Clone, Debug)]
-pub(crate) struct Ledger {
-    /// Keys there are.
-    pub(crate) keys: u32,
-    /// In the order in which they were taken.
-    pub(crate) writes: Vec<Write>,
-    /// So many of them, the first, are acknowledged.
-    pub(crate) acknowledged: usize,
-    /// The wall clock when it was last looked at: the next simulation goes on from there.
-    pub(crate) wall_ms: u64,
-}
-
-impl Default for Ledger {
-    fn default() -> Self {
-        Self { keys: KEYS, writes: Vec::new(), acknowledged: 0, wall_ms: 0 }
-    }
-}
-
-/// What came of a read: the key's value, if it has one.
-pub(crate) type Answer = Result<Option<Vec<u8>>, ReadError>;
-
-/// What a store shows: each key's value.
-pub(crate) type Shown = BTreeMap<u32, Option<Vec<u8>>>;
-
-impl Ledger {
-    /// What a store shows that has the first `count` writes.
-    pub(crate) fn after(&self, count: usize, now_ms: u64) -> Shown {
-        let mut stands: BTreeMap<u32, &Write> = BTreeMap::new();
-        for write in &self.writes[..count] {
-            let held = stands.entry(write.key).or_insert(write);
-            if (write.hlc, write.index) > (held.hlc, held.index) {
-                *held = write;
-            }
-        }
-        let shown = |key: u32| stands.get(&key)?.shown(now_ms).map(<[u8]>::to_vec);
-        (0..self.keys).map(|key| (key, shown(key))).collect()
-    }
-
-    /// Checks what a store shows after a restart, and says how many writes it has. The writes it
-    /// has not are forgotten. It was read from `now_ms` to `later_ms`: what expired meanwhile may
-    /// be there or not.
-    pub(crate) fn recovered(
-        &mut self,
-        shown: &Shown,
-        now_ms: u64,
-        later_ms: u64,
-    ) -> Result<usize, String> {
-        let fits = |count: &usize| {
-            let now = self.after(*count, now_ms);
-            *shown == now || {
-                let later = self.after(*count, later_ms);
-                shown.iter().all(|(key, value)| now[key] == *value || later[key] == *value)
-            }
-        };
-        if let Some(count) = (self.acknowledged..=self.writes.len()).rev().find(fits) {
-            self.writes.truncate(count);
-            self.acknowledged = count;
-            return Ok(count);
-        }
-        let (acknowledged, all) = (self.acknowledged, self.writes.len());
-        let before = (0..acknowledged).rev().find(fits);
-        let expected = self.after(acknowledged, now_ms);
-        let wrong = shown.iter().find(|(key, value)| expected[key] != **value);
-        let text = |value: &Option<Vec<u8>>| {
-            value
-                .as_ref()
-                .map(|value| String::from_utf8_lossy(&value[..value.len().min(12)]).into_owned())
-        };
-        let wrong = wrong.map(|(key, value)| (key, text(value), text(&expected[key])));
-        Err(format!(
-            "of {all} writes, {acknowledged} acknowledged, the store shows none of the prefixes; \
-             a shorter one fits: {before:?}; key, shown, acknowledged: {wrong:?}"
-        ))
-    }
 }
 
 /// A simulation on `disk` whose wall clock goes on where the ledger's ended.
@@ -186,7 +82,7 @@ pub(crate) fn token_of(key: u32) -> Token {
     Token::of(&(key / 2).to_le_bytes(), 9)
 }
 
-fn namespace_of(key: u32) -> NamespaceId {
+pub(crate) fn namespace_of(key: u32) -> NamespaceId {
     NamespaceId(if key % 4 == 3 { 7 } else { 2 })
 }
 
@@ -203,6 +99,8 @@ pub(crate) struct Client {
     pub(crate) chunks: Vec<(ExportTicket, Result<Chunk, TableError>)>,
     pub(crate) digests: Vec<(DigestTicket, Result<Digests, DigestError>)>,
     pub(crate) snapshots: Vec<(SnapshotTicket, SnapshotResult)>,
+    /// Drops under way, and which of the ledger's each is.
+    drops: Vec<(DropTicket, usize)>,
     scanning: bool,
 }
 
@@ -224,6 +122,7 @@ impl Client {
             chunks: Vec::new(),
             digests: Vec::new(),
             snapshots: Vec::new(),
+            drops: Vec::new(),
             scanning: false,
         };
         Ok((client, report))
@@ -283,6 +182,11 @@ impl Client {
                 Done::Export(ticket, chunk) => self.chunks.push((ticket, chunk)),
                 Done::Digest(ticket, digests) => self.digests.push((ticket, digests)),
                 Done::Snapshot(ticket, result) => self.snapshots.push((ticket, result)),
+                Done::Dropped(ticket) => {
+                    let at = self.drops.iter().position(|(it, _)| *it == ticket);
+                    let (_, drop) = self.drops.swap_remove(at.expect("it was asked for"));
+                    self.ledger.borrow_mut().drops[drop].done = true;
+                }
                 Done::Get(ticket, found) => {
                     let value =
                         found.map(|found| found.record().map(|record| record.value.to_vec()));
@@ -291,6 +195,25 @@ impl Client {
             }
         }
         polled
+    }
+
+    /// Begins to drop the vnodes of `keys`. Their keys are not to be written until that is done.
+    pub(crate) fn drop_vnodes_of(&mut self, keys: &[u32], bits: VnodeBits) {
+        let at = self.taken();
+        let vnodes: BTreeSet<Vnode> = keys.iter().map(|&key| token_of(key).vnode(bits)).collect();
+        for vnode in vnodes {
+            let drop =
+                self.ledger.borrow_mut().note_drop(DroppedVnode { vnode, bits, at, done: false });
+            self.drops.push((self.store.drop_vnode(vnode), drop));
+        }
+    }
+
+    /// Asks anew for the drops that were not done when the store ended.
+    pub(crate) fn drop_again(&mut self) {
+        let pending: Vec<(usize, Vnode)> = self.ledger.borrow().pending_drops().collect();
+        for (drop, vnode) in pending {
+            self.drops.push((self.store.drop_vnode(vnode), drop));
+        }
     }
 
     /// Goes on until everything taken is acknowledged.
@@ -420,6 +343,10 @@ impl Client {
     pub(crate) async fn check_scan(&mut self, records_max: usize, bytes_max: usize) -> bool {
         for namespace in [namespace_of(0), namespace_of(3), NamespaceId(1), NamespaceId(9)] {
             let before_ms = self.env.wall_ms();
+            let dropping: Vec<u32> = {
+                let ledger = self.ledger.borrow();
+                (0..ledger.keys).filter(|&key| ledger.is_dropping(key)).collect()
+            };
             let Some(scanned) = self.scan(namespace, records_max, bytes_max).await else {
                 return false;
             };
@@ -427,8 +354,11 @@ impl Client {
             let all = ledger.writes.len();
             let before = ledger.after(all, before_ms);
             let after = ledger.after(all, self.env.wall_ms());
-            // What expires under the scan may be in it or not.
-            let is_sure = |bytes: &[u8; 5]| before[&number_of(bytes)] == after[&number_of(bytes)];
+            // What expires under the scan, or is dropped, may be in it or not.
+            let is_sure = |bytes: &[u8; 5]| {
+                let key = number_of(bytes);
+                before[&key] == after[&key] && !dropping.contains(&key)
+            };
             let mut expected: Vec<_> = (0..ledger.keys)
                 .filter(|&key| namespace_of(key) == namespace)
                 .filter_map(|key| Some((key_bytes(key), after[&key].clone()?)))
@@ -441,7 +371,7 @@ impl Client {
         true
     }
 
-    async fn scan(
+    pub(crate) async fn scan(
         &mut self,
         namespace: NamespaceId,
         records_max: usize,
@@ -476,9 +406,15 @@ impl Client {
     /// Reads a key and checks that what is shown is what the client may see now: all that was
     /// acknowledged before, and nothing that was not given. Says whether there was an answer.
     pub(crate) async fn check_read(&mut self, key: u32) -> bool {
-        let acknowledged = self.ledger.borrow().acknowledged;
+        let (acknowledged, is_dropping) = {
+            let ledger = self.ledger.borrow();
+            (ledger.acknowledged, ledger.is_dropping(key))
+        };
         let now_ms = self.env.wall_ms();
         let Some(Ok(value)) = self.read(key, now_ms).await else { return false };
+        if is_dropping {
+            return true; // as before or as after
+        }
         let ledger = self.ledger.borrow();
         let later_ms = self.env.wall_ms();
         let known = (acknowledged..=ledger.writes.len()).any(|count| {

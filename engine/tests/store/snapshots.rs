@@ -18,8 +18,9 @@ use engine::store::{Durability, SnapshotDone, SnapshotRefused, SnapshotStep};
 use schemas::ids::{ClusterId, NodeId, VnodeBits};
 
 use crate::harness::{
-    Client, KEYS, Ledger, Shown, Write, check_disk, number_of, simulate, small_config,
+    Client, KEYS, Ledger, Write, check_disk, number_of, simulate, small_config, token_of,
 };
+use crate::ledger::Shown;
 
 fn name(text: &str) -> SnapshotName {
     SnapshotName::new(text).unwrap()
@@ -221,6 +222,43 @@ fn a_snapshot_is_refused_where_it_cannot_be_and_removed_where_it_is_not_wanted()
         client.round().await.unwrap();
         let full = client.store.snapshot_now(SnapshotStep::Begin(name("c")));
         assert_eq!(full, Err(SnapshotRefused::DiskFull));
+    });
+}
+
+/// What a vnode's drop hides in the tables of a store is hidden in those of a snapshot.
+#[test]
+fn a_snapshot_has_nothing_of_a_vnode_that_was_dropped() {
+    let bits = VnodeBits::new(3).unwrap();
+    let mut config = small_config();
+    config.vnodes = bits;
+    (config.compaction.level0_tables, config.compaction.upper_percent) = (100, 1 << 20);
+    let (sim, disk) = (Sim::new(1), SimDisk::new(1));
+    let env = sim.env(&disk);
+    sim.block_on(async {
+        open_node(&env).await;
+        let (mut client, _) = Client::open(&env, config, &Rc::default()).await.unwrap();
+        let mut rng = fastrand::Rng::with_seed(1);
+        write_some(&mut client, &mut rng, 60).await;
+        client.store.flush().await.unwrap();
+        client.settle().await.unwrap();
+        client.drop_vnodes_of(&[0], bits);
+        while client.ledger.borrow().pending_drops().next().is_some() {
+            client.round().await.unwrap();
+            client.env.sleep_us(100).await;
+        }
+        let index = client.taken();
+        client.write_until_taken(Write::put(0, index, 50)).await.unwrap();
+        client.settle().await.unwrap();
+        take(&mut client, "a").await.unwrap();
+        let reader = SnapshotReader::open(&env, &dir("a")).await.unwrap();
+        assert!(!reader.shards()[0].version.holes().is_empty());
+        let expected = client.ledger.borrow().after(client.taken(), 0);
+        assert!(shown(&env, "a").await.unwrap() == expected);
+        let verified = verified(&env, "a").await;
+        assert_eq!(verified.findings, []);
+        // Another key has the same token.
+        let vnode = token_of(0).vnode(VnodeBits::DEFAULT);
+        assert_eq!(verified.vnodes[&vnode].digest.keys, 1, "what was written after the drop");
     });
 }
 

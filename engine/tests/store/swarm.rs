@@ -8,23 +8,25 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use engine::commit_log::LogConfig;
 use engine::env::Env;
 use engine::env::sim::{Crash, Fail, Fault, Io, Sim, SimDisk, SimEnv};
 use engine::limits::EXPIRED_MARGIN_MS;
+use engine::namespaces::Namespaces;
 use engine::store::{Durability, Failure, FlushError, OpenErrorKind, StoreConfig};
 use fastrand::Rng;
 use futures_lite::future::or;
-use schemas::ids::Hlc;
+use schemas::ids::{Hlc, NamespaceId};
 
 use crate::cores::on_all_cores;
-use crate::harness::{Client, Ledger, Write, asked_for, simulate, small_config};
+use crate::harness::{Client, Ledger, Write, asked_for, simulate, small_config, token_of};
 
 const KEYS: u32 = 16;
 
 /// Seeds of the short form.
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 80;
 
 /// Writes that come late have stamps of at most so many less.
 const LATE: u64 = 20;
@@ -112,6 +114,9 @@ fn draw_config(rng: &mut Rng) -> StoreConfig {
     config.compaction.runs_max = rng.usize(1..4);
     config.compaction.fragment_bytes = rng.u64(4..32) << 10;
     config.space.poll_interval_us = 1000;
+    if rng.bool() {
+        config.namespaces = Arc::new(Namespaces::new([], [NamespaceId(2)]));
+    }
     config
 }
 
@@ -259,6 +264,7 @@ impl Swarm {
             }
         };
         client.check_shown(&shown, now_ms)?;
+        client.drop_again();
         if last {
             return self.last_words(&mut client).await;
         }
@@ -281,6 +287,9 @@ impl Swarm {
     /// The disk works: so does the store, with all that it has.
     async fn last_words(&self, client: &mut Client) -> Result<End, String> {
         let failed = |failure: Failure| failure.to_string();
+        while client.ledger.borrow().pending_drops().next().is_some() {
+            client.round().await.map_err(failed)?;
+        }
         for key in 0..KEYS {
             let write = Write::put(key, client.taken(), 50);
             client.write_until_taken(write).await.map_err(failed)?;
@@ -301,9 +310,11 @@ impl Swarm {
                 self.tally.faults += 1;
             }
             for _ in 0..self.rng.u32(..3) {
-                // What is refused was not written.
                 let write = self.draw_write(client);
-                let _refused = client.write(write);
+                if !client.ledger.borrow().is_dropping(write.key) {
+                    // What is refused was not written.
+                    let _refused = client.write(write);
+                }
             }
             for _ in 0..self.rng.u32(..3) {
                 client.check_read(self.rng.u32(..KEYS)).await;
@@ -324,6 +335,12 @@ impl Swarm {
                 7 if self.weather.fills => self.fill(),
                 8 => self.clear(),
                 9..14 => self.settle(client).await?,
+                14 => self.drop_vnodes(client).await?,
+                15 => {
+                    let vnode = token_of(self.rng.u32(..KEYS)).vnode(self.config.vnodes);
+                    client.store.compact_vnode(vnode);
+                }
+                16 if self.rng.u8(..4) == 0 => client.store.compact_all(),
                 _ => {}
             }
         }
@@ -363,6 +380,18 @@ impl Swarm {
         self.settle(client).await?;
         if client.ledger.borrow().acknowledged == client.taken() {
             client.check_scan(self.rng.usize(1..9), self.rng.usize(1..20_000)).await;
+        }
+        Ok(())
+    }
+
+    /// Drops a vnode or two, if no others are being dropped: of those nobody could tell, after a
+    /// crash, which were.
+    async fn drop_vnodes(&mut self, client: &mut Client) -> Result<(), Failure> {
+        self.settle(client).await?;
+        let is_settled = client.ledger.borrow().acknowledged == client.taken();
+        if self.is_sync && is_settled && client.ledger.borrow().pending_drops().next().is_none() {
+            let keys = [self.rng.u32(..KEYS), self.rng.u32(..KEYS)];
+            client.drop_vnodes_of(&keys, self.config.vnodes);
         }
         Ok(())
     }

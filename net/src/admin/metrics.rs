@@ -89,7 +89,16 @@ const STORE_COUNTERS: &[OfStore] = &[
     ("puts_acknowledged", "Puts and deletes acknowledged", |store| store.puts_acknowledged),
     ("puts_busy", "Puts refused: memory for writes was full", |store| store.puts_busy),
     ("puts_disk_full", "Puts refused: the disk was full", |store| store.puts_disk_full),
-    ("slowdowns", "Times that acknowledgements began to be held back", |store| store.slowdowns),
+    ("put_bytes", "Bytes of rows of puts and deletes taken", |store| store.put_bytes),
+    ("slowdowns_memory", "Times that writers began to be slowed: memtables nearly full", |store| {
+        store.slowdowns_memory
+    }),
+    ("slowdowns_log", "Times that writers began to be slowed: no log segment ready", |store| {
+        store.slowdowns_log
+    }),
+    ("slowdowns_compaction", "Times that writers began to be slowed: compaction behind", |store| {
+        store.slowdowns_compaction
+    }),
     ("gets_memtable", "Reads answered from a memtable", |store| store.gets_memtable),
     ("gets_cache", "Reads answered from cached blocks", |store| store.gets_cache),
     ("gets_disk", "Reads answered after reading the disk", |store| store.gets_disk),
@@ -100,6 +109,13 @@ const STORE_COUNTERS: &[OfStore] = &[
     ("cache_hits", "Blocks that reads found in the cache", |store| store.cache_hits),
     ("cache_misses", "Blocks that reads did not find in the cache", |store| store.cache_misses),
     ("scans", "Pages of scans begun", |store| store.scans),
+    ("digests", "Requests for digests begun", |store| store.digests),
+    ("digest_leaves_known", "Leaves of digests told from memory", |store| {
+        store.digest_leaves_known
+    }),
+    ("digest_leaves_scanned", "Leaves of digests that were scanned", |store| {
+        store.digest_leaves_scanned
+    }),
     ("filter_probes", "Filters of tables asked", |store| store.filter_probes),
     ("filter_false_positives", "Blocks searched in vain because a filter said maybe", |store| {
         store.filter_false_positives
@@ -117,6 +133,7 @@ const STORE_COUNTERS: &[OfStore] = &[
     ("manifest_errors", "Commits of the manifest that failed and are tried again", |store| {
         store.manifest_errors
     }),
+    ("vnodes_dropped", "Vnodes dropped", |store| store.vnodes_dropped),
     ("scrub_bytes", "Bytes that the scrub has read", |store| store.scrub_bytes),
     ("scrub_passes", "Times that the scrub has been through all tables", |store| {
         store.scrub_passes
@@ -133,6 +150,9 @@ const STORE_GAUGES: &[OfStore] = &[
         u64::from(store.full_compaction)
     }),
     ("snapshots", "Complete snapshots of the node, as core 0 tells", |store| store.snapshots),
+    ("vnodes_to_compact", "Vnodes that wait for a compaction of their own", |store| {
+        store.vnodes_to_compact
+    }),
     ("compactions_running", "Compactions under way", |store| store.compactions_running),
     ("disk_reads_in_flight", "Reads that wait for the disk", |store| store.reads_in_flight),
     ("cache_bytes", "Bytes of cached blocks", |store| store.cache_bytes),
@@ -206,6 +226,11 @@ impl Collector for CollectedScrape {
         let commits = stores.map(|(core, store)| (of_core(core), &store.log_latency));
         let help = "Writes of commit log batches, with their sync where durability asks for it";
         figures.latencies("log_commit_seconds", help, commits)?;
+        let stores = self.cores().filter_map(|core| Some((core, core.store.as_ref()?)));
+        let amplified =
+            stores.map(|(core, store)| (of_core(core), Value::Part(store.write_amplification())));
+        let help = "Bytes that log, flushes and compactions wrote for each byte of a put";
+        figures.family(GAUGE, "write_amplification", help, amplified)?;
         let tables = self.of_levels(|store, level| store.tables[level]);
         figures.family(GAUGE, "tables", "Tables by level", tables)?;
         let bytes = self.of_levels(|store, level| store.table_bytes[level]);

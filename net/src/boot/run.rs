@@ -107,6 +107,7 @@ fn serve(config: &Config, machine: &Machine) -> Result<(), Refusal> {
         generation: superblock.generation,
         shard_dirs: shards.map(|shard| shard_dir(superblock.generation, shard)).collect(),
         durability: config.durability,
+        compresses: config.compresses,
         scrub_pass_s: config.scrub.as_secs(),
         repair: config.repair,
         recovered: tell,

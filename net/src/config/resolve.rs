@@ -99,6 +99,8 @@ pub struct Config {
     pub vnodes: (VnodeBits, Origin),
     /// When a put counts as done.
     pub durability: Durability,
+    /// Whether new blocks are compressed with LZ4.
+    pub compresses: bool,
     /// In which time everything on disk is read and checked once; zero for never.
     pub scrub: Duration,
     /// How long an idle core spins.
@@ -144,6 +146,7 @@ pub fn resolve(sources: &Sources<'_>) -> Result<Config, ConfigError> {
         rack: layers.parsed("rack", parse_name)?,
         vnodes: layers.with_origin("vnodes", parse_vnodes)?,
         durability: layers.parsed("durability", parse_durability)?,
+        compresses: layers.parsed("compression", parse_compression)?,
         scrub: layers.parsed("scrub", parse_scrub)?,
         spin: layers.parsed("spin", parse_spin)?,
         log_format: layers.parsed("log-format", parse_log_format)?,
@@ -305,6 +308,14 @@ fn parse_durability(text: &str) -> Result<Durability, String> {
             Ok(Durability::Periodic { interval_us: interval.as_micros() as u64 })
         }
         _ => Err("is none of sync, periodic:10ms, none".to_owned()),
+    }
+}
+
+fn parse_compression(text: &str) -> Result<bool, String> {
+    match text {
+        "none" => Ok(false),
+        "lz4" => Ok(true),
+        _ => Err("is neither none nor lz4".to_owned()),
     }
 }
 

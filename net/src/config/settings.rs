@@ -56,6 +56,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         Text("sync"),
         "When a write counts as done: sync (on disk), periodic:10ms (synced that often), none",
     ),
+    setting("compression", "NAME", Text("none"), "How blocks on disk are compressed: none or lz4"),
     setting(
         "scrub",
         "TIME",

@@ -37,6 +37,7 @@ fn defaults_are_those_of_the_manual() {
     assert_eq!(config.admin_listen.to_string(), "127.0.0.1:7402");
     assert_eq!(config.vnodes.0.count(), 4096);
     assert_eq!(config.durability, Durability::Sync);
+    assert!(!config.compresses);
     assert_eq!(config.scrub, Duration::from_secs(7 * 24 * 60 * 60));
     assert_eq!(config.spin, Duration::from_micros(20));
     assert_eq!(config.node_name, "box");
@@ -107,6 +108,7 @@ fn refusals_begin_with_the_place_to_look_at() {
         (&["--smp", "0"], &[], "", "--smp: \"0\" is not a number of CPUs"),
         (&["--vnodes", "1000"], &[], "", "--vnodes: \"1000\" is not a power of two"),
         (&["--durability", "periodic:0us"], &[], "", "--durability: \"periodic:0us\" is not betw"),
+        (&["--compression", "zstd"], &[], "", "--compression: \"zstd\" is neither none nor lz4"),
         (&["--durability", "often"], &[], "", "--durability: \"often\" is none of"),
         (&["--listen", "7400"], &[], "", "--listen: \"7400\" is not an address"),
         (&["--listen", "0.0.0.0:7400"], &[], "", "--listen: \"0.0.0.0:7400\" is not a loopback"),

@@ -28,6 +28,8 @@ pub struct ServerConfig {
     pub shard_dirs: Vec<String>,
     /// When a put counts as done.
     pub durability: Durability,
+    /// Whether new blocks are compressed with LZ4.
+    pub compresses: bool,
     /// In how many seconds each store checks all its tables once; 0 for never.
     pub scrub_pass_s: u64,
     /// Whether damaged log segments are set aside and what they held is given up.

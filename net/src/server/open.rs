@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use engine::env::direct::DirectEnv;
+use engine::namespaces::Namespaces;
 use engine::record;
 use engine::store::{SnapshotStep, Store, StoreConfig};
 use schemas::handshake::ServerIdentity;
-use schemas::ids::ShardId;
+use schemas::ids::{NamespaceId, ShardId};
 use schemas::message::ConnectionLimits;
 
 use super::config::{CoreMemory, Identity, ServerConfig};
@@ -62,6 +63,9 @@ async fn open_shard(config: Arc<ServerConfig>, seat: Seat) -> Opened {
     store_config.log.durability = config.durability;
     store_config.log.repair = config.repair;
     store_config.scrub.pass_s = config.scrub_pass_s;
+    if config.compresses {
+        store_config.namespaces = Arc::new(Namespaces::new([], [NamespaceId::DEFAULT]));
+    }
     let dir = &config.shard_dirs[usize::from(shard.0)];
     let (mut store, report) = Store::open(env, dir, store_config, record::lww).await?;
     tracing::debug!(shard = shard.0, ?report, "store opened");

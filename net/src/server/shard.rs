@@ -307,7 +307,8 @@ impl<E: Env> Service for Shard<E> {
             match ended {
                 Done::PutsUpto(ticket) => self.acknowledge(ticket, replies),
                 Done::Get(ticket, result) => self.read(ticket, &result, tick, replies),
-                Done::Digest(..) | Done::Export(..) => {} // no peer asks for one yet
+                // No peer asks for one yet.
+                Done::Digest(..) | Done::Export(..) | Done::Dropped(..) => {}
                 Done::Snapshot(ticket, result) => {
                     if let Some(reply) = self.snapshots.remove(&ticket) {
                         reply(Ok(result));

@@ -90,9 +90,10 @@ impl<E: Env> Shard<E> {
         while let Some(put) = self.puts.pop_front_if(|put| put.ticket <= upto) {
             let PendingPut { origin, version, kind, .. } = put;
             replies.reply(&origin, |out, _| {
-                let reply = match kind {
-                    Kind::Tombstone => WriteReply::delete(version, &[]),
-                    Kind::Value => WriteReply::put(version, &[]),
+                let reply = if kind.is_tombstone() {
+                    WriteReply::delete(version, &[])
+                } else {
+                    WriteReply::put(version, &[])
                 };
                 frame::append(&origin.reply_header(own), &reply, out);
             });
@@ -110,6 +111,7 @@ fn refusal(error: PutError) -> Refusal {
             retry_after_us: retry_after_us.max(RETRY_AFTER_US),
         },
         PutError::DiskFull => Status::DiskFull.into(),
+        PutError::NamespaceDropped => Status::UnknownNamespace.into(),
         PutError::Failed => Status::StorageFailed.into(),
     }
 }

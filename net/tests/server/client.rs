@@ -88,6 +88,7 @@ pub(crate) fn config(dir: &std::path::Path, cores: usize) -> ServerConfig {
             .map(|core| engine::data_dir::shard_dir(1, ShardId(core as u16)))
             .collect(),
         durability: Durability::Sync,
+        compresses: false,
         scrub_pass_s: 0,
         repair: false,
         recovered: std::sync::mpsc::channel().0,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use engine::inspect::{ReadOnly, Shards, now};
 use engine::manifest::{
-    FrameAt, FrameContent, Listing, Manifest, TableEntry, Version, VersionEdit,
+    FrameAt, FrameContent, Hole, Listing, Manifest, TableEntry, Version, VersionEdit,
 };
 use serde_json::{Value, json};
 
@@ -68,18 +68,23 @@ fn frame_text(frame: &FrameAt) -> String {
                 text += &format!("    - {id}\n");
             }
             edit.added.iter().for_each(|entry| text += &table_text('+', entry));
+            edit.holes.iter().for_each(|hole| text += &hole_text(hole));
         }
     }
     text
 }
 
 fn table_text(mark: char, entry: &TableEntry) -> String {
-    let TableEntry { id, level, visible, file_bytes, file_crc, properties } = entry;
+    let TableEntry { id, level, visible, file_bytes, file_crc, properties, .. } = entry;
     let (tokens, records) = (tokens(*visible), properties.records);
     format!(
         "    {mark} {id} level {level}, tokens {tokens}, {file_bytes} bytes, crc {file_crc:08x}, \
          {records} records\n"
     )
+}
+
+fn hole_text(hole: &Hole) -> String {
+    format!("      hole: tokens {}, in files before {}\n", tokens(hole.tokens), hole.before)
 }
 
 fn version_text(version: &Version) -> String {
@@ -88,6 +93,7 @@ fn version_text(version: &Version) -> String {
     let mut text =
         format!("\n  version: tables {count}, flushed {flushed}, file numbers from {next}\n");
     version.tables().for_each(|entry| text += &table_text(' ', entry));
+    version.holes().iter().for_each(|hole| text += &hole_text(hole));
     text
 }
 
@@ -97,6 +103,7 @@ fn json(listing: &Listing) -> Value {
             "flushed": version.flushed(),
             "next_file_number": version.next_file_number(),
             "tables": version.tables().map(|entry| table_json(entry)).collect::<Vec<_>>(),
+            "holes": version.holes().iter().map(hole_json).collect::<Vec<_>>(),
         })
     });
     json!({ "manifest": {
@@ -132,6 +139,15 @@ fn edit_json(edit: &VersionEdit) -> Value {
         "file_numbers": edit.file_numbers,
         "dropped": edit.dropped.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "added": edit.added.iter().map(table_json).collect::<Vec<_>>(),
+        "holes": edit.holes.iter().map(hole_json).collect::<Vec<_>>(),
+    })
+}
+
+fn hole_json(hole: &Hole) -> Value {
+    json!({
+        "first": token(hole.tokens.first().0),
+        "last": token(hole.tokens.last().0),
+        "before": hole.before.to_string(),
     })
 }
 
@@ -143,6 +159,7 @@ fn table_json(entry: &TableEntry) -> Value {
         "visible_last": token(entry.visible.last().0),
         "bytes": entry.file_bytes,
         "crc32c": format!("{:08x}", entry.file_crc),
+        "as_of": entry.as_of.to_string(),
         "records": entry.properties.records,
         "tombstones": entry.properties.tombstones,
     })

@@ -14,6 +14,8 @@ fn kind(record: &Record<'_>) -> &'static str {
     match record.kind {
         Kind::Value => "value",
         Kind::Tombstone => "tombstone",
+        Kind::Siblings => "siblings",
+        Kind::Context => "context",
     }
 }
 
@@ -35,7 +37,7 @@ pub(super) fn text(record: &Record<'_>) -> String {
         line += &format!(" expires {}", record.expires_at_ms);
     }
     line += &format!(" key {} {}", key.bytes.len(), show(key.bytes));
-    if record.kind == Kind::Value {
+    if record.kind != Kind::Tombstone {
         let more = if shown.len() < value.len() { ".." } else { "" };
         line += &format!("\tvalue {} {}{more}", value.len(), show(shown));
     }

@@ -6,12 +6,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
 use engine::inspect::{ReadOnly, now};
-use engine::record::lww;
+use engine::record::{Kind, Record, lww};
 use engine::snapshot::{SnapshotError, SnapshotReader, SnapshotRecords};
 use kvclient::{Bytes, Client};
 
 use crate::cli::RestoreArgs;
-use crate::entry::Entry;
+use crate::encoding::show;
+use crate::entry::{Entry, Outcome, Problem};
 use crate::progress::Progress;
 use crate::summary::{SourceRead, Summary};
 use crate::transfer::{ImportOptions, Item, Source, import};
@@ -96,21 +97,31 @@ impl Source for SnapshotSource {
         loop {
             let Some(record) = self.records.current() else { return Ok(None) };
             let is_wanted = record.key.namespace.0 == self.namespace && !record.is_dead(unix_ms());
-            let entry = is_wanted.then(|| Entry {
-                key: Bytes::copy_from_slice(record.key.bytes),
-                value: Bytes::copy_from_slice(record.value),
-                expires_at_ms: Some(record.expires_at_ms).filter(|&at| at != 0),
-            });
-            let token = record.key.token.0;
+            let item = is_wanted.then(|| item(&record));
+            let (token, bytes) = (record.key.token.0, record.value.len() as u64);
             now(self.records.advance()).map_err(sentence)?;
-            let Some(entry) = entry else { continue };
+            let Some(item) = item else { continue };
             self.progress.at(((u128::from(token) * u128::from(BAR_LENGTH)) >> 64) as u64);
             let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
             read.records += 1;
-            read.bytes += entry.value.len() as u64;
-            return Ok(Some(Item::Entry(entry)));
+            read.bytes += bytes;
+            return Ok(Some(item));
         }
     }
+}
+
+/// A record as what is to be written.
+fn item(record: &Record<'_>) -> Item {
+    let key = record.key.bytes;
+    if record.kind != Kind::Value {
+        let why = "it has values that were written without knowing of each other";
+        return Item::Problem(Problem::new(Outcome::Refused, show(key), why));
+    }
+    Item::Entry(Entry {
+        key: Bytes::copy_from_slice(key),
+        value: Bytes::copy_from_slice(record.value),
+        expires_at_ms: Some(record.expires_at_ms).filter(|&at| at != 0),
+    })
 }
 
 fn open(dir: &Path) -> anyhow::Result<SnapshotReader<ReadOnly>> {

@@ -1,6 +1,7 @@
 use schemas::ids::{Hlc, ShardId, Token};
 
 use super::*;
+use crate::manifest::Hole;
 use crate::sstable::Properties;
 
 const MIB: u64 = 1 << 20;
@@ -21,8 +22,9 @@ fn table(id: u64, level: u8, bytes: u64) -> TableEntry {
         hlc_max: Hlc(id),
         expires_max_ms: 0,
     };
-    let visible = range(0, 999);
-    TableEntry { id: FileId(id), level, visible, file_bytes: bytes, file_crc: 0, properties }
+    let (id, visible, file_crc) = (FileId(id), range(0, 999), 0);
+    let (file_bytes, as_of, hidden) = (bytes, id, 0);
+    TableEntry { id, level, visible, file_bytes, file_crc, as_of, hidden, properties }
 }
 
 fn version(added: impl IntoIterator<Item = TableEntry>) -> Version {
@@ -58,7 +60,7 @@ fn the_first_table_moves_to_the_bottom() {
     let given =
         Given { running: &[], unreadable: &[], room_bytes: 0, now_ms: 0, full_before: None };
     let choice = choose(&one, &CompactionOptions::default(), &given).unwrap();
-    let moved = one.apply(&choice.move_edit(&one).unwrap()).unwrap();
+    let moved = one.apply(&choice.edit(&one).unwrap()).unwrap();
     assert_eq!((moved.level(0).len(), moved.level(BOTTOM).len()), (0, 1));
     assert_eq!(chosen(&moved, &[]), None);
 }
@@ -92,6 +94,7 @@ fn many_tables_become_a_run_beside_a_job_that_settles() {
         reason: Reason::Settle,
         inputs: inputs.iter().map(|&id| FileId(id)).collect(),
         output_level: BOTTOM,
+        part: None,
     };
     assert_eq!(chosen(&six, &[settling(&[1])]), into_run(1));
     assert_eq!(chosen(&six, &[settling(&[1, 2])]), None, "five are left");
@@ -246,4 +249,58 @@ fn a_full_compaction_ends_when_every_table_is_new() {
         version = version.apply(&edit).unwrap();
     }
     assert_eq!(wanted(&version, Some(before)), None);
+}
+
+/// What lies beside a part in the tables of the bottom comes with it; tables above it are read in
+/// part, and keep their place.
+#[test]
+fn a_part_is_as_wide_as_its_tables_of_the_bottom() {
+    let bottom =
+        |id, first, last| TableEntry { visible: range(first, last), ..table(id, BOTTOM, MIB) };
+    let all = [table(1, 0, MIB), table(2, 3, MIB), bottom(3, 0, 399), bottom(4, 500, 999)];
+    let version = version(all.into_iter());
+    let given =
+        Given { running: &[], unreadable: &[], room_bytes: u64::MAX, now_ms: 0, full_before: None };
+    for (tokens, inputs, part) in [
+        (range(420, 450), vec![1, 2], range(420, 450)),
+        (range(390, 450), vec![3, 1, 2], range(0, 450)),
+        (range(300, 500), vec![3, 4, 1, 2], range(0, 999)),
+    ] {
+        let choice = choose_part(&version, tokens, &given).unwrap();
+        assert_eq!(choice.inputs, inputs.into_iter().map(FileId).collect::<Vec<_>>());
+        assert_eq!((choice.part, choice.output_level), (Some(part), BOTTOM));
+    }
+    let tokens = range(300, 310);
+    let short = Given { room_bytes: MIB / 2, ..given };
+    assert_eq!(choose_part(&version, tokens, &short), None, "no room");
+    let unreadable = Given { unreadable: &[FileId(2)], ..given };
+    assert_eq!(choose_part(&version, tokens, &unreadable), None, "what cannot be read");
+    assert_eq!(choose_part(&Version::default(), tokens, &given), None, "nothing");
+}
+
+/// What holes hide counts as what is not visible, and what is hidden whole needs no job.
+#[test]
+fn what_holes_hide_is_trimmed_or_gone() {
+    let hidden = |last| {
+        let hole = Hole { tokens: range(0, last), before: FileId(9) };
+        let edit = VersionEdit { holes: vec![hole], ..VersionEdit::default() };
+        version([table(1, BOTTOM, 100 * MIB)].into_iter()).apply(&edit).unwrap()
+    };
+    assert_eq!(chosen(&hidden(400), &[]), None);
+    assert_eq!(chosen(&hidden(600), &[]), Some((Reason::Trim, vec![1], BOTTOM)));
+    assert_eq!(chosen(&hidden(999), &[]), Some((Reason::Gone, vec![1], BOTTOM)));
+    let before = hidden(999);
+    let gone = choose(
+        &before,
+        &CompactionOptions::default(),
+        &Given {
+            running: &[],
+            unreadable: &[FileId(1)],
+            room_bytes: 0,
+            now_ms: 0,
+            full_before: None,
+        },
+    );
+    let after = before.apply(&gone.unwrap().edit(&before).unwrap()).unwrap();
+    assert_eq!(after, Version::default().with_file_numbers(after.next_file_number()));
 }

@@ -1,0 +1,104 @@
+//! Namespaces: those that are dropped are gone, those that are compressed take less.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use engine::digest::{DigestRequest, View};
+use engine::env::sim::{Sim, SimDisk};
+use engine::namespaces::Namespaces;
+use engine::sstable::TokenRange;
+use engine::store::PutError;
+use schemas::ids::{Hlc, NamespaceId};
+
+use crate::harness::{Client, KEYS, Ledger, Write, namespace_of, simulate, small_config};
+
+const DROPPED: NamespaceId = NamespaceId(7);
+
+fn dropping() -> Arc<Namespaces> {
+    Arc::new(Namespaces::new([DROPPED], []))
+}
+
+async fn write_rounds(client: &mut Client, rounds: usize) {
+    for _ in 0..rounds {
+        for key in 0..KEYS {
+            let write = Write::put(key, client.taken(), 700);
+            client.write_until_taken(write).await.unwrap();
+        }
+    }
+    client.settle().await.unwrap();
+}
+
+/// The keys of the namespace have no value, the others have theirs.
+async fn check_dropped(client: &mut Client) {
+    let shown = client.shown(0).await.unwrap();
+    let expected = client.ledger.borrow().after(client.taken(), 0);
+    for key in 0..KEYS {
+        let expected = expected[&key].as_ref().filter(|_| namespace_of(key) != DROPPED);
+        assert_eq!(shown[&key].as_ref(), expected, "key {key}");
+    }
+    let scanned = client.scan(DROPPED, 5, 3000).await.unwrap();
+    assert!(scanned.is_empty(), "{} records in a page", scanned.len());
+    let view = View { purge_below: Hlc(0), now_ms: 0 };
+    let request = DigestRequest { range: TokenRange::ALL, depth: 0, view };
+    let digests = client.digest(request).await.unwrap();
+    let keys: u64 = digests.leaves.iter().map(|(_, digest)| digest.keys).sum();
+    let others = (0..KEYS).filter(|&key| namespace_of(key) != DROPPED).count();
+    assert_eq!(keys, others as u64, "keys that a digest counts");
+}
+
+/// At once, after a start that is told, in memtables and in tables; and its bytes are given back.
+#[test]
+fn a_namespace_that_is_dropped_is_gone() {
+    let (sim, disk) = (Sim::new(1), SimDisk::new(1));
+    let (env, ledger) = (sim.env(&disk), Rc::new(RefCell::new(Ledger::default())));
+    let mut config = small_config();
+    config.vnodes = schemas::ids::VnodeBits::new(3).unwrap();
+    sim.block_on(async {
+        let (mut client, _) = Client::open(&env, config.clone(), &ledger).await.unwrap();
+        write_rounds(&mut client, 6).await;
+        client.store.set_namespaces(dropping());
+        check_dropped(&mut client).await;
+        let dropped = (0..KEYS).find(|&key| namespace_of(key) == DROPPED).unwrap();
+        let write = Write::put(dropped, client.taken(), 10);
+        assert_eq!(client.write(write), Err(PutError::NamespaceDropped));
+        client.store.flush().await.unwrap();
+        client.store.set_namespaces(Arc::default());
+        client.store.set_namespaces(dropping());
+        while client.store.stats().full_compaction {
+            client.round().await.unwrap();
+        }
+        check_dropped(&mut client).await;
+        let others = (0..KEYS).filter(|&key| namespace_of(key) != DROPPED).count();
+        assert_eq!(client.store.stats().table_records, others as u64, "records in tables");
+        client.store.close().await.unwrap();
+        config.namespaces = dropping();
+        let (mut client, _) = Client::open(&env, config, &ledger).await.unwrap();
+        check_dropped(&mut client).await;
+    });
+}
+
+/// The same writes with and without it: the same is shown, and tables are shorter.
+#[test]
+fn a_namespace_that_is_compressed_takes_less() {
+    let bytes = [false, true].map(|compresses| {
+        let (disk, ledger) = (SimDisk::new(1), Rc::new(RefCell::new(Ledger::default())));
+        let (sim, env) = simulate(1, &disk, &ledger.borrow());
+        let mut config = small_config();
+        if compresses {
+            config.namespaces = Arc::new(Namespaces::new([], [namespace_of(0)]));
+        }
+        sim.block_on(async {
+            let (mut client, _) = Client::open(&env, config.clone(), &ledger).await.unwrap();
+            write_rounds(&mut client, 10).await;
+            client.store.flush().await.unwrap();
+            client.store.close().await.unwrap();
+            // A start that is told nothing reads what is compressed all the same.
+            let (mut client, _) = Client::open(&env, small_config(), &ledger).await.unwrap();
+            assert_eq!(client.check_recovered().await, Ok(10 * KEYS as usize));
+            assert!(client.check_scan(7, 5000).await);
+            client.store.stats().table_bytes.iter().sum::<u64>()
+        })
+    });
+    assert!(bytes[1] < bytes[0] * 2 / 3, "{bytes:?} bytes of tables");
+}
