@@ -181,9 +181,12 @@ pub const SCAN_EXAMINED_MAX: usize = 64 << 10;
 /// answered [`ScanBusy`](crate::store::ScanBusy).
 pub const SCANS_IN_FLIGHT_MAX: usize = 8;
 
-/// Scans between two pages that keep their place in the tables, and what was read ahead there:
-/// some 256 KiB for each run of tables, as for each page that is being read.
+/// Scans between two pages that keep their place in the tables, and what was read ahead there.
 pub const SCAN_CURSORS_MAX: usize = 4;
+
+/// Bytes that a page which is being read, or its cursor, holds of each run of tables: a request
+/// that is looked at and one that is under way.
+pub const SCAN_BYTES_A_RUN: usize = 2 * BACKGROUND_IO_BYTES_MAX;
 
 /// How long they do, in microseconds: whoever wants the next page asks sooner.
 pub const SCAN_CURSOR_US: u64 = 2_000_000;

@@ -93,11 +93,13 @@ pub enum Status {
     StorageFailed = 99,
     /// A bug of the server.
     Internal = 100,
+    /// The disk does not give what is stored of the key.
+    Unreadable = 101,
 }
 
 impl Status {
     /// Every code.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::Ok,
         Self::KeyEmpty,
         Self::KeyTooLong,
@@ -129,6 +131,7 @@ impl Status {
         Self::Corrupt,
         Self::StorageFailed,
         Self::Internal,
+        Self::Unreadable,
     ];
 
     /// The code that `byte` names; `None` for one this version does not know.
@@ -156,7 +159,7 @@ impl Status {
         use Status::{
             Corrupt, DeadlineExceeded, DiskFull, Draining, HandshakeTimeout, NotOwner,
             OutcomeUnknown, Overloaded, ReplyFull, ShuttingDown, StorageFailed, TooManyConnections,
-            Unavailable,
+            Unavailable, Unreadable,
         };
         matches!(
             self,
@@ -173,6 +176,7 @@ impl Status {
                 | ShuttingDown
                 | Corrupt
                 | StorageFailed
+                | Unreadable
         )
     }
 
@@ -230,6 +234,7 @@ impl Status {
             Self::ShuttingDown => "the node stopped while the request was under way",
             Self::Corrupt => "what is stored of this key is damaged",
             Self::StorageFailed => "the node can not write its disk",
+            Self::Unreadable => "the disk does not give what is stored of this key",
             Self::Internal => "the server made a mistake; its log says more",
         }
     }

@@ -60,6 +60,9 @@ pub struct StoreConfig {
     pub memtables_bytes_max: usize,
     /// Blocks kept in memory, in bytes.
     pub cache_bytes: usize,
+    /// What scans hold of tables, in bytes; past it they are answered
+    /// [`ScanBusy`](super::ScanBusy), but for the only one.
+    pub scans_bytes_max: usize,
     /// Log kept for what is not flushed, in bytes, more than a segment; past it the memtable is
     /// flushed.
     pub log_bytes_max: u64,
@@ -78,7 +81,7 @@ pub struct StoreConfig {
 
 impl StoreConfig {
     /// The usual split of `memory_bytes` for the shard that owns `tokens`: half for memtables,
-    /// half for cached blocks.
+    /// a sixteenth for scans, the rest for cached blocks.
     #[must_use]
     pub fn new(
         generation: u16,
@@ -103,7 +106,8 @@ impl StoreConfig {
             log,
             memtable_bytes,
             memtables_bytes_max,
-            cache_bytes: memory_bytes / 2,
+            cache_bytes: memory_bytes / 2 - memory_bytes / 16,
+            scans_bytes_max: memory_bytes / 16,
             compaction: CompactionOptions::default(),
             reads_in_flight_max: limits::READS_IN_FLIGHT_MAX,
             space: SpaceLimits::default(),

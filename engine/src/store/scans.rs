@@ -63,11 +63,24 @@ impl<E: Env> Scans<E> {
         self.cursors.remove(at).map(|cursor| cursor.runs)
     }
 
-    fn keep(&mut self, cursor: Cursor<E>) {
-        if self.cursors.len() == limits::SCAN_CURSORS_MAX {
+    /// Keeps a cursor, the only one or with others, as there is room.
+    fn keep(&mut self, cursor: Cursor<E>, bytes_max: usize) {
+        let bytes = page_bytes(&cursor.tables);
+        let places = (bytes_max / bytes).max(1).saturating_sub(self.in_flight);
+        let cursors = places.min(limits::SCAN_CURSORS_MAX);
+        self.cursors.push_back(cursor);
+        while self.cursors.len() > cursors {
             self.cursors.pop_front();
         }
-        self.cursors.push_back(cursor);
+    }
+
+    /// Whether a page of `tables` may be read beside those that are; cursors make way.
+    fn has_room(&mut self, tables: &TableSet<E>, bytes_max: usize) -> bool {
+        let pages = (bytes_max / page_bytes(tables)).clamp(1, limits::SCANS_IN_FLIGHT_MAX);
+        while !self.cursors.is_empty() && self.in_flight + self.cursors.len() >= pages {
+            self.cursors.pop_front();
+        }
+        self.in_flight < pages
     }
 
     /// Drops cursors that hold tables which are not in use any more, and those nobody came back
@@ -80,13 +93,19 @@ impl<E: Env> Scans<E> {
     }
 }
 
+/// What a page that is being read holds of `tables`, or its cursor, at most.
+fn page_bytes<E: Env>(tables: &TableSet<E>) -> usize {
+    tables.runs().max(1) * limits::SCAN_BYTES_A_RUN
+}
+
 impl<E: Env> Store<E> {
     /// Starts to read the page that `request` describes; [`Done::Scan`] will name the ticket.
     ///
     /// # Errors
     /// [`ScanBusy`]: as many pages as there may be are being read.
     pub fn scan_now(&mut self, request: ScanRequest) -> Result<ScanTicket, ScanBusy> {
-        if self.scans.in_flight == limits::SCANS_IN_FLIGHT_MAX {
+        let runs = self.scans.take_cursor(&request, &self.tables);
+        if !self.scans.has_room(&self.tables, self.config.scans_bytes_max) {
             return Err(ScanBusy { retry_after_us: limits::RETRY_AFTER_READS_US });
         }
         let ticket = ScanTicket(self.scans.next);
@@ -95,7 +114,6 @@ impl<E: Env> Store<E> {
         self.stats.scans += 1;
         let rows = self.copy_rows(&request.first(), request.to);
         let (tables, merge) = (Rc::clone(&self.tables), self.merge);
-        let runs = self.scans.take_cursor(&request, &tables);
         let office = Rc::clone(&self.office);
         if self.config.namespaces.is_dropped(request.namespace) {
             let page = Page { rows: Rows::default(), next: None };
@@ -116,7 +134,7 @@ impl<E: Env> Store<E> {
     /// # Errors
     /// [`ScanBusy`]: as many pages and chunks as there may be are being read.
     pub fn export_now(&mut self, request: ExportRequest) -> Result<ExportTicket, ScanBusy> {
-        if self.scans.in_flight == limits::SCANS_IN_FLIGHT_MAX {
+        if !self.scans.has_room(&self.tables, self.config.scans_bytes_max) {
             return Err(ScanBusy { retry_after_us: limits::RETRY_AFTER_READS_US });
         }
         let ticket = ExportTicket(self.scans.next);
@@ -168,7 +186,8 @@ impl<E: Env> Store<E> {
     ) {
         self.scans.in_flight -= 1;
         let page = page.map(|(page, cursor)| {
-            cursor.into_iter().for_each(|cursor| self.scans.keep(cursor));
+            let bytes_max = self.config.scans_bytes_max;
+            cursor.into_iter().for_each(|cursor| self.scans.keep(cursor, bytes_max));
             page
         });
         self.untold.push(Done::Scan(ticket, page));

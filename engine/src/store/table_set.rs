@@ -39,6 +39,11 @@ impl<E: Env> TableSet<E> {
         Self { runs: runs.into() }
     }
 
+    /// How many runs there are.
+    pub(crate) fn runs(&self) -> usize {
+        self.runs.len()
+    }
+
     /// The first run from `from` on that may have a record of `key` stamped `hlc` or later, and
     /// its table. Asks no filter.
     #[inline]

@@ -17,6 +17,7 @@ mod matrix;
 mod model;
 mod namespaces;
 mod pressure;
+mod scans;
 mod scrub;
 mod shared_reads;
 mod siblings;

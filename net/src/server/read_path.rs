@@ -12,7 +12,7 @@
 
 use engine::env::Env;
 use engine::record::{Key, Record};
-use engine::store::{Found, Get, GetTicket, ReadError};
+use engine::store::{Found, Get, GetTicket, ReadCause, ReadError};
 use schemas::frame;
 use schemas::message::{GetReply, KeyResult};
 use schemas::status::Status;
@@ -103,7 +103,7 @@ impl<E: Env> Shard<E> {
                     _ if deadline_us <= tick.now_us => {
                         origin.refuse(own, Status::DeadlineExceeded, out);
                     }
-                    Err(_) => origin.refuse(own, Status::Corrupt, out),
+                    Err(error) => origin.refuse(own, why(error), out),
                     Ok(got) => {
                         let record = got.record();
                         let reply =
@@ -120,10 +120,17 @@ impl<E: Env> Shard<E> {
                 let answer = match (&record, result) {
                     (Some(record), _) => found_key(record, key_only),
                     (None, Ok(_)) => KeyResult::ABSENT,
-                    (None, Err(_)) => KeyResult::failed(Status::Corrupt),
+                    (None, Err(error)) => KeyResult::failed(why(error)),
                 };
                 self.gathered(gather, index, answer, tick, replies);
             }
         }
+    }
+}
+
+fn why(error: &ReadError) -> Status {
+    match error.cause {
+        ReadCause::Io(_) => Status::Unreadable,
+        ReadCause::Corrupt => Status::Corrupt,
     }
 }

@@ -70,6 +70,7 @@ impl<E: Env> Shard<E> {
         let last = self.last_token();
         replies.reply(&origin, |out, room| match page {
             _ if deadline_us <= tick.now_us => origin.refuse(own, Status::DeadlineExceeded, out),
+            Err(TableError::Io { .. }) => origin.refuse(own, Status::Unreadable, out),
             Err(_) => origin.refuse(own, Status::Corrupt, out),
             Ok(page) if page.rows.bytes() > room => {
                 origin.refuse_overloaded(own, out);
