@@ -21,7 +21,7 @@ use super::versions::{open_tables, table_set};
 use super::writes::Writes;
 use super::{OpenError, OpenReport, Stats, Store, StoreConfig};
 use crate::cache::BlockCache;
-use crate::commit_log::{CommitLog, LogId, Sequence};
+use crate::commit_log::{CommitLog, LogId, ReplayReport, Sequence};
 use crate::env::Env;
 use crate::flush::Frozen;
 use crate::limits;
@@ -60,13 +60,8 @@ impl<E: Env> Store<E> {
         let first_file = version.next_file_number();
         let (manifest, unnamed) = renew(&env, dir, &config, version).await?;
         let version = Rc::clone(manifest.version());
-        let report = OpenReport {
-            log: replayed,
-            records: replay.records,
-            tables: open_tables.len() as u64,
-            files_removed: unfinished + unnamed,
-            clocks_lost,
-        };
+        let tables = open_tables.len() as u64;
+        let report = replay.report(replayed, tables, unfinished + unnamed, clocks_lost);
         tracing::info!(dir, ?report, "store open");
         let stats = Stats::of_tables(&version, &open_tables);
         let files = first_file..version.next_file_number();
@@ -160,6 +155,17 @@ impl Replay {
             records: 0,
             not_a_record: None,
         }
+    }
+
+    /// What an open found, this apart.
+    fn report(
+        &self,
+        log: ReplayReport,
+        tables: u64,
+        files_removed: u64,
+        clocks_lost: bool,
+    ) -> OpenReport {
+        OpenReport { log, records: self.records, tables, files_removed, clocks_lost }
     }
 
     fn apply(&mut self, config: &StoreConfig, sequence: Sequence, row: &[u8]) {

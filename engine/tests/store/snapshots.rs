@@ -8,6 +8,7 @@ use std::ops::RangeInclusive;
 use std::rc::Rc;
 
 use engine::data_dir::{self, NewNode};
+use engine::env::Env as _;
 use engine::env::sim::{Crash, Fail, Fault, Sim, SimDisk, SimEnv, When};
 use engine::inspect::{SnapshotVerified, verify_snapshot};
 use engine::record::{Kind, lww};
