@@ -14,8 +14,10 @@ use super::progress::Progress;
 use crate::env::Env;
 use crate::manifest::{TableEntry, VersionEdit};
 use crate::merge_scan::{MergeScan, Run, Source};
-use crate::record::{Key, Kind, Merge, Record};
-use crate::sstable::{FileId, KeepBlock, Table, TableError, TableInfo, TableWriter, TokenRange};
+use crate::record::{Kind, Merge, Record};
+use crate::sstable::{
+    FileId, KeepBlock, OrderedProbe, Table, TableError, TableInfo, TableWriter, TokenRange,
+};
 
 /// A table to compact.
 pub struct Input<E: Env> {
@@ -26,17 +28,17 @@ pub struct Input<E: Env> {
 }
 
 /// What becomes of records.
-pub struct Rules {
+pub struct Rules<E: Env> {
     /// Which of two records of a key stands.
     pub merge: Merge,
     /// Values past their time at this moment, in Unix milliseconds, become tombstones. Nothing
     /// brings them back: a moment that is over for certain, whatever the clock does.
     pub now_ms: u64,
-    /// Tombstones with lesser stamps may go, if `may_exist_elsewhere` permits.
+    /// Tombstones with lesser stamps may go, unless a table outside may have their key. No
+    /// memtable has a record with a lesser stamp.
     pub purge_below: Hlc,
-    /// Whether a memtable, or a table that is not among the inputs, may have a record of the key.
-    /// It may say yes in doubt, and must do so whenever there is one that is older.
-    pub may_exist_elsewhere: Box<dyn Fn(&Key<'_>) -> bool>,
+    /// All tables that are not among the inputs and may have older records.
+    pub outside: Vec<Table<E>>,
     /// Bytes of records after which an output ends.
     pub fragment_bytes: u64,
     /// Who is given the blocks of the outputs, if anybody.
@@ -80,7 +82,9 @@ pub enum JobError {
 pub struct Job<E: Env> {
     env: E,
     dir: String,
-    rules: Rules,
+    rules: Rules<E>,
+    /// Asks the tables outside.
+    outside: OrderedProbe<E>,
     control: Rc<Control>,
     new_id: Box<dyn FnMut() -> FileId>,
     scan: MergeScan<E>,
@@ -98,7 +102,7 @@ impl<E: Env> Job<E> {
         dir: &str,
         choice: &Choice,
         mut inputs: Vec<Input<E>>,
-        rules: Rules,
+        mut rules: Rules<E>,
         control: Rc<Control>,
         new_id: Box<dyn FnMut() -> FileId>,
     ) -> Result<Self, JobError> {
@@ -114,10 +118,12 @@ impl<E: Env> Job<E> {
         }
         let scan = MergeScan::new(sources, rules.merge);
         let entries = inputs.into_iter().map(|it| it.entry).collect();
+        let outside = OrderedProbe::new(std::mem::take(&mut rules.outside));
         Ok(Self {
             env: env.clone(),
             dir: dir.to_owned(),
             rules,
+            outside,
             control,
             new_id,
             scan,
@@ -171,7 +177,8 @@ impl<E: Env> Job<E> {
             if full && passed.is_some_and(|passed| passed < token) {
                 return Ok(passed);
             }
-            if let Some(kept) = self.rules.keep(record) {
+            let kept = self.rules.turned(record);
+            if !(self.rules.may_go(&kept) && !self.outside.may_contain(&kept.key).await) {
                 let writer = match writer {
                     Some(writer) => writer,
                     None => {
@@ -192,17 +199,18 @@ impl<E: Env> Job<E> {
     }
 }
 
-impl Rules {
-    /// What is kept of `record`, which stands; `None` for a tombstone that has done its work.
-    fn keep<'a>(&self, record: Record<'a>) -> Option<Record<'a>> {
-        let kept = if record.is_dead(self.now_ms) {
+impl<E: Env> Rules<E> {
+    /// What becomes of `record`, which stands: a tombstone, if it is past its time.
+    fn turned<'a>(&self, record: Record<'a>) -> Record<'a> {
+        if record.is_dead(self.now_ms) {
             Record { kind: Kind::Tombstone, expires_at_ms: 0, value: &[], ..record }
         } else {
             record
-        };
-        let purged = kept.kind == Kind::Tombstone
-            && kept.version.hlc < self.purge_below
-            && !(self.may_exist_elsewhere)(&kept.key);
-        (!purged).then_some(kept)
+        }
+    }
+
+    /// Whether `record` is a tombstone that has done its work, if its key is nowhere else.
+    fn may_go(&self, record: &Record<'_>) -> bool {
+        record.kind == Kind::Tombstone && record.version.hlc < self.purge_below
     }
 }

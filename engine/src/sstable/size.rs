@@ -1,11 +1,11 @@
-//! About how much of a table is in a range of tokens, from what is in memory.
+//! About how much of a table is in a range of tokens, from what is always in memory.
 //!
-//! The index tells where each block begins, in bytes and in tokens: of a range only its first and
-//! its last block are guessed, by how many of their tokens are in it.
+//! The list of partitions tells how many keys each has and how many bytes its blocks have: of a
+//! range only what it has of its first and its last partition is guessed, by how many of their
+//! tokens are in it.
 
 use schemas::ids::Token;
 
-use super::index::Index;
 use super::table::Table;
 use super::token_range::TokenRange;
 use crate::env::Env;
@@ -33,25 +33,6 @@ impl Size {
     }
 }
 
-impl Index {
-    /// About how many bytes of blocks have tokens of `range`, in a table that ends with token
-    /// `last`.
-    fn bytes_in(&self, range: TokenRange, last: Token) -> f64 {
-        let (from, end) = (self.lower_bound(range.first()), self.upper_bound(range.last()));
-        let part = |block: usize| {
-            let first = self.first_token(block);
-            let end = self.last_token(block).unwrap_or(last);
-            let tokens = TokenRange::new(first, end.max(first)).expect("not empty");
-            tokens.fraction_in(range) * f64::from(self.block(block).len)
-        };
-        if end <= from + 2 {
-            return (from..end).map(part).sum();
-        }
-        let between = self.block(end - 1).offset - self.block(from + 1).offset;
-        part(from) + between as f64 + part(end - 1)
-    }
-}
-
 impl<E: Env> Table<E> {
     /// About how much of what can be seen has tokens of `range`.
     #[must_use]
@@ -59,15 +40,29 @@ impl<E: Env> Table<E> {
         let Some(range) = self.range().and_then(|it| it.intersection(range)) else {
             return Size::default();
         };
-        let properties = self.properties();
-        let bytes = self.contents.index.bytes_in(range, properties.tokens.last());
-        let fraction = bytes / self.layout().data_bytes as f64;
-        let of = |all: u64| (all as f64 * fraction).round() as u64;
+        let (top, properties) = (&self.contents.top, self.properties());
+        let numbers = top.covering(range);
+        let (mut keys, mut bytes) = (0.0, 0.0);
+        for number in numbers.clone() {
+            let is_whole = numbers.start < number && number + 1 < numbers.end;
+            let part = if is_whole { 1.0 } else { self.tokens_of(number).fraction_in(range) };
+            keys += part * f64::from(top.keys(number));
+            bytes += part * f64::from(top.data(number + 1) - top.data(number));
+        }
+        let tombstones = properties.tombstones as f64 * keys / properties.records as f64;
         Size {
-            records: of(properties.records),
-            tombstones: of(properties.tombstones),
+            records: keys.round() as u64,
+            tombstones: tombstones.round() as u64,
             bytes: bytes.round() as u64,
         }
+    }
+
+    /// From the first to the last token of partition `number`; of that it is one less than the next
+    /// one's first.
+    fn tokens_of(&self, number: usize) -> TokenRange {
+        let tokens = self.contents.top.tokens(number);
+        let last: Token = self.properties().tokens.last().max(tokens.first());
+        tokens.intersection(TokenRange::new(tokens.first(), last).expect("not less")).expect("both")
     }
 }
 

@@ -23,7 +23,9 @@ use crate::env::{Class, Env};
 use crate::limits;
 use crate::manifest::{Manifest, ManifestError, Version, VersionEdit};
 use crate::scan::Page;
-use crate::sstable::{Block, Checked, FileId, KeepBlock, Table, TableError};
+use crate::sstable::{
+    Block, Checked, FileId, KeepBlock, Residents, Table, TableError, TokenRange,
+};
 use crate::transfer::Chunk;
 use crate::vnode::ClocksFile;
 
@@ -124,6 +126,8 @@ pub(crate) struct Office<E: Env> {
     stopping: Cell<bool>,
     generation: u16,
     shard: ShardId,
+    /// What is in memory of tables' partitions.
+    pub(crate) residents: Rc<Residents>,
     next_file: Cell<u32>,
     /// File numbers below this are durably the last run's or this one's.
     files_upto: Cell<u32>,
@@ -137,6 +141,7 @@ impl<E: Env> Office<E> {
         generation: u16,
         shard: ShardId,
         files: Range<u32>,
+        residents: Rc<Residents>,
     ) -> Self {
         Self {
             env: env.clone(),
@@ -146,6 +151,7 @@ impl<E: Env> Office<E> {
             stopping: Cell::new(false),
             generation,
             shard,
+            residents,
             next_file: Cell::new(files.start),
             files_upto: Cell::new(files.end),
         }
@@ -194,6 +200,17 @@ impl<E: Env> Office<E> {
     pub(crate) fn post(&self, news: News<E>) {
         self.news.borrow_mut().push_back(news);
         self.env.wake();
+    }
+
+    /// Opens table `id`, which was just written, and has its partitions in memory as far as there
+    /// is room: readers had what it holds there until now.
+    pub(crate) async fn open_written(&self, id: FileId) -> Result<Table<E>, TableError> {
+        let (env, all) = (&self.env, TokenRange::ALL);
+        let table = Table::open_among(env, &self.dir, id, all, &self.residents).await?;
+        if let Err(error) = table.load(env).await {
+            tracing::warn!(%error, "a new table's partitions are read when they are asked for");
+        }
+        Ok(table)
     }
 
     /// Posts every block it is given.

@@ -20,13 +20,13 @@ use super::writes::Writes;
 use super::{OpenError, OpenReport, Stats, Store, StoreConfig};
 use crate::cache::BlockCache;
 use crate::commit_log::{CommitLog, LogId, Sequence};
-use crate::env::Env;
+use crate::env::{Class, Env};
 use crate::flush::Frozen;
 use crate::limits;
 use crate::manifest::{Manifest, Version};
 use crate::memtable::Memtable;
 use crate::record::{Mark, Merge, Record};
-use crate::sstable::{FileId, Table};
+use crate::sstable::{FileId, Residents, Table};
 use crate::vnode::{ClocksFile, Vnodes};
 
 impl<E: Env> Store<E> {
@@ -42,8 +42,9 @@ impl<E: Env> Store<E> {
         merge: Merge,
     ) -> Result<(Self, OpenReport), OpenError> {
         config.check();
+        let residents = Residents::new(config.tables_memory_bytes);
         let Found { unfinished, version, open_tables, clocks, clocks_lost } =
-            find(&env, dir, &config).await?;
+            find(&env, dir, &config, &residents).await?;
         let flushed = Sequence(version.flushed());
         let mut replay = Replay::new(&config, merge, flushed, &clocks);
         let id = LogId::new(config.generation, config.shard);
@@ -66,10 +67,12 @@ impl<E: Env> Store<E> {
             clocks_lost,
         };
         tracing::info!(dir, ?report, "store open");
-        let mut stats = Stats::default();
+        let tables_memory_bytes_max = config.tables_memory_bytes as u64;
+        let mut stats = Stats { tables_memory_bytes_max, ..Stats::default() };
         stats.count_tables(&version, &open_tables);
         let files = first_file..version.next_file_number();
-        let office = Office::new(&env, dir, config.generation, config.shard, files);
+        let (generation, shard) = (config.generation, config.shard);
+        let office = Office::new(&env, dir, generation, shard, files, residents);
         let store = Self {
             writes: Writes::new(replay.last),
             alarmed: false,
@@ -103,7 +106,24 @@ impl<E: Env> Store<E> {
             merge,
             log,
         };
+        store.load_tables();
         Ok((store, report))
+    }
+
+    /// Has the partitions of all tables read, as far as there is memory for them: a start does not
+    /// wait for that, and whoever asks for one sooner reads it.
+    fn load_tables(&self) {
+        let tables: Vec<Table<E>> = self.open_tables.values().map(|it| Table::clone(it)).collect();
+        let office = Rc::clone(&self.office);
+        self.office.spawn(Class::Idle, async move {
+            for table in tables {
+                match table.load(&office.env).await {
+                    Ok(true) if !office.is_stopping() => {}
+                    Ok(_) => return,
+                    Err(error) => tracing::warn!(%error, "partitions are read when asked for"),
+                }
+            }
+        });
     }
 }
 
@@ -117,12 +137,17 @@ struct Found<E: Env> {
     clocks_lost: bool,
 }
 
-async fn find<E: Env>(env: &E, dir: &str, config: &StoreConfig) -> Result<Found<E>, OpenError> {
+async fn find<E: Env>(
+    env: &E,
+    dir: &str,
+    config: &StoreConfig,
+    residents: &Rc<Residents>,
+) -> Result<Found<E>, OpenError> {
     make_dir(env, dir).await?;
     // First, as on a full disk nothing else has room before. No manifest ever names them.
     let unfinished = remove_files(env, dir, FileId::names_unfinished).await?;
     let version = Manifest::find_settled(env, dir).await?;
-    let open_tables = open_tables(env, dir, &version).await?;
+    let open_tables = open_tables(env, dir, &version, residents).await?;
     let (clocks, clocks_lost) = match clocks_id(config, &version) {
         Some(id) => ClocksFile::read_if_whole(env, dir, id).await?,
         None => (ClocksFile::default(), false),
@@ -247,10 +272,11 @@ async fn open_tables<E: Env>(
     env: &E,
     dir: &str,
     version: &Version,
+    residents: &Rc<Residents>,
 ) -> Result<BTreeMap<FileId, Rc<Table<E>>>, OpenError> {
     let mut tables = BTreeMap::new();
     for entry in version.tables() {
-        let table = Table::open(env, dir, entry.id, entry.visible).await?;
+        let table = Table::open_among(env, dir, entry.id, entry.visible, residents).await?;
         tables.insert(entry.id, Rc::new(table));
     }
     Ok(tables)

@@ -49,8 +49,14 @@ pub struct Stats {
     pub cache_hits: u64,
     /// Blocks that reads asked the cache for in vain.
     pub cache_misses: u64,
-    /// Filters asked.
+    /// Partitions of tables asked by reads, in memory or not: each is a filter and an index.
     pub filter_probes: u64,
+    /// Partitions asked that were not in memory: they are read first.
+    pub partition_misses: u64,
+    /// Partitions that were put into memory.
+    pub partition_loads: u64,
+    /// Partitions that had to go for others.
+    pub partition_evictions: u64,
     /// Blocks searched in vain because a filter said maybe.
     pub filter_false_positives: u64,
     /// Batches the log made durable.
@@ -107,8 +113,11 @@ pub struct Stats {
     pub table_records: u64,
     /// Now: tombstones among them.
     pub table_tombstones: u64,
-    /// Now: bytes of memory that the indexes and filters of all tables take.
+    /// Now: bytes of memory that the indexes and filters of tables take, as far as they are there,
+    /// and the lists of them, which always are.
     pub tables_memory_bytes: u64,
+    /// Bytes that they may take.
+    pub tables_memory_bytes_max: u64,
     /// Now: keys in tables whose filters say maybe to everything near them.
     pub unfiltered_keys: u64,
 }
@@ -140,7 +149,6 @@ impl Stats {
         }
         self.table_records = version.tables().map(|entry| entry.visible_records()).sum();
         self.table_tombstones = version.tables().map(|entry| entry.properties.tombstones).sum();
-        self.tables_memory_bytes = open.values().map(|table| table.memory_bytes() as u64).sum();
         self.unfiltered_keys = open.values().map(|table| table.unfiltered_keys()).sum();
     }
 }
