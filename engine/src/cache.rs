@@ -151,7 +151,7 @@ mod tests {
             let table = Table::open(&env, "d", FileId(1), TokenRange::ALL).await.unwrap();
             let mut blocks = Vec::new();
             for sample in &samples {
-                let at = table.locate(&sample.key()).unwrap();
+                let at = table.locate(&sample.key()).await.unwrap().unwrap();
                 blocks.push(Rc::new(table.read_block(at).await.unwrap()));
             }
             blocks
@@ -202,7 +202,7 @@ mod tests {
     fn the_cache_has_what_others_leave() {
         let blocks = blocks(8);
         let mut cache = BlockCache::new(64 << 10);
-        let mut fill = |cache: &mut BlockCache, others: usize| {
+        let fill = |cache: &mut BlockCache, others: usize| {
             cache.share(64 << 10, others);
             for offset in 0..100 {
                 cache.insert(FileId(1), offset, Rc::clone(&blocks[offset as usize % 8]));

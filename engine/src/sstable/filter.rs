@@ -158,7 +158,9 @@ mod tests {
         for count in [1, 2, 5, 100, limits::PARTITION_KEYS_TARGET, limits::FILTER_KEYS_MAX] {
             let keys = random_keys(count as u64, count);
             let filter = filter_of(&keys);
-            assert!(!filter.fingerprints.is_empty() && keys.iter().all(|key| filter.may_contain(key)));
+            assert!(
+                !filter.fingerprints.is_empty() && keys.iter().all(|key| filter.may_contain(key))
+            );
             let absent = random_keys(99, 50_000);
             let passed = absent.iter().filter(|key| filter.may_contain(key)).count();
             assert!(passed < 50_000 / 150, "{passed} of 50,000 pass with {count} keys");

@@ -197,3 +197,6 @@ impl PartitionsBuilder {
         &self.bytes[start..self.ends[number]]
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -69,8 +69,8 @@ impl<E: Env> PartitionWalk<E> {
             let bytes = read_span(&contents.file, at, len).await;
             let bytes = bytes.map_err(TableError::io("cannot read", &contents.path))?;
             self.read = Read { partitions, at, bytes };
-            self.request_bytes = (2 * self.request_bytes)
-                .clamp(SCAN_IO_BYTES_FIRST, BACKGROUND_IO_BYTES_MAX);
+            self.request_bytes =
+                (2 * self.request_bytes).clamp(SCAN_IO_BYTES_FIRST, BACKGROUND_IO_BYTES_MAX);
         }
         let at = contents.top.at(number);
         let start = (at.offset - self.read.at) as usize;

@@ -225,3 +225,120 @@ impl std::fmt::Debug for Slots {
         f.debug_struct("Slots").field("partitions", &self.slots.len()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::Env;
+    use crate::env::sim::{Sim, SimDisk, SimEnv};
+    use crate::record::Key;
+    use crate::sstable::sample::{Sample, value, write_table};
+    use crate::sstable::{FileId, Probe, Table, TokenRange};
+
+    /// `count` tables of one partition each, the keys of all of them, and a disk to read them from.
+    fn with_tables(
+        count: u64,
+        bytes_max: usize,
+        test: impl AsyncFnOnce(SimEnv, Vec<Table<SimEnv>>, Vec<Sample>, Rc<Residents>),
+    ) {
+        let (sim, disk) = (Sim::new(1), SimDisk::new(1));
+        let env = sim.env(&disk);
+        sim.block_on(async {
+            env.create_dir("shard").await.unwrap();
+            let mut samples: Vec<Sample> =
+                (0..100u64).map(|it| value(&it.to_be_bytes(), 1, 20)).collect();
+            samples.sort_by_key(Sample::place);
+            let (mut tables, residents) = (Vec::new(), Residents::new(bytes_max));
+            for id in (0..count).map(FileId) {
+                write_table(&env, "shard", id, &samples).await;
+                let all = TokenRange::ALL;
+                let table = Table::open_among(&env, "shard", id, all, &residents).await.unwrap();
+                tables.push(table);
+                assert!(residents.bytes() <= bytes_max);
+            }
+            test(env, tables, samples, residents).await;
+        });
+    }
+
+    /// Asks as a read does. Whether it was in memory.
+    async fn ask(table: &Table<SimEnv>, key: &Key<'_>) -> bool {
+        match table.probe(key) {
+            Probe::Partition { number, .. } => {
+                table.keep(number, &table.read_partition(number).await.unwrap());
+                false
+            }
+            Probe::Block(_) => true,
+            Probe::Absent => panic!("it is there"),
+        }
+    }
+
+    /// Those that are asked for stay while others pass through, within the bytes given; so in every
+    /// run.
+    #[test]
+    fn what_is_asked_for_stays_within_the_bytes_given() {
+        let run = || {
+            let mut result = (0, 0);
+            with_tables(60, 40 << 10, async |_, tables, samples, residents| {
+                let mut kept = 0;
+                for round in 0..2000 {
+                    for table in &tables[..4] {
+                        kept += u32::from(ask(table, &samples[7].key()).await);
+                    }
+                    ask(&tables[4 + round % 56], &samples[9].key()).await;
+                    assert!(residents.bytes() <= 40 << 10, "{} bytes", residents.bytes());
+                }
+                assert!(kept > 7900, "{kept} found");
+                assert!(residents.bytes() > 36 << 10, "{} bytes", residents.bytes());
+                assert!(residents.evictions() > 500);
+                result = (kept, residents.evictions());
+            });
+            result
+        };
+        assert_eq!(run(), run());
+    }
+
+    #[test]
+    fn a_table_that_goes_takes_what_it_had_along() {
+        with_tables(10, 1 << 20, async |env, mut tables, samples, residents| {
+            for table in &tables {
+                assert!(table.load(&env).await.unwrap());
+                assert!(ask(table, &samples[0].key()).await);
+            }
+            let all = residents.bytes();
+            let narrowed = tables[3].with_visible(TokenRange::ALL);
+            tables.truncate(5);
+            assert_eq!(residents.bytes(), all / 2);
+            tables.clear();
+            assert_eq!(residents.bytes(), all / 10, "clones are the same file");
+            assert!(ask(&narrowed, &samples[0].key()).await);
+            drop(narrowed);
+            assert_eq!((residents.bytes(), residents.evictions()), (0, 0));
+        });
+    }
+
+    /// The lists are always there: what they take is taken from the partitions.
+    #[test]
+    fn what_always_is_there_counts() {
+        with_tables(10, 1 << 20, async |env, tables, samples, residents| {
+            let always = residents.bytes() / 10;
+            assert!((100..1000).contains(&always), "{always} bytes");
+            assert!(tables[0].load(&env).await.unwrap());
+            let one = residents.bytes() - 10 * always;
+            drop((tables, samples));
+            // Room for the lists of three, and for two partitions while there are two of them.
+            let few = Residents::new(3 * always + one);
+            let open = async |id| {
+                let (id, all) = (FileId(id), TokenRange::ALL);
+                Table::open_among(&env, "shard", id, all, &few).await.unwrap()
+            };
+            let (a, b) = (open(0).await, open(1).await);
+            assert!(a.load(&env).await.unwrap());
+            assert!(!b.load(&env).await.unwrap(), "nothing goes for what nobody asks for");
+            let c = open(2).await;
+            assert_eq!(few.bytes(), 3 * always + one);
+            let _d = open(3).await;
+            assert_eq!((few.bytes(), few.evictions()), (4 * always, 1));
+            assert!(!a.load(&env).await.unwrap() && !c.load(&env).await.unwrap());
+        });
+    }
+}

@@ -79,16 +79,14 @@ mod tests {
         TokenRange::new(Token(first), Token(last)).unwrap()
     }
 
-    /// Ranges that share nothing add up to the whole, and each is off by less than two blocks.
+    /// Ranges that share nothing add up to the whole, and each is off by as much as tokens are
+    /// spread unevenly within two partitions.
     #[test]
     fn parts_add_up_and_are_near_what_is_there() {
         let mut rng = Rng::with_seed(3);
-        let mut samples: Vec<Sample> = (0..4000u64)
-            .map(|number| value(&number.to_be_bytes(), number, rng.usize(0..300)))
+        let mut samples: Vec<Sample> = (0..20_000u64)
+            .map(|number| value(&number.to_be_bytes(), number, rng.usize(0..60)))
             .collect();
-        // A run of keys of one token over several blocks.
-        let token = samples[9].token;
-        samples[..100].iter_mut().for_each(|sample| sample.token = token);
         samples.sort_by_key(Sample::place);
         let (sim, disk) = (Sim::new(1), SimDisk::new(1));
         let env = sim.env(&disk);
@@ -96,8 +94,9 @@ mod tests {
             env.create_dir("shard").await.unwrap();
             let info = write_table(&env, "shard", FileId(1), &samples).await;
             let table = Table::open(&env, "shard", FileId(1), TokenRange::ALL).await.unwrap();
+            assert!(table.partitions() > 3, "{} partitions", table.partitions());
             let all = table.size_of(TokenRange::ALL);
-            assert_eq!((all.records, all.bytes), (4000, table.layout().data_bytes));
+            assert_eq!((all.records, all.bytes), (20_000, table.layout().data_bytes));
             assert_eq!(all.tombstones, info.properties.tombstones);
             let mut sum = Size::default();
             for vnode in 0..64u64 {
@@ -105,9 +104,9 @@ mod tests {
                 let part = table.size_of(range);
                 sum = sum.and(part);
                 let there = samples.iter().filter(|it| range.contains(it.token)).count() as u64;
-                assert!(part.records.abs_diff(there) < 60, "{vnode}: {part:?}, {there}");
+                assert!(part.records.abs_diff(there) < 70, "{vnode}: {part:?}, {there}");
             }
-            assert!(sum.records.abs_diff(4000) < 64 && sum.bytes.abs_diff(all.bytes) < 64);
+            assert!(sum.records.abs_diff(20_000) < 64 && sum.bytes.abs_diff(all.bytes) < 64);
             let half = table.with_visible(range(0, u64::MAX / 2));
             assert_eq!(half.size_of(range(1 << 63, u64::MAX)), Size::default());
             assert_eq!(half.size_of(TokenRange::ALL), table.size_of(range(0, u64::MAX / 2)));

@@ -348,8 +348,7 @@ impl<E: Env> Contents<E> {
         let place = self.top.place(number);
         let partition = bytes.ok_or("file ends in a partition");
         let partition = partition.and_then(|it| Partition::verify(it, self.id, &place));
-        let corrupt =
-            |what| Corrupt { file: self.path.clone(), offset: place.at.offset, what };
+        let corrupt = |what| Corrupt { file: self.path.clone(), offset: place.at.offset, what };
         partition.map_err(corrupt)
     }
 
@@ -371,7 +370,9 @@ fn decode_meta(meta: &[u8], footer: &Footer) -> Result<(Top, Actors), (usize, &'
     let section = |section: Section, range: Range<usize>| {
         let (at, bytes) = (range.start, &meta[range]);
         let sound = checksum(footer.file.0, footer.top_at() + at as u64, bytes);
-        (sound == section.crc.get()).then_some((at, bytes)).ok_or((at, "section does not match its sum"))
+        (sound == section.crc.get())
+            .then_some((at, bytes))
+            .ok_or((at, "section does not match its sum"))
     };
     let (at, bytes) = section(footer.top, top)?;
     let top = Top::decode(bytes, footer.data_len, footer.partitions_len);

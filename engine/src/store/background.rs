@@ -23,9 +23,7 @@ use crate::env::{Class, Env};
 use crate::limits;
 use crate::manifest::{Manifest, ManifestError, Version, VersionEdit};
 use crate::scan::Page;
-use crate::sstable::{
-    Block, Checked, FileId, KeepBlock, Residents, Table, TableError, TokenRange,
-};
+use crate::sstable::{Block, Checked, FileId, KeepBlock, Residents, Table, TableError, TokenRange};
 use crate::transfer::Chunk;
 use crate::vnode::ClocksFile;
 

@@ -114,6 +114,9 @@ impl<E: Env> Store<E> {
     /// wait for that, and whoever asks for one sooner reads it.
     fn load_tables(&self) {
         let tables: Vec<Table<E>> = self.open_tables.values().map(|it| Table::clone(it)).collect();
+        if tables.is_empty() {
+            return;
+        }
         let office = Rc::clone(&self.office);
         self.office.spawn(Class::Idle, async move {
             for table in tables {

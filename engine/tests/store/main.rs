@@ -13,6 +13,7 @@ mod figures;
 mod harness;
 mod matrix;
 mod model;
+mod partitions;
 mod pressure;
 mod scrub;
 mod shared_reads;
