@@ -24,10 +24,7 @@ pub enum TableError {
     #[error(transparent)]
     FormatNewer(#[from] FormatNewer),
     /// The file was written by a kvcore from before the first release.
-    #[error(
-        "{file} has format {found}, which no release wrote; this kvcore reads format {supported}: \
-         the data has to be exported with the kvcore that wrote it"
-    )]
+    #[error("{file} has format {found}, which no release wrote; this kvcore reads {supported}")]
     FormatOlder {
         /// The file's path in the data directory.
         file: String,

@@ -342,22 +342,32 @@ fn another_table_is_noticed() {
 }
 
 #[test]
-fn what_is_no_table_or_a_newer_one_is_said_to_be() {
+fn what_is_no_table_or_one_of_another_format_is_said_to_be() {
     let disk = disk_with(&small_samples());
     let open = |disk: &SimDisk| {
         with_env(disk, async |env| {
             Table::open(&env, DIR, ID, TokenRange::ALL).await.map(|table| table.id())
         })
     };
-    disk.corrupt(PATH, |bytes| {
-        // From `footer_len` on every version ends alike; the sum is right.
-        let len = bytes.len();
-        let footer_len = u32::from_le_bytes(bytes[len - 20..len - 16].try_into().unwrap());
-        bytes[len - 16..len - 12].copy_from_slice(&(TABLE_FORMAT + 1).to_le_bytes());
-        let start = len - footer_len as usize;
-        let sum = crate::integrity::checksum(0, start as u64, &bytes[start..len - 12]);
-        bytes[len - 12..len - 8].copy_from_slice(&sum.to_le_bytes());
-    });
+    // From `footer_len` on every version ends alike; the sum is right.
+    let set_format = |format: u32| {
+        disk.corrupt(PATH, |bytes| {
+            let len = bytes.len();
+            let footer_len = u32::from_le_bytes(bytes[len - 20..len - 16].try_into().unwrap());
+            bytes[len - 16..len - 12].copy_from_slice(&format.to_le_bytes());
+            let start = len - footer_len as usize;
+            let sum = crate::integrity::checksum(0, start as u64, &bytes[start..len - 12]);
+            bytes[len - 12..len - 8].copy_from_slice(&sum.to_le_bytes());
+        });
+    };
+    set_format(TABLE_FORMAT - 1);
+    match open(&disk) {
+        Err(TableError::FormatOlder { file, found, supported }) => {
+            assert_eq!((&*file, found, supported), (PATH, TABLE_FORMAT - 1, TABLE_FORMAT));
+        }
+        other => panic!("{other:?}"),
+    }
+    set_format(TABLE_FORMAT + 1);
     match open(&disk) {
         Err(TableError::FormatNewer(it)) => {
             assert_eq!((&*it.file, it.found, it.supported), (PATH, TABLE_FORMAT + 1, TABLE_FORMAT));

@@ -40,7 +40,7 @@ fn memory_stays_within_its_bytes_over_many_tables() {
     let (sim, disk) = (Sim::new(1), SimDisk::new(1));
     let env = sim.env(&disk);
     sim.block_on(async {
-        let config = config(40 << 10);
+        let config = config(22 << 10);
         let (mut client, _) = Client::open(&env, config, &Rc::default()).await.unwrap();
         for round in 0..60 {
             write_all(&mut client, KEYS, 100 + round).await;
@@ -59,7 +59,7 @@ fn memory_stays_within_its_bytes_over_many_tables() {
         let stats = client.store.stats();
         assert!(stats.tables.iter().sum::<u64>() > 50, "{:?}", stats.tables);
         assert!(stats.partition_evictions > 100, "{stats:?}");
-        assert!(stats.partition_misses >= stats.partition_evictions, "{stats:?}");
+        assert!(stats.partition_misses > 500, "{stats:?}");
         assert!(stats.filter_probes > stats.partition_misses, "some were there");
         assert!(stats.cache_bytes + stats.tables_memory_bytes <= 256 << 10);
     });
@@ -92,6 +92,8 @@ fn a_start_serves_at_once_and_has_its_partitions_soon() {
             let misses = stats.partition_misses;
             for key in 0..KEYS {
                 assert!(client.check_read(key).await);
+                // One that was never written is looked for in every table.
+                assert_eq!(client.read(KEYS + key, 0).await.unwrap().unwrap(), None);
             }
             assert_eq!(client.store.stats().partition_misses == misses, has_room);
             client.store.close().await.unwrap();
