@@ -124,6 +124,7 @@ const _: () = {
     let jobs = COMPACTIONS_MAX as u32 + 1;
     assert!(2 * jobs < FILE_NUMBERS_LOW, "each job writes one file, commits and writes the next");
     assert!(2 * FILE_NUMBERS_LOW < FILE_NUMBERS_AHEAD, "a commit brings enough");
+    assert!(2 * PARTITION_KEYS_TARGET <= FILTER_KEYS_MAX, "a partition has a filter");
     assert!(BLOCK_BYTES_TARGET <= u16::MAX as usize, "starts of entries are 16 bits");
     assert!(KEY_BYTES_MAX <= u16::MAX as usize, "lengths of keys are 16 bits");
     assert!(BLOCK_BYTES_MAX < u32::MAX as usize, "lengths of blocks are 32 bits");
@@ -191,7 +192,8 @@ pub const SCAN_EXAMINED_MAX: usize = 64 << 10;
 pub const SCANS_IN_FLIGHT_MAX: usize = 8;
 
 /// Scans between two pages that keep their place in the tables, and what was read ahead there:
-/// some 256 KiB for each run of tables, as for each page that is being read.
+/// some 256 KiB for each run of tables, and half as much of partitions that are not in memory, as
+/// for each page that is being read.
 pub const SCAN_CURSORS_MAX: usize = 4;
 
 /// How long they do, in microseconds: whoever wants the next page asks sooner.

@@ -178,7 +178,8 @@ impl<E: Env> Job<E> {
                 return Ok(passed);
             }
             let kept = self.rules.turned(record);
-            if !(self.rules.may_go(&kept) && !self.outside.may_contain(&kept.key).await) {
+            let goes = self.rules.may_go(&kept) && !self.outside.may_contain(&kept.key).await;
+            if !goes {
                 let writer = match writer {
                     Some(writer) => writer,
                     None => {

@@ -61,7 +61,8 @@ impl<E: Env> OrderedProbe<E> {
 
 impl<E: Env> One<E> {
     async fn may_contain(&mut self, key: &Key<'_>) -> bool {
-        let Some(number) = self.table.partition_of(key.token) else { return false };
+        let number = self.table.partition_of(key.token).filter(|_| self.table.sees(key.token));
+        let Some(number) = number else { return false };
         if self.at.as_ref().is_none_or(|(at, _)| *at != number) {
             self.walk.skip_to(number);
             let read = self.walk.next().await;

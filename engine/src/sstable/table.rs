@@ -172,6 +172,7 @@ impl<E: Env> Table<E> {
     }
 
     /// The partition that may have keys of `token`, seen or not; `None` if none has.
+    #[inline]
     #[must_use]
     pub fn partition_of(&self, token: Token) -> Option<usize> {
         self.contents.top.find(token)
@@ -205,14 +206,20 @@ impl<E: Env> Table<E> {
         self.range?.intersection(block.and_then(|it| it.intersection(tokens)).unwrap_or(tokens))
     }
 
+    /// Whether records with `token` can be seen.
+    #[inline]
+    pub(super) fn sees(&self, token: Token) -> bool {
+        self.range.is_some_and(|it| it.contains(token))
+    }
+
     /// Where it may have `key`, as far as it can be seen: said from memory.
     #[inline]
     #[must_use]
     pub fn probe(&self, key: &Key<'_>) -> Probe {
-        if !self.range.is_some_and(|it| it.contains(key.token)) {
+        if !self.sees(key.token) {
             return Probe::Absent;
         }
-        let Some(number) = self.contents.top.find(key.token) else { return Probe::Absent };
+        let Some(number) = self.partition_of(key.token) else { return Probe::Absent };
         match self.contents.slots.ask(number, |partition| partition.probe(key)) {
             Some(Some(at)) => Probe::Block(at),
             Some(None) => Probe::Absent,
@@ -252,8 +259,7 @@ impl<E: Env> Table<E> {
     /// # Errors
     /// As of [`Table::read_partition`].
     pub async fn locate(&self, key: &Key<'_>) -> Result<Option<BlockAt>, TableError> {
-        let seen = self.range.filter(|it| it.contains(key.token));
-        match seen.and_then(|_| self.partition_of(key.token)) {
+        match self.partition_of(key.token).filter(|_| self.sees(key.token)) {
             Some(number) => Ok(self.read_partition(number).await?.locate(key)),
             None => Ok(None),
         }
