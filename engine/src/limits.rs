@@ -104,8 +104,8 @@ pub const BACKGROUND_IO_BYTES_MAX: usize = 128 << 10;
 /// Bytes of the first request of a scan of a table. Each is twice as long as the one before.
 pub const SCAN_IO_BYTES_FIRST: usize = 32 << 10;
 
-/// Keys of one partition of a table: building its filter holds the core for about 0.1 ms, and it has
-/// some 6 KiB. It ends with the block that is full then, before twice as many.
+/// Keys of one partition of a table: building its filter, of some 6 KiB, holds the core for about
+/// 0.1 ms. It ends with the block that is full then, before twice as many.
 pub const PARTITION_KEYS_TARGET: usize = 4096;
 
 /// Blocks of one partition of a table: an index of 6 KiB. It ends with the block that is full then,

@@ -75,8 +75,10 @@ fn check_find(block: &Block, index: usize, record: &Record<'_>) {
     }
 }
 
-/// Input: | which 1 | bytes of blocks 4 | keys 4, first token 8, partition without its sum;
-///                                       or bytes of partitions 4, list of them; or list of actors |
+/// Input: | which 1 | bytes of blocks 4 |, then
+/// | keys 4 | first token 8 | partition without its sum |, or
+/// | bytes of partitions 4 | list of them |, or
+/// | list of actors |
 pub(crate) fn sections(data: &[u8]) -> bool {
     let mut input = Input::new(data);
     let (which, data_len) = (input.u8() % 3, input.u32());

@@ -278,17 +278,17 @@ mod tests {
     fn what_is_asked_for_stays_within_the_bytes_given() {
         let run = || {
             let mut result = (0, 0);
-            with_tables(60, 40 << 10, async |_, tables, samples, residents| {
+            with_tables(60, 30 << 10, async |_, tables, samples, residents| {
                 let mut kept = 0;
                 for round in 0..2000 {
                     for table in &tables[..4] {
                         kept += u32::from(ask(table, &samples[7].key()).await);
                     }
                     ask(&tables[4 + round % 56], &samples[9].key()).await;
-                    assert!(residents.bytes() <= 40 << 10, "{} bytes", residents.bytes());
+                    assert!(residents.bytes() <= 30 << 10, "{} bytes", residents.bytes());
                 }
                 assert!(kept > 7900, "{kept} found");
-                assert!(residents.bytes() > 36 << 10, "{} bytes", residents.bytes());
+                assert!(residents.bytes() > 27 << 10, "{} bytes", residents.bytes());
                 assert!(residents.evictions() > 500);
                 result = (kept, residents.evictions());
             });

@@ -15,6 +15,7 @@ use std::task::{Poll, Waker};
 
 use schemas::ids::ShardId;
 
+use super::StoreConfig;
 use super::answer::{ExportTicket, ScanTicket};
 use super::digests::Scanned;
 use super::scans::Cursor;
@@ -136,8 +137,7 @@ impl<E: Env> Office<E> {
     pub(crate) fn new(
         env: &E,
         dir: &str,
-        generation: u16,
-        shard: ShardId,
+        config: &StoreConfig,
         files: Range<u32>,
         residents: Rc<Residents>,
     ) -> Self {
@@ -147,8 +147,8 @@ impl<E: Env> Office<E> {
             news: RefCell::default(),
             running: Cell::new(0),
             stopping: Cell::new(false),
-            generation,
-            shard,
+            generation: config.generation,
+            shard: config.shard,
             residents,
             next_file: Cell::new(files.start),
             files_upto: Cell::new(files.end),

@@ -42,9 +42,8 @@ impl<E: Env> Store<E> {
         merge: Merge,
     ) -> Result<(Self, OpenReport), OpenError> {
         config.check();
-        let residents = Residents::new(config.tables_memory_bytes);
-        let Found { unfinished, version, open_tables, clocks, clocks_lost } =
-            find(&env, dir, &config, &residents).await?;
+        let Found { unfinished, version, open_tables, residents, clocks, clocks_lost } =
+            find(&env, dir, &config).await?;
         let flushed = Sequence(version.flushed());
         let mut replay = Replay::new(&config, merge, flushed, &clocks);
         let id = LogId::new(config.generation, config.shard);
@@ -67,12 +66,9 @@ impl<E: Env> Store<E> {
             clocks_lost,
         };
         tracing::info!(dir, ?report, "store open");
-        let tables_memory_bytes_max = config.tables_memory_bytes as u64;
-        let mut stats = Stats { tables_memory_bytes_max, ..Stats::default() };
-        stats.count_tables(&version, &open_tables);
+        let stats = Stats::of(&config, &version, &open_tables);
         let files = first_file..version.next_file_number();
-        let (generation, shard) = (config.generation, config.shard);
-        let office = Office::new(&env, dir, generation, shard, files, residents);
+        let office = Office::new(&env, dir, &config, files, residents);
         let store = Self {
             writes: Writes::new(replay.last),
             alarmed: false,
@@ -136,26 +132,23 @@ struct Found<E: Env> {
     unfinished: u64,
     version: Version,
     open_tables: BTreeMap<FileId, Rc<Table<E>>>,
+    residents: Rc<Residents>,
     clocks: ClocksFile,
     clocks_lost: bool,
 }
 
-async fn find<E: Env>(
-    env: &E,
-    dir: &str,
-    config: &StoreConfig,
-    residents: &Rc<Residents>,
-) -> Result<Found<E>, OpenError> {
+async fn find<E: Env>(env: &E, dir: &str, config: &StoreConfig) -> Result<Found<E>, OpenError> {
     make_dir(env, dir).await?;
     // First, as on a full disk nothing else has room before. No manifest ever names them.
     let unfinished = remove_files(env, dir, FileId::names_unfinished).await?;
     let version = Manifest::find_settled(env, dir).await?;
-    let open_tables = open_tables(env, dir, &version, residents).await?;
+    let residents = Residents::new(config.tables_memory_bytes);
+    let open_tables = open_tables(env, dir, &version, &residents).await?;
     let (clocks, clocks_lost) = match clocks_id(config, &version) {
         Some(id) => ClocksFile::read_if_whole(env, dir, id).await?,
         None => (ClocksFile::default(), false),
     };
-    Ok(Found { unfinished, version, open_tables, clocks, clocks_lost })
+    Ok(Found { unfinished, version, open_tables, residents, clocks, clocks_lost })
 }
 
 /// The log's records on their way back into memtables.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::SpaceLevel;
 use super::background::Job;
+use super::{SpaceLevel, StoreConfig};
 use crate::env::Env;
 use crate::latency::Latency;
 use crate::manifest::{LEVELS, Version};
@@ -123,6 +123,18 @@ pub struct Stats {
 }
 
 impl Stats {
+    /// Those of a store that was opened just now.
+    pub(super) fn of<E: Env>(
+        config: &StoreConfig,
+        version: &Version,
+        open: &BTreeMap<FileId, Rc<Table<E>>>,
+    ) -> Self {
+        let tables_memory_bytes_max = config.tables_memory_bytes as u64;
+        let mut stats = Self { tables_memory_bytes_max, ..Self::default() };
+        stats.count_tables(version, open);
+        stats
+    }
+
     pub(super) fn count_error(&mut self, job: Job) {
         let errors = match job {
             Job::Flush => &mut self.flush_errors,

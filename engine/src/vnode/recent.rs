@@ -185,7 +185,8 @@ mod tests {
             }
             ring.ours[1].join(&clock(&joined));
             let left = dots_max.saturating_sub(others as usize).min(tokens.len());
-            let kept: BTreeMap<Dot, Token> = tokens.split_off(tokens.len() - left).into_iter().collect();
+            let kept = tokens.split_off(tokens.len() - left);
+            let kept: BTreeMap<Dot, Token> = kept.into_iter().collect();
             let theirs = clock(&theirs);
             let mut all = theirs.clone();
             for &dot in kept.keys() {
