@@ -10,7 +10,9 @@ use engine::cache::BlockCache;
 use engine::env::Env;
 use engine::env::sim::{Sim, SimDisk, SimEnv};
 use engine::record::{Key, Kind, Record};
-use engine::sstable::{FileId, Table, TableInfo, TableScan, TableWriter, TokenRange};
+use engine::sstable::{
+    FileId, Probe, Residents, Table, TableInfo, TableScan, TableWriter, TokenRange,
+};
 use fastrand::Rng;
 use schemas::ids::{Actor, Dot, Hlc, NamespaceId, NodeId, Token, Version};
 use std::rc::Rc;
@@ -64,7 +66,11 @@ fn reads(criterion: &mut Criterion) {
     let table: Table<SimEnv> = sim.block_on(async {
         env.create_dir("shard").await.expect("a simulated disk");
         write(&env, id, &sorted_keys(RECORDS)).await;
-        Table::open(&env, "shard", id, all).await.expect("just written")
+        let residents = Residents::new(usize::MAX);
+        let table = Table::open_among(&env, "shard", id, all, &residents).await;
+        let table = table.expect("just written");
+        assert!(table.load(&env).await.expect("just written"), "there is room");
+        table
     });
     let present = random_keys(0..RECORDS);
     let absent = random_keys(RECORDS..u64::MAX);
@@ -74,20 +80,17 @@ fn reads(criterion: &mut Criterion) {
         at = (at + 1) % (1 << 16);
         at
     };
-    group.bench_function("may_contain, there", |bencher| {
-        bencher.iter(|| table.may_contain(black_box(&key(&present[next()]))));
+    group.bench_function("probe, there", |bencher| {
+        bencher.iter(|| table.probe(black_box(&key(&present[next()]))));
     });
-    group.bench_function("may_contain, absent", |bencher| {
-        bencher.iter(|| table.may_contain(black_box(&key(&absent[next()]))));
-    });
-    group.bench_function("locate", |bencher| {
-        bencher.iter(|| table.locate(black_box(&key(&present[next()]))));
+    group.bench_function("probe, absent", |bencher| {
+        bencher.iter(|| table.probe(black_box(&key(&absent[next()]))));
     });
 
     let mut cache = BlockCache::new(256 << 20);
     let file = disk.bytes("shard/0000000000000001.sst").expect("just written");
     for bytes in &present {
-        let place = table.locate(&key(bytes)).expect("it is there");
+        let Probe::Block(place) = table.probe(&key(bytes)) else { panic!("it is there") };
         let (offset, len) = place.cover();
         let cover = &file[offset as usize..offset as usize + len];
         cache.insert(id, place.offset, Rc::new(table.block(place, cover).expect("sound")));
@@ -95,12 +98,12 @@ fn reads(criterion: &mut Criterion) {
     group.bench_function("filter, index, cache, block", |bencher| {
         bencher.iter(|| {
             let key = key(&present[next()]);
-            let place = table.may_contain(&key).then(|| table.locate(&key)).flatten()?;
+            let Probe::Block(place) = table.probe(&key) else { return None };
             let block = cache.get(id, place.offset)?;
             black_box(block.find(&key)).map(|record| record.value.len())
         });
     });
-    let place = table.locate(&key(&present[0])).expect("it is there");
+    let Probe::Block(place) = table.probe(&key(&present[0])) else { panic!("it is there") };
     let (offset, len) = place.cover();
     let cover = &file[offset as usize..offset as usize + len];
     let block = table.block(place, cover).expect("sound");

@@ -149,9 +149,11 @@ async fn run(root: PathBuf, keys: u64, value: usize) {
     let ring = Ring::new(RingConfig::default()).expect("the kernel has io_uring");
     let env = DirectEnv::new(&root, ring.clone(), 1).await.expect("the directory can be used");
     let data = keys as usize * (value + 100);
-    let config = |cache_bytes, durability| {
+    let config = |cache_bytes: usize, durability| {
         let mut config = StoreConfig::new(1, ShardId(0), ALL, 512 << 20);
-        config.cache_bytes = cache_bytes;
+        // What filters and indexes of so many keys take, and some more.
+        config.tables_memory_bytes = data / 64;
+        config.cache_bytes = cache_bytes.max(config.tables_memory_bytes);
         config.log.durability = durability;
         config
     };

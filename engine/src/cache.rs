@@ -16,6 +16,9 @@ use crate::sstable::{Block, FileId};
 /// Bytes that an entry takes besides its block: the cache's slots for it.
 const ENTRY_BYTES: usize = 64;
 
+/// Steps in which a cache gives memory to others, of all that there is.
+const STEPS: usize = 64;
+
 /// Blocks kept in memory.
 pub struct BlockCache {
     blocks: Cache<Place, Rc<Block>, ByBytes, PlaceHash, DefaultLifecycle<Place, Rc<Block>>>,
@@ -77,6 +80,17 @@ impl BlockCache {
         Self { blocks, hits: Cell::new(0), misses: Cell::new(0) }
     }
 
+    /// Leaves `others` of `all` bytes to others, as they grow and shrink, and has the rest from now
+    /// on, in steps: blocks are given up a few at a time, and seldom.
+    pub fn share(&mut self, all: usize, others: usize) {
+        let step = (all / STEPS).max(1);
+        let rest = all.saturating_sub(others) / step * step;
+        let has = usize::try_from(self.blocks.capacity()).unwrap_or(usize::MAX);
+        if rest < has || rest >= has + 2 * step {
+            self.blocks.set_capacity(rest as u64);
+        }
+    }
+
     /// The block at byte `offset` of `file`, if it is here.
     #[inline]
     pub fn get(&self, file: FileId, offset: u64) -> Option<&Rc<Block>> {
@@ -97,7 +111,7 @@ impl BlockCache {
         self.blocks.remove(&Place(file, offset));
     }
 
-    /// Bytes of what is here, never more than the cache was made for.
+    /// Bytes of what is here, never more than the cache has.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.blocks.weight()
@@ -137,7 +151,7 @@ mod tests {
             let table = Table::open(&env, "d", FileId(1), TokenRange::ALL).await.unwrap();
             let mut blocks = Vec::new();
             for sample in &samples {
-                let at = table.locate(&sample.key()).unwrap();
+                let at = table.locate(&sample.key()).await.unwrap().unwrap();
                 blocks.push(Rc::new(table.read_block(at).await.unwrap()));
             }
             blocks
@@ -181,6 +195,28 @@ mod tests {
         let (kept, bytes) = run();
         assert!(kept > 7900 && bytes > 50 << 10, "{kept} found, {bytes} bytes");
         assert_eq!(run(), (kept, bytes), "it evicts alike in every run");
+    }
+
+    /// What others take is given up at once, and had again when there is some of it.
+    #[test]
+    fn the_cache_has_what_others_leave() {
+        let blocks = blocks(8);
+        let mut cache = BlockCache::new(64 << 10);
+        let fill = |cache: &mut BlockCache, others: usize| {
+            cache.share(64 << 10, others);
+            for offset in 0..100 {
+                cache.insert(FileId(1), offset, Rc::clone(&blocks[offset as usize % 8]));
+                let (bytes, most) = (cache.bytes() as usize, (64 << 10) - others);
+                assert!(bytes <= most, "{bytes} of {most}");
+            }
+            cache.bytes()
+        };
+        let all = fill(&mut cache, 0);
+        let less = fill(&mut cache, 40 << 10);
+        assert!(all > 40 << 10 && (10 << 10..24 << 10).contains(&less), "{all}, {less}");
+        assert_eq!(fill(&mut cache, 39 << 10), less, "it is not changed for a step");
+        assert_eq!(fill(&mut cache, 64 << 10), 0);
+        assert!(fill(&mut cache, 0) > 40 << 10);
     }
 
     #[test]

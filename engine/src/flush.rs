@@ -152,6 +152,6 @@ async fn write_table<E: Env>(
         }
     }
     let info = writer.finish().await?;
-    let table = Table::open(env, &office.dir, id, TokenRange::ALL).await?;
+    let table = office.open_written(id).await?;
     Ok(Some((info, table)))
 }

@@ -93,8 +93,8 @@ pub const BLOCK_FINDINGS_MAX: u64 = 100;
 /// [`TableError::Full`](crate::sstable::TableError::Full); memtables and fragments are far smaller.
 pub const TABLE_DATA_BYTES_MAX: u64 = u32::MAX as u64;
 
-/// Bytes of one table's file: its records, and an index and a filter that are each smaller. A
-/// manifest that tells of a larger one is damaged.
+/// Bytes of one table's file: its records, and partitions and a list of them that are each smaller.
+/// A manifest that tells of a larger one is damaged.
 pub const TABLE_FILE_BYTES_MAX: u64 = 3 * TABLE_DATA_BYTES_MAX + (1 << 20);
 
 /// Bytes of one request of background I/O: a larger one would hold up the foreground's reads
@@ -104,17 +104,27 @@ pub const BACKGROUND_IO_BYTES_MAX: usize = 128 << 10;
 /// Bytes of the first request of a scan of a table. Each is twice as long as the one before.
 pub const SCAN_IO_BYTES_FIRST: usize = 32 << 10;
 
-/// Keys of one partition of a filter: building it holds the core for about 0.1 ms.
-pub const FILTER_KEYS_TARGET: usize = 4096;
+/// Keys of one partition of a table: building its filter, of some 6 KiB, holds the core for about
+/// 0.1 ms. It ends with the block that is full then, before twice as many.
+pub const PARTITION_KEYS_TARGET: usize = 4096;
 
-/// Keys of one partition of a filter when keys of one token cannot be parted. Past it the
-/// partition says maybe to everything.
-pub const FILTER_KEYS_MAX: usize = 4 * FILTER_KEYS_TARGET;
+/// Blocks of one partition of a table: an index of 6 KiB. It ends with the block that is full then,
+/// before twice as many; only keys of one token are never parted.
+pub const PARTITION_BLOCKS_TARGET: usize = 512;
+
+/// Keys of one partition when keys of one token cannot be parted. Past it its filter says maybe to
+/// everything.
+pub const FILTER_KEYS_MAX: usize = 4 * PARTITION_KEYS_TARGET;
+
+/// Partitions that are passed over in search of one to give up, because they were asked since they
+/// were last passed: each is a wait for memory. Then the next one goes, asked or not.
+pub const PARTITIONS_PASSED_MAX: usize = 64;
 
 const _: () = {
     let jobs = COMPACTIONS_MAX as u32 + 1;
     assert!(2 * jobs < FILE_NUMBERS_LOW, "each job writes one file, commits and writes the next");
     assert!(2 * FILE_NUMBERS_LOW < FILE_NUMBERS_AHEAD, "a commit brings enough");
+    assert!(2 * PARTITION_KEYS_TARGET <= FILTER_KEYS_MAX, "a partition has a filter");
     assert!(BLOCK_BYTES_TARGET <= u16::MAX as usize, "starts of entries are 16 bits");
     assert!(KEY_BYTES_MAX <= u16::MAX as usize, "lengths of keys are 16 bits");
     assert!(BLOCK_BYTES_MAX < u32::MAX as usize, "lengths of blocks are 32 bits");

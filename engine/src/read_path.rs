@@ -22,7 +22,7 @@ use crate::cache::BlockCache;
 use crate::env::{self, Env};
 use crate::limits;
 use crate::record::{Key, MERGED, Merge, Record, Stands};
-use crate::sstable::Block;
+use crate::sstable::{Block, BlockAt, Partition, Probe, Table};
 use crate::store::reads::{Best, Held, Read, Wanted};
 use crate::store::table_set::TableSet;
 use crate::store::{Done, FoundBy, Get, ReadCause, ReadError, Stats, Store};
@@ -105,7 +105,7 @@ impl<E: Env> Store<E> {
             Ok(bytes) => bytes,
             Err(error) => return self.reads_failed(read, ReadCause::Io(Arc::new(error)), done),
         };
-        let Wanted { ref table, at, .. } = read.wanted;
+        let Wanted { ref table, at, partition, .. } = read.wanted;
         // The last page of a block may lie past the end of what was read; the block may not.
         if bytes < ended.buf.len() && at.in_cover(&ended.buf[..bytes]).is_none() {
             self.reads.recycle(ended.buf);
@@ -117,29 +117,51 @@ impl<E: Env> Store<E> {
             let cause = ReadCause::Io(Arc::new(io::ErrorKind::UnexpectedEof.into()));
             return self.reads_failed(read, cause, done);
         }
-        let block = table.block(at, &ended.buf[..bytes]);
+        let cover = &ended.buf[..bytes];
+        let came = match partition {
+            Some(number) => {
+                let partition = table.partition(number, cover).map(Rc::new);
+                partition.map(|it| Came::Partition(number, it))
+            }
+            None => table.block(at, cover).map(Rc::new).map(Came::Block),
+        };
         self.reads.recycle(ended.buf);
-        let Ok(block) = block.map(Rc::new) else {
+        let Ok(came) = came else {
             return self.reads_failed(read, ReadCause::Corrupt, done);
         };
         if self.is_current(table.id()) {
-            self.cache.insert(table.id(), at.offset, Rc::clone(&block));
+            match &came {
+                Came::Partition(number, partition) => table.keep(*number, partition),
+                Came::Block(block) => {
+                    self.cache.insert(table.id(), at.offset, Rc::clone(block));
+                }
+            }
         }
         let followers = std::mem::take(&mut read.followers);
-        self.go_on_in(read, &block, done);
+        self.go_on_in(read, &came, done);
         for slot in followers {
             let follower = self.reads.take_follower(slot);
-            self.go_on_in(follower, &block, done);
+            self.go_on_in(follower, &came, done);
         }
     }
 
-    /// Searches the block that a read waited for: answers it, or sends it on.
-    fn go_on_in(&mut self, mut read: Read<E>, block: &Rc<Block>, done: &mut Vec<Done>) {
-        let key = read.key();
+    /// Searches what a read waited for: answers it, or sends it on.
+    fn go_on_in(&mut self, mut read: Read<E>, came: &Came, done: &mut Vec<Done>) {
+        let (key, run) = (read.key(), read.wanted.run);
         let best = read.best.as_ref().map(Best::of);
-        let best = search_block(block, &key, best, self.merge, &mut self.stats);
         let search = Search { tables: &read.tables, cache: &self.cache, merge: self.merge };
-        let (best, wanted) = search.go_on(&key, read.wanted.run + 1, best, &mut self.stats);
+        let stats = &mut self.stats;
+        let (best, wanted) = match came {
+            Came::Block(block) => (search_block(block, &key, best, self.merge, stats), None),
+            Came::Partition(_, partition) => match partition.probe(&key) {
+                Some(at) => search.look_in(&key, run, &read.wanted.table, at, best, stats),
+                None => (best, None),
+            },
+        };
+        let (best, wanted) = match wanted {
+            None => search.go_on(&key, run + 1, best, stats),
+            wanted => (best, wanted),
+        };
         if let Some(wanted) = wanted {
             read.best = best.map(Best::hold);
             read.wanted = wanted;
@@ -158,7 +180,7 @@ impl<E: Env> Store<E> {
         done.push(Done::Get(read.ticket, Ok(held.into())));
     }
 
-    /// A block cannot be read: nor can those who waited for it.
+    /// A block or a partition cannot be read: nor can those who waited for it.
     fn reads_failed(&mut self, mut read: Read<E>, cause: ReadCause, done: &mut Vec<Done>) {
         let Wanted { table, at, .. } = &read.wanted;
         let error = ReadError { path: table.path().to_owned(), offset: at.offset, cause };
@@ -181,6 +203,13 @@ impl<E: Env> Store<E> {
     }
 }
 
+/// What came from the disk.
+enum Came {
+    Block(Rc<Block>),
+    /// Its number, and it.
+    Partition(usize, Rc<Partition>),
+}
+
 /// What a search goes through.
 struct Search<'a, E: Env> {
     tables: &'a Rc<TableSet<E>>,
@@ -189,8 +218,8 @@ struct Search<'a, E: Env> {
 }
 
 impl<'a, E: Env> Search<'a, E> {
-    /// Searches from run `from` on, until nothing left can better `best` or a block is wanted
-    /// that is not cached.
+    /// Searches from run `from` on, until nothing left can better `best` or something is wanted
+    /// that is not in memory.
     fn go_on(
         &self,
         key: &Key<'_>,
@@ -205,12 +234,41 @@ impl<'a, E: Env> Search<'a, E> {
             };
             from = run + 1;
             stats.filter_probes += 1;
-            let at = if table.may_contain(key) { table.locate(key) } else { None };
-            let Some(at) = at else { continue };
-            let Some(block) = self.cache.get(table.id(), at.offset) else {
-                return (best, Some(Wanted { run, table: Rc::clone(table), at }));
+            let at = match table.probe(key) {
+                Probe::Absent => continue,
+                Probe::Block(at) => at,
+                Probe::Partition { number, at } => {
+                    stats.partition_misses += 1;
+                    let (table, partition) = (Rc::clone(table), Some(number));
+                    return (best, Some(Wanted { run, table, at, partition }));
+                }
             };
-            best = search_block(block, key, best, self.merge, stats);
+            let wanted;
+            (best, wanted) = self.look_in(key, run, table, at, best, stats);
+            if wanted.is_some() {
+                return (best, wanted);
+            }
+        }
+    }
+
+    /// What stands of `best` and the record of `key` in the block at `at` of `table`, if it is
+    /// cached; otherwise it is wanted.
+    #[inline]
+    fn look_in(
+        &self,
+        key: &Key<'_>,
+        run: usize,
+        table: &Rc<Table<E>>,
+        at: BlockAt,
+        best: Option<Best<'a>>,
+        stats: &mut Stats,
+    ) -> (Option<Best<'a>>, Option<Wanted<E>>) {
+        match self.cache.get(table.id(), at.offset) {
+            Some(block) => (search_block(block, key, best, self.merge, stats), None),
+            None => {
+                let (table, partition) = (Rc::clone(table), None);
+                (best, Some(Wanted { run, table, at, partition }))
+            }
         }
     }
 }

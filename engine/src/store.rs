@@ -166,6 +166,7 @@ impl<E: Env> Store<E> {
         }
         self.start_background();
         self.forgetting.step(&mut self.cache);
+        self.cache.share(self.config.cache_bytes, self.office.residents.bytes());
         self.gauge();
     }
 
@@ -356,6 +357,10 @@ impl<E: Env> Store<E> {
     }
 
     fn gauge(&mut self) {
+        let residents = &self.office.residents;
+        self.stats.tables_memory_bytes = residents.bytes() as u64;
+        self.stats.partition_loads = residents.loads();
+        self.stats.partition_evictions = residents.evictions();
         self.stats.memtables_bytes = self.memtables_bytes() as u64;
         self.stats.cache_bytes = self.cache.bytes();
         (self.stats.cache_hits, self.stats.cache_misses) = (self.cache.hits(), self.cache.misses());

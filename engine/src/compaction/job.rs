@@ -16,8 +16,10 @@ use crate::env::Env;
 use crate::manifest::{TableEntry, VersionEdit};
 use crate::merge_scan::{MergeScan, Run, Source};
 use crate::namespaces::Namespaces;
-use crate::record::{Key, Kind, Merge, Record};
-use crate::sstable::{FileId, KeepBlock, Table, TableError, TableInfo, TableWriter, TokenRange};
+use crate::record::{Kind, Merge, Record};
+use crate::sstable::{
+    FileId, KeepBlock, OrderedProbe, Table, TableError, TableInfo, TableWriter, TokenRange,
+};
 
 /// A table to compact.
 pub struct Input<E: Env> {
@@ -28,17 +30,17 @@ pub struct Input<E: Env> {
 }
 
 /// What becomes of records.
-pub struct Rules {
+pub struct Rules<E: Env> {
     /// Which of two records of a key stands.
     pub merge: Merge,
     /// Values past their time at this moment, in Unix milliseconds, become tombstones. Nothing
     /// brings them back: a moment that is over for certain, whatever the clock does.
     pub now_ms: u64,
-    /// Tombstones with lesser stamps may go, if `may_exist_elsewhere` permits.
+    /// Tombstones with lesser stamps may go, unless a table outside may have their key. No
+    /// memtable has a record with a lesser stamp.
     pub purge_below: Hlc,
-    /// Whether a memtable, or a table that is not among the inputs, may have a record of the key.
-    /// It may say yes in doubt, and must do so whenever there is one that is older.
-    pub may_exist_elsewhere: Box<dyn Fn(&Key<'_>) -> bool>,
+    /// All tables that are not among the inputs and may have older records.
+    pub outside: Vec<Table<E>>,
     /// Bytes of records after which an output ends.
     pub fragment_bytes: u64,
     /// Of what moment the inputs' records are: [`Holes::upto`](crate::manifest::Holes::upto) of the
@@ -88,7 +90,9 @@ pub enum JobError {
 pub struct Job<E: Env> {
     env: E,
     dir: String,
-    rules: Rules,
+    rules: Rules<E>,
+    /// Asks the tables outside.
+    outside: OrderedProbe<E>,
     control: Rc<Control>,
     new_id: Box<dyn FnMut() -> FileId>,
     scan: MergeScan<E>,
@@ -106,7 +110,7 @@ impl<E: Env> Job<E> {
         dir: &str,
         choice: &Choice,
         mut inputs: Vec<Input<E>>,
-        rules: Rules,
+        mut rules: Rules<E>,
         control: Rc<Control>,
         new_id: Box<dyn FnMut() -> FileId>,
     ) -> Result<Self, JobError> {
@@ -124,7 +128,9 @@ impl<E: Env> Job<E> {
         let scan = MergeScan::new(sources, rules.merge);
         let entries = inputs.into_iter().map(|it| it.entry).collect();
         let progress = Progress::new(entries, choice, rules.as_of);
-        Ok(Self { env: env.clone(), dir: dir.to_owned(), rules, control, new_id, scan, progress })
+        let outside = OrderedProbe::new(std::mem::take(&mut rules.outside));
+        let (env, dir) = (env.clone(), dir.to_owned());
+        Ok(Self { env, dir, rules, outside, control, new_id, scan, progress })
     }
 
     /// Writes the next output. `None` when the job is done.
@@ -173,7 +179,13 @@ impl<E: Env> Job<E> {
             if full && passed.is_some_and(|passed| passed < token) {
                 return Ok(passed);
             }
-            if let Some(kept) = self.rules.keep(record) {
+            let mut kept = self.rules.turned(record);
+            if let Some(dead) = kept.filter(|it| self.rules.may_go(it))
+                && !self.outside.may_contain(&dead.key).await
+            {
+                kept = None;
+            }
+            if let Some(kept) = kept {
                 let writer = match writer {
                     Some(writer) => writer,
                     None => {
@@ -195,22 +207,21 @@ impl<E: Env> Job<E> {
     }
 }
 
-impl Rules {
-    /// What is kept of `record`, which stands; `None` for a tombstone that has done its work. Of
-    /// siblings past their time nothing is left out: what they knew of is among them.
-    fn keep<'a>(&self, record: Record<'a>) -> Option<Record<'a>> {
+impl<E: Env> Rules<E> {
+    /// What becomes of `record`, which stands: a tombstone, if it is past its time; nothing, if its
+    /// namespace was dropped. Of siblings past their time nothing is left out: what they knew of is
+    /// among them.
+    fn turned<'a>(&self, record: Record<'a>) -> Option<Record<'a>> {
         if self.namespaces.is_dropped(record.key.namespace) {
             return None;
         }
-        let is_dead = record.is_dead(self.now_ms);
-        let kept = if is_dead && !record.kind.is_mergeable() {
-            Record { kind: Kind::Tombstone, expires_at_ms: 0, value: &[], ..record }
-        } else {
-            record
-        };
-        let purged = is_dead
-            && kept.version.hlc < self.purge_below
-            && !(self.may_exist_elsewhere)(&kept.key);
-        (!purged).then_some(kept)
+        let is_turned = record.is_dead(self.now_ms) && !record.kind.is_mergeable();
+        let tombstone = Record { kind: Kind::Tombstone, expires_at_ms: 0, value: &[], ..record };
+        Some(if is_turned { tombstone } else { record })
+    }
+
+    /// Whether `record` is dead and has done its work, if its key is nowhere else.
+    fn may_go(&self, record: &Record<'_>) -> bool {
+        record.is_dead(self.now_ms) && record.version.hlc < self.purge_below
     }
 }

@@ -129,12 +129,12 @@ fn random_choice(rng: &mut Rng, version: &Version) -> Option<Choice> {
     Some(Choice { reason: Reason::Settle, inputs, output_level, part: None })
 }
 
-fn rules(may_exist_elsewhere: impl Fn(&crate::record::Key<'_>) -> bool + 'static) -> Rules {
+fn rules(outside: Vec<Table<SimEnv>>) -> Rules<SimEnv> {
     Rules {
         merge: lww,
         now_ms: NOW_MS,
         purge_below: Hlc(1 << 19),
-        may_exist_elsewhere: Box::new(may_exist_elsewhere),
+        outside,
         fragment_bytes: 4000,
         as_of: FileId(0),
         namespaces: Arc::default(),
@@ -146,7 +146,7 @@ async fn start(
     env: &SimEnv,
     version: &Version,
     choice: &Choice,
-    rules: Rules,
+    rules: Rules<SimEnv>,
     control: &Rc<Control>,
 ) -> Result<Job<SimEnv>, JobError> {
     let mut inputs = Vec::new();
@@ -159,9 +159,18 @@ async fn start(
     Job::new(env, DIR, choice, inputs, rules, Rc::clone(control), new_id).await
 }
 
-/// The places that tables outside `choice` hold.
-async fn elsewhere(env: &SimEnv, version: &Version, choice: &Choice) -> BTreeMap<Place, Sample> {
-    standing(env, version.tables().filter(|it| !choice.inputs.contains(&it.id))).await
+/// Keeps all tombstones.
+fn keep_all() -> Rules<SimEnv> {
+    Rules { purge_below: Hlc(0), ..rules(Vec::new()) }
+}
+
+/// The tables outside `choice`.
+async fn outside(env: &SimEnv, version: &Version, choice: &Choice) -> Vec<Table<SimEnv>> {
+    let mut tables = Vec::new();
+    for entry in version.tables().filter(|it| !choice.inputs.contains(&it.id)) {
+        tables.push(open(env, entry).await);
+    }
+    tables
 }
 
 #[test]
@@ -174,11 +183,8 @@ fn readers_see_the_same_before_during_and_after() {
             let Some(choice) = random_choice(rng, &version) else { return };
             let before = view(&env, &version).await;
             let all_before = standing(&env, version.tables()).await;
-            let others = elsewhere(&env, &version, &choice).await;
-            let is_there = move |key: &crate::record::Key<'_>| {
-                others.contains_key(&(key.token, key.namespace, key.bytes.to_vec()))
-            };
-            let (rules, control) = (Rules { fragment_bytes: 1, ..rules(is_there) }, Rc::default());
+            let tables = outside(&env, &version, &choice).await;
+            let (rules, control) = (Rules { fragment_bytes: 1, ..rules(tables) }, Rc::default());
             let mut job = start(&env, &version, &choice, rules, &control).await.unwrap();
             while let Some(step) = job.step().await.unwrap() {
                 version = version.apply(&step.edit).unwrap();
@@ -213,8 +219,17 @@ fn tombstone_over_value() -> (SimDisk, Version) {
     (disk, version)
 }
 
-fn compact(disk: &SimDisk, mut version: Version, choice: &Choice, rules: Rules) -> Version {
+fn compact(
+    disk: &SimDisk,
+    mut version: Version,
+    choice: &Choice,
+    outside: &[TableEntry],
+    mut rules: Rules<SimEnv>,
+) -> Version {
     with_env(disk, async |env| {
+        for entry in outside {
+            rules.outside.push(open(&env, entry).await);
+        }
         let mut job = start(&env, &version, choice, rules, &Rc::default()).await.unwrap();
         while let Some(step) = job.step().await.unwrap() {
             version = version.apply(&step.edit).unwrap();
@@ -235,8 +250,13 @@ fn a_tombstone_goes_only_when_nothing_older_can_be_anywhere() {
         [(false, 21, 1), (true, 21, 2), (false, 20, 2), (true, 0, 2)]
     {
         let (disk, version) = tombstone_over_value();
-        let rules = Rules { purge_below: Hlc(purge_below), ..rules(move |_| elsewhere) };
-        let version = compact(&disk, version, &all, rules);
+        let outside = with_env(&disk, async |env| {
+            let key = if elsewhere { b"k" } else { b"l" };
+            let info = write_table(&env, DIR, FileId(9), &[value(key, 1, 9)]).await;
+            [TableEntry::new(&info, 0, TokenRange::ALL)]
+        });
+        let rules = Rules { purge_below: Hlc(purge_below), ..rules(Vec::new()) };
+        let version = compact(&disk, version, &all, &outside, rules);
         let left: u64 = version.tables().map(|it| it.properties.records).sum();
         assert_eq!(left, records, "elsewhere {elsewhere}, below {purge_below}");
     }
@@ -247,7 +267,7 @@ fn a_job_that_leaves_nothing_makes_no_table() {
     let (disk, version) = tombstone_over_value();
     let inputs = vec![FileId(1), FileId(2)];
     let choice = Choice { reason: Reason::Level0, inputs, output_level: 1, part: None };
-    let version = compact(&disk, version, &choice, rules(|_| false));
+    let version = compact(&disk, version, &choice, &[], rules(Vec::new()));
     assert_eq!(version.tables().map(|it| it.id).collect::<Vec<_>>(), [FileId(3)]);
     assert_eq!(disk.paths().len(), 3, "the files of the inputs are the caller's");
 }
@@ -267,7 +287,7 @@ fn an_expired_value_keeps_its_version_and_loses_its_bytes() {
             let edit = VersionEdit { added, ..VersionEdit::default() };
             let version = Version::default().apply(&edit).unwrap();
             let control = Rc::default();
-            let mut job = start(&env, &version, &choice, rules(|_| true), &control).await.unwrap();
+            let mut job = start(&env, &version, &choice, keep_all(), &control).await.unwrap();
             let step = job.step().await.unwrap().unwrap();
             let version = version.apply(&step.edit).unwrap();
             let left = standing(&env, version.tables()).await.into_values().next().unwrap();
@@ -291,7 +311,7 @@ fn the_same_inputs_make_the_same_outputs() {
             let choice =
                 Choice { reason: Reason::Settle, inputs, output_level: BOTTOM, part: None };
             let control = Rc::default();
-            let mut job = start(&env, &version, &choice, rules(|_| true), &control).await.unwrap();
+            let mut job = start(&env, &version, &choice, keep_all(), &control).await.unwrap();
             while job.step().await.unwrap().is_some() {}
         });
         disk.paths().iter().map(|path| disk.bytes(path).unwrap()).collect::<Vec<_>>()
@@ -320,7 +340,7 @@ fn a_cancelled_job_ends_soon_and_cleans_up() {
     with_env(&disk, async |env| {
         let (version, choice) = two_tables(&env).await;
         let control: Rc<Control> = Rc::default();
-        let mut job = start(&env, &version, &choice, rules(|_| true), &control).await.unwrap();
+        let mut job = start(&env, &version, &choice, keep_all(), &control).await.unwrap();
         job.step().await.unwrap().unwrap();
         control.cancel();
         assert!(matches!(job.step().await, Err(JobError::Cancelled)));
@@ -334,7 +354,7 @@ fn a_damaged_input_is_an_error_and_no_table() {
     with_env(&disk, async |env| {
         let (version, choice) = two_tables(&env).await;
         disk.corrupt("shard/0000000000000002.sst", |bytes| bytes[9000] ^= 1);
-        let rules = Rules { fragment_bytes: 1 << 20, ..rules(|_| true) };
+        let rules = Rules { fragment_bytes: 1 << 20, ..keep_all() };
         let mut job = start(&env, &version, &choice, rules, &Rc::default()).await.unwrap();
         let error = job.step().await.unwrap_err();
         assert!(matches!(&error, JobError::Table(TableError::Corrupt(_))), "{error}");
@@ -371,7 +391,7 @@ fn a_power_cut_changes_nothing_that_is_seen() {
             let mut manifest = Manifest::create(&env, DIR, found).await.unwrap();
             let version = Rc::clone(manifest.version());
             let control = Rc::default();
-            let mut job = start(&env, &version, &choice, rules(|_| true), &control).await.unwrap();
+            let mut job = start(&env, &version, &choice, keep_all(), &control).await.unwrap();
             while let Some(step) = job.step().await.unwrap() {
                 manifest.commit(&step.edit).await.unwrap();
             }

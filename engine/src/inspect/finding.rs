@@ -55,6 +55,10 @@ impl From<TableError> for Finding {
             TableError::Io { what, file, source } => {
                 Self { file, offset: 0, what: format!("{what} it: {source}") }
             }
+            TableError::FormatOlder { file, found, supported } => {
+                let what = format!("it has format {found}, this kvcore reads {supported}");
+                Self { file, offset: 0, what }
+            }
             TableError::NotATable { file } => {
                 Self { file, offset: 0, what: "it does not end as a table does".to_owned() }
             }

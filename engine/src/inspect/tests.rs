@@ -146,8 +146,11 @@ fn every_changed_byte_of_a_table_is_found_in_its_block() {
     let path = files(&disk, ".sst").remove(0);
     let id = FileId::from_file_name(path.rsplit('/').next().unwrap()).unwrap();
     let whole = disk.bytes(&path).unwrap();
-    let table = with_env(&disk, async |env| Table::open(&env, SHARD, id, TokenRange::ALL).await);
-    let blocks: Vec<BlockAt> = table.unwrap().blocks().map(|(at, _)| at).collect();
+    let blocks: Vec<BlockAt> = with_env(&disk, async |env| {
+        let table = Table::open(&env, SHARD, id, TokenRange::ALL).await.unwrap();
+        assert_eq!(table.partitions(), 1, "a small table");
+        table.read_partition(0).await.unwrap().blocks().map(|(at, _)| at).collect()
+    });
     let block = |byte: usize| {
         let holds =
             |it: &&BlockAt| (it.offset..it.offset + u64::from(it.len)).contains(&(byte as u64));

@@ -15,7 +15,7 @@ use crate::env::Env;
 use crate::merge_scan::{MergeScan, Source};
 use crate::record::{Key, Merge, Record};
 use crate::scan::open_runs;
-use crate::sstable::TokenRange;
+use crate::sstable::{Residents, TokenRange};
 use crate::store::versions::{open_tables, table_set};
 
 /// A complete snapshot.
@@ -137,7 +137,7 @@ impl<E: Env> SnapshotRecords<E> {
         range: TokenRange,
     ) -> Result<MergeScan<E>, SnapshotError> {
         let dir = join(&self.dir, &shard_dir_of(shard.shard));
-        let tables = open_tables(&self.env, &dir, &shard.version).await?;
+        let tables = open_tables(&self.env, &dir, &shard.version, &Residents::new(0)).await?;
         let runs = table_set(&shard.version, &tables).overlapping(range);
         let runs = open_runs(&self.env, Some(range), runs).await?;
         Ok(MergeScan::new(runs.into_iter().map(Source::Run).collect(), self.merge))

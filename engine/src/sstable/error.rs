@@ -23,6 +23,16 @@ pub enum TableError {
     /// The file was written by a newer kvcore.
     #[error(transparent)]
     FormatNewer(#[from] FormatNewer),
+    /// The file was written by a kvcore from before the first release.
+    #[error("{file} has format {found}, which no release wrote; this kvcore reads {supported}")]
+    FormatOlder {
+        /// The file's path in the data directory.
+        file: String,
+        /// The version of its format.
+        found: u32,
+        /// The version that is read.
+        supported: u32,
+    },
     /// The file is no table of kvcore's.
     #[error("{file} is not a table of kvcore's")]
     NotATable {

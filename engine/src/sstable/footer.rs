@@ -1,7 +1,7 @@
 //! The footer: the last bytes of a table, from which the rest is found.
 //!
 //! ```text
-//! footer:  | properties 72 | file_id 8 | data_len 4 | index 8 | actors 8 | filter 8 |
+//! footer:  | properties 72 | file_id 8 | data_len 4 | partitions_len 4 | top 8 | actors 8 |
 //!          | footer_len 4 | version 4 | crc32c 4 | magic 8 |
 //! section: | len 4 | crc32c 4 |
 //! ```
@@ -19,12 +19,13 @@ use super::properties::{Properties, StoredProperties};
 use crate::env::ALIGN;
 use crate::integrity::{Corrupt, FormatNewer, checksum};
 
-/// The version of the format that is written, and the newest that is read.
-pub const TABLE_FORMAT: u32 = 1;
+/// The version of the format that is written, and the only one that is read: nothing that was
+/// released wrote another.
+pub const TABLE_FORMAT: u32 = 2;
 
 const MAGIC: [u8; 8] = *b"kvcTABL\n";
 
-/// A part of the file after its blocks: its length and its sum.
+/// A part of the file after its partitions: its length and its sum.
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(super) struct Section {
@@ -38,9 +39,9 @@ struct Body {
     properties: StoredProperties,
     file_id: U64,
     data_len: U32,
-    index: Section,
+    partitions_len: U32,
+    top: Section,
     actors: Section,
-    filter: Section,
 }
 
 /// What every version ends with.
@@ -59,24 +60,24 @@ pub(super) const FOOTER_BYTES: usize = size_of::<Body>() + size_of::<Tail>();
 /// Bytes of the tail that its sum does not cover.
 const UNSUMMED_BYTES: usize = size_of::<U32>() + MAGIC.len();
 
-/// Where the parts of a table are. Blocks begin at byte 0.
+/// Where the parts of a table are. Blocks begin at byte 0, partitions behind them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Layout {
     /// Bytes of all blocks together.
     pub data_bytes: u64,
-    /// The index of the blocks.
-    pub index: Part,
+    /// Bytes of all partitions together.
+    pub partitions_bytes: u64,
+    /// The list of partitions.
+    pub top: Part,
     /// The list of actors.
     pub actors: Part,
-    /// The filter.
-    pub filter: Part,
-    /// Where the footer begins: between it and the filter are zeros.
+    /// Where the footer begins: between it and the list of actors are zeros.
     pub footer_at: u64,
     /// The footer's bytes, up to the end of the file.
     pub footer_bytes: u64,
 }
 
-/// A part of a table that is not a block.
+/// A part of a table with one sum.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Part {
     /// Its first byte.
@@ -92,9 +93,9 @@ pub(super) struct Footer {
     pub(super) properties: Properties,
     pub(super) file: FileId,
     pub(super) data_len: u32,
-    pub(super) index: Section,
+    pub(super) partitions_len: u32,
+    pub(super) top: Section,
     pub(super) actors: Section,
-    pub(super) filter: Section,
 }
 
 impl Footer {
@@ -104,9 +105,9 @@ impl Footer {
             properties: self.properties.store(),
             file_id: self.file.0.into(),
             data_len: self.data_len.into(),
-            index: self.index,
+            partitions_len: self.partitions_len.into(),
+            top: self.top,
             actors: self.actors,
-            filter: self.filter,
         };
         let tail = Tail {
             footer_len: (FOOTER_BYTES as u32).into(),
@@ -150,6 +151,9 @@ impl Footer {
         if found > supported {
             return Err(FormatNewer { file: path.to_owned(), found, supported }.into());
         }
+        if (1..supported).contains(&found) {
+            return Err(TableError::FormatOlder { file: path.to_owned(), found, supported });
+        }
         let body = &page[start..page.len() - size_of::<Tail>()];
         let body = Body::ref_from_bytes(body).ok().filter(|_| found == supported);
         let body = body.ok_or_else(|| corrupt(offset, "footer of a version that never was"))?;
@@ -158,40 +162,44 @@ impl Footer {
         }
         let properties = Properties::load(&body.properties)
             .ok_or_else(|| corrupt(offset, "footer's properties contradict each other"))?;
-        let Body { data_len, index, actors, filter, .. } = *body;
-        let footer = Self { properties, file, data_len: data_len.get(), index, actors, filter };
+        let Body { data_len, partitions_len, top, actors, .. } = *body;
+        let (data_len, partitions_len) = (data_len.get(), partitions_len.get());
+        let footer = Self { properties, file, data_len, partitions_len, top, actors };
         let fits = footer.end() <= offset && offset - footer.end() < ALIGN as u64;
         fits.then_some(footer).ok_or_else(|| corrupt(offset, "footer's lengths do not fit"))
     }
 
     /// Where everything is, in a file of `file_bytes` bytes.
     pub(super) fn layout(&self, file_bytes: u64) -> Layout {
-        let mut end = u64::from(self.data_len);
-        let mut part = |section: Section| {
-            let len = u64::from(section.len.get());
-            end += len;
-            Part { offset: end - len, bytes: len, sum: section.crc.get() }
+        let part = |offset: u64, section: Section| Part {
+            offset,
+            bytes: section.len.get().into(),
+            sum: section.crc.get(),
         };
+        let top = part(self.top_at(), self.top);
         Layout {
             data_bytes: self.data_len.into(),
-            index: part(self.index),
-            actors: part(self.actors),
-            filter: part(self.filter),
+            partitions_bytes: self.partitions_len.into(),
+            top,
+            actors: part(top.offset + top.bytes, self.actors),
             footer_at: file_bytes - FOOTER_BYTES as u64,
             footer_bytes: FOOTER_BYTES as u64,
         }
     }
 
-    /// Where the last section ends: only padding is between there and the footer.
-    pub(super) fn end(&self) -> u64 {
-        let sections = [self.index, self.actors, self.filter];
-        sections.iter().fold(self.data_len.into(), |end, it| end + u64::from(it.len.get()))
+    /// Where the list of partitions begins.
+    pub(super) fn top_at(&self) -> u64 {
+        u64::from(self.data_len) + u64::from(self.partitions_len)
     }
 
-    /// Where `sections` are in the bytes between blocks and footer: index, actors, filter.
-    pub(super) fn ranges(&self) -> [Range<usize>; 3] {
-        let index = self.index.len.get() as usize;
-        let actors = index + self.actors.len.get() as usize;
-        [0..index, index..actors, actors..actors + self.filter.len.get() as usize]
+    /// Where the last section ends: only padding is between there and the footer.
+    pub(super) fn end(&self) -> u64 {
+        self.top_at() + u64::from(self.top.len.get()) + u64::from(self.actors.len.get())
+    }
+
+    /// Where the list of partitions and that of actors are in the bytes from the first on.
+    pub(super) fn ranges(&self) -> [Range<usize>; 2] {
+        let top = self.top.len.get() as usize;
+        [0..top, top..top + self.actors.len.get() as usize]
     }
 }

@@ -2,15 +2,17 @@
 
 use fastrand::Rng;
 use schemas::ids::{NamespaceId, Token};
+use zerocopy::IntoBytes;
 
 use super::actors::{Actors, ActorsBuilder};
 use super::block::Block;
 use super::block_builder::BlockBuilder;
 use super::compression;
-use super::filter::{Filter, FilterBuilder};
 use super::footer::{FOOTER_BYTES, Footer};
-use super::index::{Index, IndexBuilder};
+use super::index::BlockAt;
+use super::partition::{Partition, PartitionsBuilder, Place};
 use super::sample::{Sample, mixed, value, write_table};
+use super::top::Top;
 use super::{FileId, Table, TableError, TableScan, TokenRange};
 use crate::env::sim::{Sim, SimDisk, SimEnv};
 use crate::env::{ALIGN, Env};
@@ -23,9 +25,10 @@ use crate::record::{Key, Record};
 const ID: FileId = FileId(1);
 const DIR: &str = "shard";
 
-/// Where in the footer are the bytes of blocks, and those of each section.
+/// Where in the footer are the bytes of blocks, of partitions, and those of each section.
 const DATA_LEN_AT: usize = 80;
-const SECTION_LENS_AT: [usize; 3] = [84, 92, 100];
+const PARTITIONS_LEN_AT: usize = 84;
+const SECTION_LENS_AT: [usize; 2] = [88, 96];
 
 /// Input: | sums 1 | offset 2 | block |
 pub(crate) fn block(data: &[u8]) -> bool {
@@ -75,14 +78,31 @@ fn check_find(block: &Block, index: usize, record: &Record<'_>) {
     }
 }
 
-/// Input: | which 1 | bytes of blocks 4 | index, list of actors or filter |
+/// Input: | which 1 | bytes of blocks 4 |, then
+/// | keys 4 | first token 8 | partition without its sum |, or
+/// | bytes of partitions 4 | list of them |, or
+/// | list of actors |
 pub(crate) fn sections(data: &[u8]) -> bool {
     let mut input = Input::new(data);
-    let (which, data_len, bytes) = (input.u8() % 3, input.u32(), input.rest());
+    let (which, data_len) = (input.u8() % 3, input.u32());
     match which {
-        0 => Index::decode(bytes, data_len).map(|index| check_index(&index, bytes, data_len)),
-        1 => Actors::decode(bytes).map(|actors| check_actors(&actors, bytes)),
-        _ => Filter::decode(bytes.into()).map(|filter| check_filter(&filter, bytes, data_len)),
+        0 => {
+            let (keys, first) = (input.u32(), Token(input.u64()));
+            let body = input.rest();
+            let at = BlockAt { offset: data_len.into(), len: body.len() as u32 + 4 };
+            let tokens = TokenRange::new(first, Token(u64::MAX)).expect("nothing is past the last");
+            let place = Place { at, tokens, data: 0..data_len, keys };
+            Partition::decode(body, &place).map(|it| check_partition(&it, body, data_len))
+        }
+        1 => {
+            let (partitions_len, bytes) = (input.u32(), input.rest());
+            let top = Top::decode(bytes, data_len, partitions_len);
+            top.map(|it| check_top(&it, bytes, data_len, partitions_len))
+        }
+        _ => {
+            let bytes = input.rest();
+            Actors::decode(bytes).map(|actors| check_actors(&actors, bytes))
+        }
     }
     .is_some()
 }
@@ -98,34 +118,53 @@ fn check_actors(actors: &Actors, bytes: &[u8]) {
     assert!(builder.bytes().len() <= bytes.len(), "each actor is written once");
 }
 
-/// Keys are asked for at places that `bytes` tell.
-fn check_filter(filter: &Filter, bytes: &[u8], namespace: u32) {
-    assert!(filter.memory_bytes() <= 2 * bytes.len() + 64);
-    for token in bytes.chunks(8).take(64).map(|bytes| Input::new(bytes).u64()) {
-        for token in [token, token.wrapping_sub(1), !token].map(Token) {
-            let namespace = NamespaceId(namespace);
-            filter.may_contain(&Key { token, namespace, bytes: b"k" });
-        }
-    }
-}
-
-fn check_index(index: &Index, bytes: &[u8], data_len: u32) {
-    assert!(index.memory_bytes() <= 4 * bytes.len() + 64, "memory is bounded by what was read");
+/// Keys are asked for at places that `body` tells.
+fn check_partition(partition: &Partition, body: &[u8], data_len: u32) {
+    assert!(partition.memory_bytes() <= 4 * body.len() + 256, "bounded by what was read");
+    let index = partition.index();
     let mut end = 0;
-    for (number, (at, token)) in index.blocks().enumerate() {
+    for (number, (at, token)) in partition.blocks().enumerate() {
         assert_eq!((at.offset, at), (end, index.block(number)));
         assert!(at.len > 0 && at.len as usize <= BLOCK_BYTES_MAX);
         end += u64::from(at.len);
         assert!(index.lower_bound(token) <= number && number < index.upper_bound(token));
-        for key in [&b""[..], b"k", &[0xff; 64]] {
+        for bytes in [&b""[..], b"k", &[0xff; 64]] {
             for namespace in [0, 1, u32::MAX].map(NamespaceId) {
-                let found = index.locate(&Key { token, namespace, bytes: key });
+                let found = partition.locate(&Key { token, namespace, bytes });
                 let found = found.expect("the first block is at or before it");
                 assert!(found.offset < u64::from(data_len));
             }
         }
     }
     assert_eq!(end, u64::from(data_len), "blocks follow each other to the end");
+    for token in body.chunks(8).take(64).map(|bytes| Input::new(bytes).u64()) {
+        for token in [token, token.wrapping_sub(1), !token].map(Token) {
+            let key = Key { token, namespace: NamespaceId(1), bytes: b"k" };
+            assert!(partition.probe(&key).is_none_or(|it| it.offset < u64::from(data_len)));
+        }
+    }
+}
+
+fn check_top(top: &Top, bytes: &[u8], data_len: u32, partitions_len: u32) {
+    assert!(top.memory_bytes() <= 2 * bytes.len() + 64, "memory is bounded by what was read");
+    let (mut at, mut data) = (u64::from(data_len), 0);
+    let mut before = None;
+    for number in 0..top.len() {
+        let place = top.place(number);
+        assert_eq!((place.at.offset, place.data.start), (at, data), "they follow each other");
+        assert!(place.at.len > 0 && place.data.start < place.data.end && place.keys > 0);
+        (at, data) = (place.at.end(), place.data.end);
+        let (first, last) = (place.tokens.first(), place.tokens.last());
+        assert!(before.is_none_or(|before| before < first), "tokens go up");
+        before = Some(last);
+        assert_eq!((top.find(first), top.find(last)), (Some(number), Some(number)));
+        assert_eq!(top.covering(place.tokens), number..number + 1);
+        assert_eq!(top.at_offset(place.data.start.into()), number);
+        assert_eq!(top.at_offset(place.at.offset), number);
+        let some = top.within(number, top.len(), 1000);
+        assert!(some.start == number && some.end > number && some.end <= top.len());
+    }
+    assert_eq!((at, data), (u64::from(data_len) + u64::from(partitions_len), data_len));
 }
 
 /// Input: | sums 1 | pages before the last 1 | what the last page ends with |
@@ -142,10 +181,11 @@ pub(crate) fn footer(data: &[u8]) -> bool {
     let Ok(footer) = Footer::decode(&page, file_len, ID, "table") else { return false };
     let layout = footer.layout(file_len);
     assert!(footer.encode(layout.footer_at) == page[ALIGN - FOOTER_BYTES..], "written as read");
-    let mut at = layout.data_bytes;
-    for (part, range) in [layout.index, layout.actors, layout.filter].iter().zip(footer.ranges()) {
+    let mut at = layout.data_bytes + layout.partitions_bytes;
+    for (part, range) in [layout.top, layout.actors].iter().zip(footer.ranges()) {
         assert_eq!(part.offset, at);
-        assert_eq!((range.start as u64, range.len() as u64), (at - layout.data_bytes, part.bytes));
+        let start = at - layout.data_bytes - layout.partitions_bytes;
+        assert_eq!((range.start as u64, range.len() as u64), (start, part.bytes));
         at += part.bytes;
     }
     assert!(at == footer.end() && at <= layout.footer_at);
@@ -188,8 +228,9 @@ async fn read_all(env: &SimEnv) -> Result<(), TableError> {
         assert!(before.is_none_or(|before| before < sample.place()), "a scan goes up");
         before = Some(sample.place());
         records += 1;
-        let found = table.may_contain(&record.key).then(|| table.locate(&record.key)).flatten();
-        let block = match found {
+        let number = table.partition_of(record.key.token);
+        let number = number.expect("a scan has what partitions have");
+        let block = match table.read_partition(number).await?.probe(&record.key) {
             Some(at) => Some(table.read_block(at).await?),
             None => None,
         };
@@ -228,22 +269,36 @@ fn sum_footer(page: &mut [u8], file_len: u64) {
 fn sum_table(bytes: &mut [u8]) {
     let Some(footer) = bytes.len().checked_sub(FOOTER_BYTES) else { return };
     let data_len = number(bytes, footer + DATA_LEN_AT);
-    let mut start = data_len;
+    let partitions_len = number(bytes, footer + PARTITIONS_LEN_AT);
+    let mut start = data_len + partitions_len;
     for (section, at) in SECTION_LENS_AT.into_iter().enumerate() {
         let end = start + number(bytes, footer + at);
         let Some(part) = bytes.get(start..end).filter(|_| end <= footer) else { break };
-        let sum = checksum(ID.0, start as u64, part);
-        let index = Some(part).filter(|_| section == 0);
-        let index = index.and_then(|part| Index::decode(part, u32::try_from(data_len).ok()?));
-        put_sum(bytes, footer + at + 4, sum);
-        for (at, _) in index.iter().flat_map(Index::blocks) {
-            let end = at.offset + u64::from(at.len);
-            sum_block(&mut bytes[at.offset as usize..end as usize], at.offset);
-        }
+        put_sum(bytes, footer + at + 4, checksum(ID.0, start as u64, part));
+        let top = Some(&bytes[start..end]).filter(|_| section == 0).and_then(|part| {
+            Top::decode(part, u32::try_from(data_len).ok()?, u32::try_from(partitions_len).ok()?)
+        });
+        top.iter().for_each(|top| sum_partitions(bytes, top));
         start = end;
     }
     let file_len = bytes.len() as u64;
     sum_footer(&mut bytes[footer.saturating_sub(ALIGN - FOOTER_BYTES)..], file_len);
+}
+
+/// Makes the sums right of the partitions of `top`, and of the blocks that they lead to.
+fn sum_partitions(bytes: &mut [u8], top: &Top) {
+    for number in 0..top.len() {
+        let place = top.place(number);
+        let part = place.at.offset as usize..place.at.end() as usize;
+        sum_block(&mut bytes[part.clone()], place.at.offset);
+        let Some(body) = part.len().checked_sub(4).map(|len| &bytes[part.start..][..len]) else {
+            continue;
+        };
+        let partition = Partition::decode(body, &place);
+        for (at, _) in partition.iter().flat_map(Partition::blocks) {
+            sum_block(&mut bytes[at.offset as usize..at.end() as usize], at.offset);
+        }
+    }
 }
 
 /// A few records with small numbers, so that a changed bit often makes another sound one, and a run
@@ -271,19 +326,34 @@ fn written(seed: u64) -> Vec<u8> {
     disk.bytes(&format!("{DIR}/{}", ID.file_name())).expect("it was written")
 }
 
-/// What a written table is made of: blocks with their places, sections, footer.
-type Parts<'a> = (Vec<(u64, &'a [u8])>, [&'a [u8]; 3], &'a [u8]);
+/// What a written table is made of: blocks with their places, partitions with theirs, sections,
+/// footer.
+struct Parts<'a> {
+    blocks: Vec<(u64, &'a [u8])>,
+    partitions: Vec<(Place, &'a [u8])>,
+    sections: [&'a [u8]; 2],
+    footer: &'a [u8],
+}
 
 fn parts(bytes: &[u8]) -> Parts<'_> {
-    let (body, end) = bytes.split_at(bytes.len() - FOOTER_BYTES);
     let page = &bytes[bytes.len() - ALIGN..];
     let footer = Footer::decode(page, bytes.len() as u64, ID, "").expect("it was written");
-    let (blocks, rest) = body.split_at(footer.data_len as usize);
-    let sections = footer.ranges().map(|range| &rest[range]);
-    let index = Index::decode(sections[0], footer.data_len).expect("it was written");
-    let bytes_of = |at: u64, len: u32| &blocks[at as usize..at as usize + len as usize];
-    let blocks = index.blocks().map(|(at, _)| (at.offset, bytes_of(at.offset, at.len))).collect();
-    (blocks, sections, end)
+    let sections = footer.ranges().map(|range| &bytes[footer.top_at() as usize..][range]);
+    let top = Top::decode(sections[0], footer.data_len, footer.partitions_len);
+    let top = top.expect("it was written");
+    let bytes_at = |at: BlockAt| &bytes[at.offset as usize..at.end() as usize];
+    let partition = |place: Place| {
+        let bytes = bytes_at(place.at);
+        (place, bytes)
+    };
+    let partitions: Vec<_> = (0..top.len()).map(|it| partition(top.place(it))).collect();
+    let mut blocks = Vec::new();
+    for (place, bytes) in &partitions {
+        let partition = Partition::verify(bytes, ID, place).expect("it was written");
+        blocks.extend(partition.blocks().map(|(at, _)| (at.offset, bytes_at(at))));
+    }
+    let footer = &bytes[bytes.len() - FOOTER_BYTES..];
+    Parts { blocks, partitions, sections, footer }
 }
 
 const SEEDS: std::ops::Range<u64> = 0..3;
@@ -294,7 +364,7 @@ pub(crate) fn block_seeds() -> Vec<Vec<u8>> {
         let offset = u16::try_from(offset).expect("the tables are small");
         [&[1][..], &offset.to_le_bytes(), block].concat()
     };
-    let blocks = || tables.iter().flat_map(|bytes| parts(bytes).0);
+    let blocks = || tables.iter().flat_map(|bytes| parts(bytes).blocks);
     let compressed = blocks().map(|(offset, block)| {
         let mut bytes = Vec::new();
         // Also where it is not worth it.
@@ -304,46 +374,67 @@ pub(crate) fn block_seeds() -> Vec<Vec<u8>> {
     blocks().map(input).chain(compressed).collect()
 }
 
+/// A partition without its sum, as an input of [`sections`].
+fn partition_seed(place: &Place, body: &[u8], data_len: u32) -> Vec<u8> {
+    let numbers = [data_len.to_le_bytes(), place.keys.to_le_bytes()].concat();
+    let first = place.tokens.first().0.to_le_bytes();
+    [&[0], &numbers[..], &first, body].concat()
+}
+
 pub(crate) fn section_seeds() -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
     for bytes in SEEDS.map(written) {
-        let (blocks, sections, _) = parts(&bytes);
-        let data_len: usize = blocks.iter().map(|(_, block)| block.len()).sum();
-        for (which, section) in sections.into_iter().enumerate() {
-            seeds.push([&[which as u8], &(data_len as u32).to_le_bytes()[..], section].concat());
+        let Parts { partitions, sections: [top, actors], .. } = parts(&bytes);
+        for (place, bytes) in &partitions {
+            seeds.push(partition_seed(place, &bytes[..bytes.len() - 4], place.data.end));
         }
+        let (last, _) = partitions.last().expect("there is one");
+        let len: usize = partitions.iter().map(|(_, bytes)| bytes.len()).sum();
+        let lens = [last.data.end.to_le_bytes(), (len as u32).to_le_bytes()].concat();
+        seeds.push([&[1], &lens[..], top].concat());
+        seeds.push([&[2, 0, 0, 0, 0], actors].concat());
     }
-    // As large as a few blocks, and a partition that has no filter.
-    let mut index = IndexBuilder::default();
+    // As large as a few blocks, and several partitions, of which one has no filter.
     let key = |token| Key { token: Token(token), namespace: NamespaceId(1), bytes: b"key" };
+    let mut builder = PartitionsBuilder::default();
     for number in 0..4 {
         let offset = number as u32 * BLOCK_BYTES_TARGET as u32;
-        index.push(&key(number / 2), offset, number % 2 == 1);
+        builder.push_block(&key(number / 2), offset, number % 2 == 1);
+        builder.push_key(&key(number / 2));
+        if number % 2 == 1 {
+            builder.end_partition().expect("it is small");
+        }
     }
     let data_len = 4 * BLOCK_BYTES_TARGET as u32;
-    seeds.push([&[0], &data_len.to_le_bytes()[..], &index.encode()].concat());
-    let mut filter = FilterBuilder::default();
-    for token in 10..30 {
-        filter.push(&key(token));
-    }
-    let no_filter = [&9u64.to_le_bytes()[..], &[1, 0, 0, 0], &[0; 24]].concat();
-    seeds.push([&[2, 0, 0, 0, 0], &no_filter[..], &filter.finish()].concat());
+    let mut entries = builder.entries().to_vec();
+    let len: u32 = entries.iter().map(|it| it.len.get()).sum();
+    let lens = [data_len.to_le_bytes(), len.to_le_bytes()].concat();
+    seeds.push([&[1], &lens[..], entries.as_bytes()].concat());
+    entries[0].unfiltered = entries[0].keys;
+    seeds.push([&[1], &lens[..], entries.as_bytes()].concat());
+    let top = Top::decode(entries.as_bytes(), data_len, len).expect("the builder made it");
+    let (place, body) = (top.place(0), builder.body(0));
+    seeds.push(partition_seed(&place, body, data_len / 2));
+    let index_len = Input::new(body).u32() as usize;
+    let no_filter = [&body[..8 + index_len], &[0; 20]].concat();
+    seeds.push(partition_seed(&place, &no_filter, data_len / 2));
     seeds
 }
 
 pub(crate) fn footer_seeds() -> Vec<Vec<u8>> {
     let input = |bytes: Vec<u8>| {
         let pages = (bytes.len() / ALIGN - 1) as u8;
-        [&[1, pages][..], parts(&bytes).2].concat()
+        [&[1, pages][..], parts(&bytes).footer].concat()
     };
     SEEDS.map(written).map(input).collect()
 }
 
 pub(crate) fn table_seeds() -> Vec<Vec<u8>> {
     let input = |bytes: Vec<u8>| {
-        let (blocks, sections, footer) = parts(&bytes);
+        let Parts { blocks, partitions, sections, footer } = parts(&bytes);
         let blocks = blocks.iter().map(|(_, block)| *block);
-        let all: Vec<&[u8]> = blocks.chain(sections).chain([footer]).collect();
+        let partitions = partitions.iter().map(|(_, partition)| *partition);
+        let all: Vec<&[u8]> = blocks.chain(partitions).chain(sections).chain([footer]).collect();
         [&[1], &all.concat()[..]].concat()
     };
     SEEDS.map(written).map(input).collect()

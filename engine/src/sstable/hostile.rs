@@ -19,6 +19,7 @@ struct Target {
     disk: SimDisk,
     bytes: Vec<u8>,
     blocks: Vec<BlockAt>,
+    partitions: Vec<BlockAt>,
     samples: Vec<Sample>,
 }
 
@@ -26,15 +27,20 @@ impl Target {
     fn new(samples: Vec<Sample>) -> Self {
         let (sim, disk) = (Sim::new(1), SimDisk::new(1));
         let env = sim.env(&disk);
-        let mut blocks: Vec<BlockAt> = sim.block_on(async {
+        let (blocks, partitions) = sim.block_on(async {
             env.create_dir("shard").await.unwrap();
             write_table(&env, "shard", ID, &samples).await;
             let table = Table::open(&env, "shard", ID, TokenRange::ALL).await.unwrap();
-            samples.iter().map(|it| table.locate(&it.key()).unwrap()).collect()
+            let mut blocks = Vec::new();
+            for number in 0..table.partitions() {
+                let partition = table.read_partition(number).await.unwrap();
+                blocks.extend(partition.blocks().map(|(at, _)| at));
+            }
+            let partitions = (0..table.partitions()).map(|it| table.partition_at(it));
+            (blocks, partitions.collect())
         });
-        blocks.dedup();
         let bytes = disk.bytes(PATH).unwrap();
-        Self { disk, bytes, blocks, samples }
+        Self { disk, bytes, blocks, partitions, samples }
     }
 
     /// Puts `bytes`, with the sums that belong to them, on the disk and reads all of it.
@@ -47,7 +53,7 @@ impl Target {
     }
 
     fn sum_up(&self, bytes: &mut [u8]) {
-        for at in &self.blocks {
+        for at in self.blocks.iter().chain(&self.partitions) {
             let end = (at.offset + u64::from(at.len)) as usize;
             let sum = checksum(ID.0, at.offset, &bytes[at.offset as usize..end - 4]);
             bytes[end - 4..end].copy_from_slice(&sum.to_le_bytes());
@@ -56,8 +62,8 @@ impl Target {
         // The sections are where they were, whatever the footer now says of them.
         let page = &self.bytes[len - ALIGN..];
         let footer = Footer::decode(page, len as u64, ID, PATH).unwrap();
-        let start = footer.data_len as usize;
-        let sections = len - FOOTER_BYTES + 72 + 8 + 4;
+        let start = footer.top_at() as usize;
+        let sections = len - FOOTER_BYTES + 72 + 8 + 4 + 4;
         for (number, range) in footer.ranges().into_iter().enumerate() {
             let at = start + range.start;
             let sum = checksum(ID.0, at as u64, &bytes[at..start + range.end]);
@@ -75,8 +81,9 @@ async fn read_all(env: &SimEnv, samples: &[Sample]) -> Result<usize, TableError>
     let mut found = 0;
     for sample in samples.iter().step_by(samples.len() / 10) {
         let key = sample.key();
-        let at = table.may_contain(&key).then(|| table.locate(&key)).flatten();
-        let Some(at) = at else { continue };
+        let Some(number) = table.partition_of(key.token) else { continue };
+        let partition = table.read_partition(number).await;
+        let Some(at) = partition.ok().and_then(|it| it.probe(&key)) else { continue };
         if let Ok(block) = table.read_block(at).await {
             found += block.find(&key).map_or(0, |record| record.value.len());
             found += block.iter().map(|record| record.key.bytes.len()).sum::<usize>();

@@ -1,4 +1,4 @@
-//! [`Index`]: which block of a table may hold a key. It is kept in memory.
+//! [`Index`]: which block of a partition may hold a key.
 //!
 //! Blocks are found by token alone. Where a run of keys with one token goes on in another block,
 //! that block is a *tie*, and the index has its whole first key; runs are rare and ties are few.
@@ -7,7 +7,9 @@
 //! | blocks 4 | ties 4 | first_token 8 x blocks | offset 4 x blocks |
 //! | tie: block 4 | namespace 4 | key_len 2 | key | x ties
 //! ```
-//! Blocks are packed: each ends where the next begins, the last at the end of the data.
+//! Blocks are packed: each ends where the next begins, the last where the next partition's begin.
+
+use std::ops::Range;
 
 use schemas::ids::{NamespaceId, Token};
 use zerocopy::little_endian::{U16, U32, U64};
@@ -18,12 +20,12 @@ use crate::env::ALIGN;
 use crate::limits;
 use crate::record::Key;
 
-/// Where a block is in its file.
+/// Where a block, or a partition, is in its file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BlockAt {
     /// Its first byte.
     pub offset: u64,
-    /// Its length in bytes, at most [`limits::BLOCK_BYTES_MAX`].
+    /// Its length in bytes; of a block at most [`limits::BLOCK_BYTES_MAX`].
     pub len: u32,
 }
 
@@ -76,7 +78,7 @@ struct Tie {
     key: Box<[u8]>,
 }
 
-/// Which block of a table may hold a key.
+/// Which block of a partition may hold a key.
 #[derive(Debug)]
 pub(super) struct Index {
     first_tokens: Box<[u64]>,
@@ -86,19 +88,19 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// Reads the index that fills `bytes`, of a table with `data_len` bytes of blocks; `None`
-    /// unless it is sound.
-    pub(super) fn decode(bytes: &[u8], data_len: u32) -> Option<Self> {
+    /// Reads the index that fills `bytes`, of a partition whose blocks are at `data`; `None` unless
+    /// it is sound.
+    pub(super) fn decode(bytes: &[u8], data: Range<u32>) -> Option<Self> {
         let (head, rest) = Head::ref_from_prefix(bytes).ok()?;
         let blocks = head.blocks.get() as usize;
         let (tokens, rest) = <[U64]>::ref_from_prefix_with_elems(rest, blocks).ok()?;
         let (starts, rest) = <[U32]>::ref_from_prefix_with_elems(rest, blocks).ok()?;
         let first_tokens: Box<[u64]> = tokens.iter().map(|it| it.get()).collect();
-        let offsets: Box<[u32]> = starts.iter().map(|it| it.get()).chain([data_len]).collect();
+        let offsets: Box<[u32]> = starts.iter().map(|it| it.get()).chain([data.end]).collect();
         let packed = offsets
             .windows(2)
             .all(|two| two[0] < two[1] && (two[1] - two[0]) as usize <= limits::BLOCK_BYTES_MAX);
-        if blocks == 0 || offsets[0] != 0 || !packed || !first_tokens.is_sorted() {
+        if blocks == 0 || offsets[0] != data.start || !packed || !first_tokens.is_sorted() {
             return None;
         }
         let ties = decode_ties(rest, head.ties.get() as usize, &first_tokens)?;
@@ -122,18 +124,12 @@ impl Index {
         Token(self.first_tokens[index])
     }
 
-    /// The last token that block `index` may have, or one less if the block after it begins with
-    /// it; `None` for the last block.
-    pub(super) fn last_token(&self, index: usize) -> Option<Token> {
-        self.first_tokens.get(index + 1).map(|&next| Token(next.saturating_sub(1)))
+    /// How many blocks there are.
+    pub(super) fn len(&self) -> usize {
+        self.first_tokens.len()
     }
 
-    /// Where the blocks begin.
-    pub(super) fn offsets(&self) -> impl Iterator<Item = u64> {
-        self.offsets[..self.first_tokens.len()].iter().map(|&it| it.into())
-    }
-
-    /// Memory that it takes, in bytes.
+    /// Memory that it takes besides itself, in bytes.
     pub(super) fn memory_bytes(&self) -> usize {
         let keys: usize = self.ties.iter().map(|tie| size_of::<Tie>() + tie.key.len()).sum();
         size_of_val(&*self.first_tokens) + size_of_val(&*self.offsets) + keys
@@ -211,7 +207,7 @@ fn decode_ties(mut rest: &[u8], count: usize, first_tokens: &[u64]) -> Option<Bo
     (rest.is_empty() && sorted).then(|| ties.into())
 }
 
-/// Collects the index of a table that is being written.
+/// Collects the indexes of a table that is being written, one partition after the other.
 #[derive(Debug, Default)]
 pub(super) struct IndexBuilder {
     first_tokens: Vec<u64>,
@@ -221,6 +217,11 @@ pub(super) struct IndexBuilder {
 }
 
 impl IndexBuilder {
+    /// How many blocks there are.
+    pub(super) fn len(&self) -> usize {
+        self.offsets.len()
+    }
+
     /// Adds a block that begins at `offset` with `first`; `tie` if the block before it ends with
     /// the same token.
     pub(super) fn push(&mut self, first: &Key<'_>, offset: u32, tie: bool) {
@@ -238,14 +239,21 @@ impl IndexBuilder {
         self.offsets.push(offset);
     }
 
-    /// The index as it stands in the file.
-    pub(super) fn encode(&self) -> Vec<u8> {
+    /// Puts the index behind `out`, as it stands in the file.
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
         let blocks = u32::try_from(self.offsets.len()).expect("fewer than bytes");
         let head = Head { blocks: blocks.into(), ties: self.tie_count.into() };
-        let mut out = head.as_bytes().to_vec();
+        out.extend_from_slice(head.as_bytes());
         out.extend(self.first_tokens.iter().flat_map(|it| it.to_le_bytes()));
         out.extend(self.offsets.iter().flat_map(|it| it.to_le_bytes()));
         out.extend_from_slice(&self.ties);
-        out
+    }
+
+    /// Forgets all blocks, for the next partition.
+    pub(super) fn clear(&mut self) {
+        self.first_tokens.clear();
+        self.offsets.clear();
+        self.ties.clear();
+        self.tie_count = 0;
     }
 }

@@ -1,16 +1,22 @@
 //! [`TableScan`]: the records of a table in order, read from the disk in large requests.
 //!
 //! - Records come in the order of their keys, or an error does.
-//! - Blocks go around the cache: what a compaction reads once must not push out what readers need.
+//! - Blocks and partitions go around what is kept in memory: what a compaction reads once must not
+//!   push out what readers need.
 //! - A request is under way while the blocks of the one before are looked at. The first is small,
 //!   for whoever wants a few records; each is twice as long as the one before.
 
 use std::io;
+use std::ops::Range;
+use std::rc::Rc;
 
 use schemas::ids::Token;
 
 use super::block::{Block, Shape};
 use super::error::TableError;
+use super::index::BlockAt;
+use super::partition::Partition;
+use super::partition_walk::PartitionWalk;
 use super::table::{Table, covers};
 use super::token_range::TokenRange;
 use crate::env::buf::AlignedBuf;
@@ -23,18 +29,24 @@ use crate::sequential::{Begun, begin};
 pub struct TableScan<E: Env> {
     env: E,
     table: Table<E>,
-    last: Token,
     /// The block that holds the current record; `None` at the end.
     block: Option<Loaded>,
-    /// The next block.
-    next: usize,
-    /// Where the scan ends.
-    blocks_end: usize,
-    /// Blocks up to `span.end` were read.
+    places: Places<E>,
     span: Span,
-    ahead: Option<Ahead>,
+    ahead: Option<Result<Option<Ahead>, TableError>>,
     /// The length of the next request, about.
     request_bytes: usize,
+}
+
+/// Where the blocks to come are.
+struct Places<E: Env> {
+    partitions: PartitionWalk<E>,
+    /// The partition that is being gone through, and its blocks to come.
+    at: Option<(Rc<Partition>, Range<usize>)>,
+    first: Token,
+    last: Token,
+    /// Why there are no more. It is told where they would come.
+    failed: Option<TableError>,
 }
 
 /// A block, and the record that a scan is at in it.
@@ -60,11 +72,10 @@ impl Loaded {
     }
 }
 
-/// Whole blocks, and the pages of the file that hold them.
+/// Neighbouring blocks, and the pages of the file that hold them.
 #[derive(Default)]
 struct Span {
-    /// The block after the last.
-    end: usize,
+    blocks: std::vec::IntoIter<BlockAt>,
     /// Where the pages begin in the file.
     at: u64,
     pages: AlignedBuf,
@@ -72,9 +83,67 @@ struct Span {
 
 /// A span that is being read.
 struct Ahead {
-    end: usize,
+    blocks: Vec<BlockAt>,
     at: u64,
     reading: Begun<io::Result<AlignedBuf>>,
+}
+
+impl<E: Env> Places<E> {
+    fn new(table: &Table<E>, range: Option<TokenRange>) -> Self {
+        let contents = &table.contents;
+        let numbers = range.map_or(0..0, |range| contents.top.covering(range));
+        let (first, last) = range.map_or_else(Default::default, |it| (it.first(), it.last()));
+        let partitions = PartitionWalk::new(contents, numbers);
+        Self { partitions, at: None, first, last, failed: None }
+    }
+
+    /// The next block; `None` at the end.
+    async fn next(&mut self) -> Result<Option<BlockAt>, TableError> {
+        loop {
+            if let Some((partition, blocks)) = &mut self.at
+                && let Some(block) = blocks.next()
+            {
+                return Ok(Some(partition.index().block(block)));
+            }
+            self.at = None;
+            let Some(partition) = self.partitions.next().await? else { return Ok(None) };
+            let index = partition.index();
+            let blocks = index.lower_bound(self.first)..index.upper_bound(self.last);
+            self.at = Some((partition, blocks));
+        }
+    }
+
+    /// Puts back what [`Places::next`] has given last.
+    fn put_back(&mut self) {
+        let (_, blocks) = self.at.as_mut().expect("it gave one");
+        blocks.start -= 1;
+    }
+
+    /// A request's worth of blocks, about `bytes` from the page of the first on, at least one;
+    /// none at the end. What cannot be told behind the first is told the next time.
+    async fn request(&mut self, bytes: usize) -> Result<Vec<BlockAt>, TableError> {
+        let mut blocks: Vec<BlockAt> = Vec::new();
+        if let Some(failed) = self.failed.take() {
+            return Err(failed);
+        }
+        loop {
+            let next = self.next().await;
+            let start = blocks.first().map(|first| first.cover().0);
+            match (next, start) {
+                (Ok(None), _) => return Ok(blocks),
+                (Ok(Some(at)), Some(start)) if at.end() - start > bytes as u64 => {
+                    self.put_back();
+                    return Ok(blocks);
+                }
+                (Ok(Some(at)), _) => blocks.push(at),
+                (Err(error), None) => return Err(error),
+                (Err(error), Some(_)) => {
+                    self.failed = Some(error);
+                    return Ok(blocks);
+                }
+            }
+        }
+    }
 }
 
 impl<E: Env> TableScan<E> {
@@ -83,17 +152,18 @@ impl<E: Env> TableScan<E> {
     /// # Errors
     /// As for [`TableScan::advance`].
     pub async fn new(env: &E, table: &Table<E>, range: TokenRange) -> Result<Self, TableError> {
-        let index = &table.contents.index;
         let range = table.range.and_then(|it| it.intersection(range));
-        let (next, blocks_end, first, last) = match range.map(|it| (it.first(), it.last())) {
-            Some((first, last)) => (index.lower_bound(first), index.upper_bound(last), first, last),
-            None => (0, 0, Token(0), Token(0)),
+        let places = Places::new(table, range);
+        let first = places.first;
+        let mut scan = Self {
+            env: env.clone(),
+            table: table.clone(),
+            block: None,
+            places,
+            span: Span::default(),
+            ahead: None,
+            request_bytes: SCAN_IO_BYTES_FIRST,
         };
-        let (env, table, span) =
-            (env.clone(), table.clone(), Span { end: next, ..Span::default() });
-        let (block, ahead, request_bytes) = (None, None, SCAN_IO_BYTES_FIRST);
-        let mut scan =
-            Self { env, table, last, block, next, blocks_end, span, ahead, request_bytes };
         scan.next_block().await?;
         while let Some(loaded) = &mut scan.block {
             loaded.entry = loaded.entry.max(loaded.block.lower_bound(first));
@@ -149,13 +219,7 @@ impl<E: Env> TableScan<E> {
     async fn load_block(&mut self) -> Result<(), TableError> {
         self.env.pause().await;
         let before = self.block.take();
-        if self.next >= self.blocks_end {
-            return Ok(());
-        }
-        if self.next == self.span.end {
-            self.next_span().await?;
-        }
-        let at = self.table.contents.index.block(self.next);
+        let Some(at) = self.next_place().await? else { return Ok(()) };
         let skip = (at.offset - self.span.at) as usize;
         let bytes = self.span.pages.get(skip..skip + at.len as usize).ok_or("file ends in a block");
         let block = bytes.and_then(|it| self.table.contents.verify(at, it));
@@ -166,42 +230,41 @@ impl<E: Env> TableScan<E> {
             _ => Ok(block),
         });
         let block = block.map_err(|what| self.table.corrupt(at, what))?;
-        let (shape, end) = (block.shape(), block.upper_bound(self.last));
-        self.next += 1;
+        let (shape, end) = (block.shape(), block.upper_bound(self.places.last));
         self.block = (end > 0).then_some(Loaded { block, shape, entry: 0, end });
         Ok(())
     }
 
-    /// Takes the span that was read ahead, or reads one, and begins to read the one after it: not
-    /// after the first, which may be all that is wanted.
-    async fn next_span(&mut self) -> Result<(), TableError> {
-        let ahead = match self.ahead.take() {
-            Some(ahead) => ahead,
-            None => self.read_from(self.next).await,
-        };
-        let is_first = self.span.pages.is_empty();
-        let pages = ahead.reading.await;
-        let pages = pages.map_err(TableError::io("cannot read", &self.table.contents.path))?;
-        self.span = Span { end: ahead.end, at: ahead.at, pages };
-        if !is_first && ahead.end < self.blocks_end {
-            self.ahead = Some(self.read_from(ahead.end).await);
+    /// The next block, whose pages are those of the span; `None` at the end.
+    async fn next_place(&mut self) -> Result<Option<BlockAt>, TableError> {
+        if let Some(at) = self.span.blocks.next() {
+            return Ok(Some(at));
         }
-        Ok(())
+        // The first span may be all that is wanted: none is read ahead of it.
+        let is_first = self.span.pages.is_empty();
+        let ahead = match self.ahead.take() {
+            Some(ahead) => ahead?,
+            None => self.read_next().await?,
+        };
+        let Some(Ahead { blocks, at, reading }) = ahead else { return Ok(None) };
+        let pages = reading.await;
+        let pages = pages.map_err(TableError::io("cannot read", &self.table.contents.path))?;
+        self.span = Span { blocks: blocks.into_iter(), at, pages };
+        if !is_first {
+            self.ahead = Some(self.read_next().await);
+        }
+        Ok(self.span.blocks.next())
     }
 
-    /// Begins to read a request's worth of blocks, at least one, from `block` on.
-    async fn read_from(&mut self, block: usize) -> Ahead {
-        let contents = &self.table.contents;
-        let page = ALIGN as u64;
-        let at = contents.index.block(block).offset / page * page;
-        let end_of = |block| contents.index.block(block).end();
-        let fits = |&block: &usize| end_of(block) - at <= self.request_bytes as u64;
-        let more = (block + 1..self.blocks_end).take_while(fits).count();
-        let end = block + 1 + more;
-        let len = (end_of(end - 1) - at).next_multiple_of(page) as usize;
+    /// Begins to read the next request's worth of blocks; `None` at the end.
+    async fn read_next(&mut self) -> Result<Option<Ahead>, TableError> {
+        let blocks = self.places.request(self.request_bytes).await?;
+        let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else { return Ok(None) };
+        let (at, page) = (first.cover().0, ALIGN as u64);
+        let len = (last.end() - at).next_multiple_of(page) as usize;
         self.request_bytes = (2 * self.request_bytes).min(BACKGROUND_IO_BYTES_MAX);
-        let file = contents.file.clone();
+        let file = self.table.contents.file.clone();
         let reading = begin(async move { file.read_at(at, len).await }).await;
-        Ahead { end, at, reading }
+        Ok(Some(Ahead { blocks, at, reading }))
     }
 }

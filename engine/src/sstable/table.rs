@@ -1,7 +1,8 @@
 //! [`Table`]: an open table.
 //!
-//! - Its index, filter and list of actors are in memory: what a table has not got is mostly said
-//!   without I/O, and what it may have costs one read.
+//! - The lists of its partitions and actors are in memory, of its partitions those that there is
+//!   room for. Where they are, what a table has not got is mostly said without I/O, and what it may
+//!   have costs one read; where not, the partition is read first.
 //! - Nothing outside its visible range is ever seen, whatever the file holds.
 
 use std::ops::Range;
@@ -13,11 +14,14 @@ use super::actors::Actors;
 use super::block::Block;
 use super::error::TableError;
 use super::file_id::FileId;
-use super::filter::Filter;
 use super::footer::{FOOTER_BYTES, Footer, Layout, Section};
-use super::index::{BlockAt, Index};
+use super::index::BlockAt;
+use super::partition::Partition;
+use super::partition_walk::PartitionWalk;
 use super::properties::Properties;
+use super::residents::{Residents, Slots};
 use super::token_range::TokenRange;
+use super::top::Top;
 use crate::env::{ALIGN, Env, File, Open};
 use crate::integrity::{Corrupt, checksum};
 use crate::record::Key;
@@ -39,9 +43,25 @@ pub(super) struct Contents<E: Env> {
     pub(super) file: E::File,
     file_bytes: u64,
     footer: Footer,
-    pub(super) index: Index,
-    filter: Filter,
+    pub(super) top: Top,
+    pub(super) slots: Rc<Slots>,
     actors: Rc<Actors>,
+}
+
+/// Where a table may have a key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Probe {
+    /// Nowhere.
+    Absent,
+    /// In a block.
+    Block(BlockAt),
+    /// What tells is a partition that is not in memory.
+    Partition {
+        /// Its number.
+        number: usize,
+        /// Where it is: it is read as a block is.
+        at: BlockAt,
+    },
 }
 
 impl<E: Env> Clone for Table<E> {
@@ -52,21 +72,37 @@ impl<E: Env> Clone for Table<E> {
 }
 
 impl<E: Env> Table<E> {
-    /// Opens table `id` of directory `dir`, of which `visible` can be seen.
+    /// Opens table `id` of directory `dir`, of which `visible` can be seen, for whoever passes
+    /// through it: none of its partitions is kept in memory.
     ///
     /// # Errors
-    /// The disk refuses, or what is around the blocks is not what was written. Blocks are checked
-    /// when they are read.
+    /// As of [`Table::open_among`].
     pub async fn open(
         env: &E,
         dir: &str,
         id: FileId,
         visible: TokenRange,
     ) -> Result<Self, TableError> {
+        Self::open_among(env, dir, id, visible, &Residents::new(0)).await
+    }
+
+    /// Opens table `id` of directory `dir`, of which `visible` can be seen. Its partitions share
+    /// memory with those of other tables; none is there yet.
+    ///
+    /// # Errors
+    /// The disk refuses, or what is around blocks and partitions is not what was written. These are
+    /// checked when they are read.
+    pub async fn open_among(
+        env: &E,
+        dir: &str,
+        id: FileId,
+        visible: TokenRange,
+        residents: &Rc<Residents>,
+    ) -> Result<Self, TableError> {
         let path = format!("{dir}/{}", id.file_name());
         let file = env.open(&path, Open::Read).await;
         let file = file.map_err(TableError::io("cannot open", &path))?;
-        let contents = Contents::<E>::read(file, path, id).await?;
+        let contents = Contents::<E>::read(file, path, id, residents).await?;
         let range = contents.footer.properties.tokens.intersection(visible);
         Ok(Self { contents: Rc::new(contents), range, hidden: Rc::default() })
     }
@@ -144,50 +180,131 @@ impl<E: Env> Table<E> {
         self.contents.footer.layout(self.contents.file_bytes)
     }
 
-    /// Its blocks in order, seen or not, with the first token of each as the index has it.
-    pub fn blocks(&self) -> impl Iterator<Item = (BlockAt, Token)> {
-        self.contents.index.blocks()
+    /// How many partitions it has, seen or not; at least 1.
+    #[must_use]
+    pub fn partitions(&self) -> usize {
+        self.contents.top.len()
     }
 
-    /// Keys that its filter cannot tell from others.
+    /// Where partition `number` is.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    #[must_use]
+    pub fn partition_at(&self, number: usize) -> BlockAt {
+        self.contents.top.at(number)
+    }
+
+    /// The partition that may have keys of `token`, seen or not; `None` if none has.
+    #[inline]
+    #[must_use]
+    pub fn partition_of(&self, token: Token) -> Option<usize> {
+        self.contents.top.find(token)
+    }
+
+    /// Keys that its filters cannot tell from others.
     #[must_use]
     pub fn unfiltered_keys(&self) -> u64 {
-        self.contents.filter.unfiltered_keys()
+        self.contents.top.unfiltered_keys()
     }
 
-    /// Where its blocks begin, seen or not.
+    /// Where the blocks begin that are known from what is in memory, seen or not.
     pub(crate) fn block_offsets(&self) -> impl Iterator<Item = u64> {
-        self.contents.index.offsets()
+        let partitions = (0..self.partitions()).filter_map(|it| self.contents.slots.get(it));
+        partitions.flat_map(|it| it.blocks().map(|(at, _)| at.offset).collect::<Vec<_>>())
     }
 
-    /// The tokens that the block at byte `offset` may have records of, as far as they can be seen;
-    /// all of the table's if no block begins there.
+    /// The tokens that may be lost with what is at byte `offset`, as far as they can be seen: those
+    /// of a block, if one begins there and its partition is in memory, else those of a partition;
+    /// all of the table's if it is neither.
     pub(crate) fn tokens_at(&self, offset: u64) -> Option<TokenRange> {
-        let mut blocks = self.blocks().skip_while(|(at, _)| at.offset != offset);
-        let first = blocks.next().map_or(Token(0), |(_, first)| first);
-        let last = blocks.next().map_or(Token(u64::MAX), |(_, next)| next);
-        self.range?.intersection(TokenRange::new(first, last)?)
+        let layout = self.layout();
+        if offset >= layout.top.offset {
+            return self.range;
+        }
+        let top = &self.contents.top;
+        let number = top.at_offset(offset);
+        let tokens = top.tokens(number);
+        let block = self.contents.slots.get(number).and_then(|it| it.tokens_at(offset));
+        let block = block.filter(|_| offset < layout.data_bytes);
+        self.range?.intersection(block.and_then(|it| it.intersection(tokens)).unwrap_or(tokens))
     }
 
-    /// Memory that its index and filter take, in bytes.
-    #[must_use]
-    pub fn memory_bytes(&self) -> usize {
-        self.contents.index.memory_bytes() + self.contents.filter.memory_bytes()
-    }
-
-    /// Whether it may have `key` where it can be seen. Never false for a key it has.
+    /// Where it may have `key`, as far as it can be seen: said from memory.
     #[inline]
     #[must_use]
-    pub fn may_contain(&self, key: &Key<'_>) -> bool {
-        self.is_seen(key.token) && self.contents.filter.may_contain(key)
+    pub fn probe(&self, key: &Key<'_>) -> Probe {
+        if !self.is_seen(key.token) {
+            return Probe::Absent;
+        }
+        let Some(number) = self.partition_of(key.token) else { return Probe::Absent };
+        match self.contents.slots.ask(number, |partition| partition.probe(key)) {
+            Some(Some(at)) => Probe::Block(at),
+            Some(None) => Probe::Absent,
+            None => Probe::Partition { number, at: self.contents.top.at(number) },
+        }
     }
 
-    /// The block that holds `key`, if it has the key; `None` if it certainly has not. Asks no
-    /// filter.
-    #[inline]
-    #[must_use]
-    pub fn locate(&self, key: &Key<'_>) -> Option<BlockAt> {
-        if self.is_seen(key.token) { self.contents.index.locate(key) } else { None }
+    /// Checks partition `number` in `cover`, what was read at its [`BlockAt::cover`].
+    ///
+    /// # Errors
+    /// [`Corrupt`]: it is not what was written.
+    pub fn partition(&self, number: usize, cover: &[u8]) -> Result<Partition, Corrupt> {
+        let bytes = self.contents.top.at(number).in_cover(cover);
+        self.contents.verify_partition(number, bytes)
+    }
+
+    /// Keeps partition `number` in memory, in the place of others if need be.
+    pub(crate) fn keep(&self, number: usize, partition: &Rc<Partition>) {
+        self.contents.slots.keep(number, partition);
+    }
+
+    /// Partition `number`, from memory or read.
+    ///
+    /// # Errors
+    /// The disk refuses, or it is not what was written.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub async fn read_partition(&self, number: usize) -> Result<Rc<Partition>, TableError> {
+        let mut walk = PartitionWalk::new(&self.contents, number..number + 1);
+        Ok(walk.next().await?.expect("it was asked for one"))
+    }
+
+    /// The block that holds `key`, if it has the key and it can be seen; `None` if it certainly has
+    /// not. Asks no filter.
+    ///
+    /// # Errors
+    /// As of [`Table::read_partition`].
+    pub async fn locate(&self, key: &Key<'_>) -> Result<Option<BlockAt>, TableError> {
+        match self.partition_of(key.token).filter(|_| self.is_seen(key.token)) {
+            Some(number) => Ok(self.read_partition(number).await?.locate(key)),
+            None => Ok(None),
+        }
+    }
+
+    /// Has its partitions read, as far as there is room in memory that no other needs. One that
+    /// cannot be read is passed over: who asks for it is told. Whether there was room.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub async fn load(&self, env: &E) -> Result<bool, TableError> {
+        let numbers = self.range.map_or(0..0, |range| self.contents.top.covering(range));
+        let mut walk = PartitionWalk::new(&self.contents, numbers);
+        loop {
+            let number = walk.next_number();
+            match walk.next().await {
+                Ok(None) => return Ok(true),
+                Ok(Some(partition)) => {
+                    if !self.contents.slots.keep_if_room(number, &partition) {
+                        return Ok(false);
+                    }
+                }
+                Err(TableError::Corrupt(_)) => {}
+                Err(error) => return Err(error),
+            }
+            env.pause().await;
+        }
     }
 
     /// Checks the block at `at` in `cover`, what was read at [`BlockAt::cover`], and keeps a copy.
@@ -217,8 +334,13 @@ impl<E: Env> Table<E> {
 }
 
 impl<E: Env> Contents<E> {
-    /// Reads all of a table but its blocks.
-    async fn read(file: E::File, path: String, id: FileId) -> Result<Self, TableError> {
+    /// Reads all of a table but its blocks and partitions.
+    async fn read(
+        file: E::File,
+        path: String,
+        id: FileId,
+        residents: &Rc<Residents>,
+    ) -> Result<Self, TableError> {
         let io = || TableError::io("cannot read", &path);
         let corrupt = |offset, what| Corrupt { file: path.clone(), offset, what };
         let file_bytes = file.size().await.map_err(io())?;
@@ -227,17 +349,31 @@ impl<E: Env> Contents<E> {
         let page = page.ok_or_else(|| corrupt(file_bytes, "table cut off"))?;
         let last_page = read_span(&file, page, ALIGN).await.map_err(io())?;
         let footer = Footer::decode(&last_page, file_bytes, id, &path)?;
-        let start = u64::from(footer.data_len);
+        let start = footer.top_at();
         let meta_len = (file_bytes - FOOTER_BYTES as u64 - start) as usize;
         let meta = read_span(&file, start, meta_len).await.map_err(io())?;
         if meta.len() < meta_len {
             return Err(corrupt(start + meta.len() as u64, "table cut off").into());
         }
         let decoded = decode_meta(&meta, &footer);
-        let (index, actors, filter) =
+        let (top, actors) =
             decoded.map_err(|(at, what)| TableError::from(corrupt(start + at as u64, what)))?;
+        let slots = Slots::new(top.len(), size_of::<Self>() + top.memory_bytes(), residents);
         let actors = Rc::new(actors);
-        Ok(Self { id, path, file, file_bytes, footer, index, filter, actors })
+        Ok(Self { id, path, file, file_bytes, footer, top, slots, actors })
+    }
+
+    /// Checks partition `number`, whose bytes are `bytes`; `None`: the file was cut.
+    pub(super) fn verify_partition(
+        &self,
+        number: usize,
+        bytes: Option<&[u8]>,
+    ) -> Result<Partition, Corrupt> {
+        let place = self.top.place(number);
+        let partition = bytes.ok_or("file ends in a partition");
+        let partition = partition.and_then(|it| Partition::verify(it, self.id, &place));
+        let corrupt = |what| Corrupt { file: self.path.clone(), offset: place.at.offset, what };
+        partition.map_err(corrupt)
     }
 
     /// Checks the block at `at`, whose bytes are `bytes`; an error says what is wrong.
@@ -256,29 +392,28 @@ pub(super) fn covers(ranges: &[TokenRange], token: Token) -> bool {
     ranges.get(at).is_some_and(|it| it.contains(token))
 }
 
-/// Checks and reads what is between blocks and footer; an error says what is wrong and where in
+/// Checks and reads what is between partitions and footer; an error says what is wrong and where in
 /// `meta`.
-fn decode_meta(
-    meta: &[u8],
-    footer: &Footer,
-) -> Result<(Index, Actors, Filter), (usize, &'static str)> {
-    let [index, actors, filter] = footer.ranges();
-    let end = filter.end;
+fn decode_meta(meta: &[u8], footer: &Footer) -> Result<(Top, Actors), (usize, &'static str)> {
+    let [top, actors] = footer.ranges();
+    let end = actors.end;
     let section = |section: Section, range: Range<usize>| {
         let (at, bytes) = (range.start, &meta[range]);
-        let offset = u64::from(footer.data_len) + at as u64;
-        let sound = checksum(footer.file.0, offset, bytes) == section.crc.get();
-        sound.then_some((at, bytes)).ok_or((at, "section does not match its sum"))
+        let sound = checksum(footer.file.0, footer.top_at() + at as u64, bytes);
+        (sound == section.crc.get())
+            .then_some((at, bytes))
+            .ok_or((at, "section does not match its sum"))
     };
-    let (at, bytes) = section(footer.index, index)?;
-    let index = Index::decode(bytes, footer.data_len).ok_or((at, "index does not fit"))?;
+    let (at, bytes) = section(footer.top, top)?;
+    let top = Top::decode(bytes, footer.data_len, footer.partitions_len);
+    let first = footer.properties.tokens.first();
+    let top = top.filter(|it| it.tokens(0).first() == first);
+    let top = top.ok_or((at, "list of partitions does not fit"))?;
     let (at, bytes) = section(footer.actors, actors)?;
     let actors = Actors::decode(bytes).ok_or((at, "list of actors does not fit"))?;
-    let (at, bytes) = section(footer.filter, filter)?;
-    let filter = Filter::decode(bytes.into()).ok_or((at, "filter does not fit"))?;
     let padding = meta[end..].iter().position(|&byte| byte != 0);
     match padding {
         Some(at) => Err((end + at, "padding is not zero")),
-        None => Ok((index, actors, filter)),
+        None => Ok((top, actors)),
     }
 }

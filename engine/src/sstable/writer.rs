@@ -7,15 +7,16 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use zerocopy::IntoBytes;
+
 use super::actors::ActorsBuilder;
 use super::block::Block;
 use super::block_builder::BlockBuilder;
 use super::compression::compress;
 use super::error::TableError;
 use super::file_id::FileId;
-use super::filter::FilterBuilder;
 use super::footer::{FOOTER_BYTES, Footer, Section};
-use super::index::IndexBuilder;
+use super::partition::PartitionsBuilder;
 use super::properties::Properties;
 use crate::env::{ALIGN, Env, Open};
 use crate::integrity::checksum;
@@ -57,8 +58,7 @@ pub struct TableWriter<E: Env> {
     /// Whether the block that is being filled is to be compressed.
     compresses: bool,
     namespaces: Arc<Namespaces>,
-    index: IndexBuilder,
-    filter: FilterBuilder,
+    partitions: PartitionsBuilder,
     properties: Option<Properties>,
     last: LastKey,
     keep: Option<KeepBlock>,
@@ -90,8 +90,7 @@ impl<E: Env> TableWriter<E> {
             compressed: Vec::new(),
             compresses: false,
             namespaces: Arc::default(),
-            index: IndexBuilder::default(),
-            filter: FilterBuilder::default(),
+            partitions: PartitionsBuilder::default(),
             properties: None,
             last: LastKey::default(),
             keep: None,
@@ -140,16 +139,24 @@ impl<E: Env> TableWriter<E> {
             record.kind != Kind::Tombstone || record.value.is_empty(),
             "tombstones have no value"
         );
-        if !self.block.is_empty() && self.block.len_max_with(record) > limits::BLOCK_BYTES_TARGET {
-            self.end_block().await?;
+        let tie = self.last.key().is_some_and(|last| last.token == key.token);
+        if !self.block.is_empty() {
+            let ends = self.block.len_max_with(record) > limits::BLOCK_BYTES_TARGET;
+            let partition_ends = !tie && self.partitions.is_full(ends);
+            if ends || partition_ends {
+                self.end_block().await?;
+            }
+            if partition_ends {
+                self.end_partition().await?;
+            }
         }
         if self.block.is_empty() {
             let offset = self.sink.position();
             let block_end = offset + self.block.len_max_with(record).max(ALIGN) as u64;
             let room = block_end <= limits::TABLE_DATA_BYTES_MAX;
             let offset = u32::try_from(offset).ok().filter(|_| room);
-            let tie = self.last.key().is_some_and(|last| last.token == key.token);
-            self.index.push(key, offset.ok_or_else(|| self.full("more records"))?, tie);
+            let offset = offset.ok_or_else(|| self.full("more records"))?;
+            self.partitions.push_block(key, offset, tie);
         }
         let actor = self.actors.index_of(record.version.dot.actor);
         self.block.push(record, actor.ok_or_else(|| self.full("another actor"))?);
@@ -157,9 +164,7 @@ impl<E: Env> TableWriter<E> {
         let properties = Properties::of(record);
         self.properties = Some(self.properties.map_or(properties, |it| it.and(properties)));
         self.last.set(key);
-        if self.filter.push(key) {
-            self.env.pause().await;
-        }
+        self.partitions.push_key(key);
         Ok(())
     }
 
@@ -186,16 +191,19 @@ impl<E: Env> TableWriter<E> {
     async fn write_rest(&mut self) -> Result<TableInfo, TableError> {
         let properties = self.properties.expect("a table has records");
         self.end_block().await?;
-        let filter = std::mem::take(&mut self.filter).finish();
-        let (index, actors) = (self.index.encode(), std::mem::take(&mut self.actors));
-        let data_len = self.sink.position();
+        self.end_partition().await?;
+        let data_len = u32::try_from(self.sink.position()).expect("checked with each block");
+        let top = self.put_partitions().await?;
+        let partitions_len = self.sink.position() - u64::from(data_len);
+        let partitions_len = u32::try_from(partitions_len).map_err(|_| self.full("its index"))?;
+        let actors = std::mem::take(&mut self.actors);
         let footer = Footer {
             properties,
             file: self.id,
-            data_len: u32::try_from(data_len).expect("checked with each block"),
-            index: self.put_section(&index).await?,
+            data_len,
+            partitions_len,
+            top: self.put_section(&top).await?,
             actors: self.put_section(actors.bytes()).await?,
-            filter: self.put_section(&filter).await?,
         };
         let footer_bytes = FOOTER_BYTES as u64;
         let end = (self.sink.position() + footer_bytes).next_multiple_of(ALIGN as u64);
@@ -208,6 +216,21 @@ impl<E: Env> TableWriter<E> {
         };
         write.await.map_err(TableError::io("cannot finish", &self.path))?;
         Ok(TableInfo { id: self.id, file_bytes: end, file_crc: self.sink.crc(), properties })
+    }
+
+    /// Writes the partitions, each with its sum, and gives the list of them.
+    async fn put_partitions(&mut self) -> Result<Vec<u8>, TableError> {
+        let partitions = std::mem::take(&mut self.partitions);
+        for number in 0..partitions.entries().len() {
+            let body = partitions.body(number);
+            let sum = checksum(self.id.0, self.sink.position(), body).to_le_bytes();
+            for bytes in [body, &sum[..]] {
+                let put = self.sink.put(bytes).await;
+                put.map_err(TableError::io("cannot write", &self.path))?;
+            }
+            self.env.pause().await;
+        }
+        Ok(partitions.entries().as_bytes().to_vec())
     }
 
     async fn put_section(&mut self, bytes: &[u8]) -> Result<Section, TableError> {
@@ -238,6 +261,12 @@ impl<E: Env> TableWriter<E> {
         let bytes = if is_shorter { &self.compressed } else { &self.block_bytes };
         let put = self.sink.put(bytes).await;
         put.map_err(TableError::io("cannot write", &self.path))?;
+        self.env.pause().await;
+        Ok(())
+    }
+
+    async fn end_partition(&mut self) -> Result<(), TableError> {
+        self.partitions.end_partition().ok_or_else(|| self.full("its index"))?;
         self.env.pause().await;
         Ok(())
     }

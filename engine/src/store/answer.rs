@@ -305,6 +305,8 @@ pub enum OpenErrorKind {
     Damaged,
     /// Start the newer kvcore that wrote it.
     FormatNewer,
+    /// Have the kvcore that wrote it, from before the first release, export what it holds.
+    FormatOlder,
 }
 
 impl OpenError {
@@ -320,6 +322,7 @@ impl OpenError {
             Self::Manifest(ManifestError::FormatNewer(_))
             | Self::Table(TableError::FormatNewer(_))
             | Self::Clocks(ClocksError::FormatNewer(_)) => OpenErrorKind::FormatNewer,
+            Self::Table(TableError::FormatOlder { .. }) => OpenErrorKind::FormatOlder,
             _ => OpenErrorKind::Damaged,
         }
     }

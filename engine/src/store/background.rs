@@ -15,6 +15,7 @@ use std::task::{Poll, Waker};
 
 use schemas::ids::ShardId;
 
+use super::StoreConfig;
 use super::answer::{ExportTicket, ScanTicket, SnapshotResult, SnapshotTicket};
 use super::digests::Scanned;
 use super::scans::Cursor;
@@ -23,7 +24,7 @@ use crate::env::{Class, Env};
 use crate::limits;
 use crate::manifest::{Manifest, ManifestError, Version, VersionEdit};
 use crate::scan::Page;
-use crate::sstable::{Block, Checked, FileId, KeepBlock, Table, TableError};
+use crate::sstable::{Block, Checked, FileId, KeepBlock, Residents, Table, TableError, TokenRange};
 use crate::transfer::Chunk;
 use crate::vnode::ClocksFile;
 
@@ -126,6 +127,8 @@ pub(crate) struct Office<E: Env> {
     stopping: Cell<bool>,
     generation: u16,
     shard: ShardId,
+    /// What is in memory of tables' partitions.
+    pub(crate) residents: Rc<Residents>,
     next_file: Cell<u32>,
     /// File numbers below this are durably the last run's or this one's.
     files_upto: Cell<u32>,
@@ -136,9 +139,9 @@ impl<E: Env> Office<E> {
     pub(crate) fn new(
         env: &E,
         dir: &str,
-        generation: u16,
-        shard: ShardId,
+        config: &StoreConfig,
         files: Range<u32>,
+        residents: Rc<Residents>,
     ) -> Self {
         Self {
             env: env.clone(),
@@ -146,8 +149,9 @@ impl<E: Env> Office<E> {
             news: RefCell::default(),
             running: Cell::new(0),
             stopping: Cell::new(false),
-            generation,
-            shard,
+            generation: config.generation,
+            shard: config.shard,
+            residents,
             next_file: Cell::new(files.start),
             files_upto: Cell::new(files.end),
         }
@@ -196,6 +200,17 @@ impl<E: Env> Office<E> {
     pub(crate) fn post(&self, news: News<E>) {
         self.news.borrow_mut().push_back(news);
         self.env.wake();
+    }
+
+    /// Opens table `id`, which was just written, and has its partitions in memory as far as there
+    /// is room: readers had what it holds there until now.
+    pub(crate) async fn open_written(&self, id: FileId) -> Result<Table<E>, TableError> {
+        let (env, all) = (&self.env, TokenRange::ALL);
+        let table = Table::open_among(env, &self.dir, id, all, &self.residents).await?;
+        if let Err(error) = table.load(env).await {
+            tracing::warn!(%error, "a new table's partitions are read when they are asked for");
+        }
+        Ok(table)
     }
 
     /// Posts every block it is given.

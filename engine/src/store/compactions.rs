@@ -17,7 +17,6 @@ use crate::compaction::{
 };
 use crate::env::{Class, Env};
 use crate::limits;
-use crate::record::Key;
 use crate::sstable::{FileId, Table, TokenRange};
 
 /// Compactions under way.
@@ -242,13 +241,11 @@ impl<E: Env> Store<E> {
 
     /// What may be thrown away. Whatever is in a memtable or on its way there, and what is put
     /// later, has stamps at or above `purge_below`; so only tables can hold what is older.
-    fn rules(&self, choice: &Choice, now_ms: u64) -> Rules {
+    fn rules(&self, choice: &Choice, now_ms: u64) -> Rules<E> {
         let memtables = self.frozen.iter().map(|frozen| &*frozen.memtable).chain([&self.active]);
         let hlc_min = memtables.filter_map(|memtable| memtable.hlc_min());
         let hlc_min = hlc_min.chain(self.writes.hlc_min()).min();
         let others = self.open_tables.values().filter(|table| !choice.inputs.contains(&table.id()));
-        let others: Vec<Table<E>> = others.map(|table| Table::clone(table)).collect();
-        let elsewhere = move |key: &Key<'_>| others.iter().any(|table| table.may_contain(key));
         // Where all tables fit in the cache, readers who have them there shall not wait for the
         // disk because a record moved. Where they do not, what is cached is what is asked for.
         let all: u64 = self.version.tables().map(|entry| entry.visible_bytes()).sum();
@@ -257,7 +254,7 @@ impl<E: Env> Store<E> {
             merge: self.merge,
             now_ms,
             purge_below: hlc_min.map_or(self.purge_horizon, |hlc| hlc.min(self.purge_horizon)),
-            may_exist_elsewhere: Box::new(elsewhere),
+            outside: others.map(|table| Table::clone(table)).collect(),
             fragment_bytes: self.config.compaction.fragment_bytes,
             as_of: match choice.part {
                 Some(_) => self.office.file_to_come(),
@@ -274,7 +271,7 @@ async fn compact<E: Env>(
     office: &Rc<Office<E>>,
     choice: &Choice,
     inputs: Vec<Input<E>>,
-    rules: Rules,
+    rules: Rules<E>,
     control: Rc<Control>,
 ) -> Result<(), JobError> {
     office.file_numbers().await;
@@ -288,7 +285,7 @@ async fn compact<E: Env>(
     while let Some(step) = job.step().await? {
         let mut tables = Vec::new();
         if let Some(output) = step.output {
-            let opened = Table::open(env, dir, output.id, TokenRange::ALL).await;
+            let opened = office.open_written(output.id).await;
             if opened.is_err() {
                 office.discard(output.id).await;
             }

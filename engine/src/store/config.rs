@@ -58,11 +58,16 @@ pub struct StoreConfig {
     /// writers are slowed; at the limit puts are answered
     /// [`PutError::Busy`](super::PutError::Busy).
     pub memtables_bytes_max: usize,
-    /// Blocks kept in memory, in bytes.
+    /// Memory for what tables hold, in bytes: their filters and indexes, as far as they are asked
+    /// for, and blocks in what these leave.
     pub cache_bytes: usize,
     /// What scans hold of tables, in bytes; past it they are answered
     /// [`ScanBusy`](super::ScanBusy), but for the only one.
     pub scans_bytes_max: usize,
+    /// Filters and indexes of tables in memory, in bytes of [`cache_bytes`](Self::cache_bytes) at
+    /// most. What is past it is read from the disk when it is asked for. The lists of them always
+    /// are in memory, some 50 bytes for 4096 keys, and count here.
+    pub tables_memory_bytes: usize,
     /// Log kept for what is not flushed, in bytes, more than a segment; past it the memtable is
     /// flushed.
     pub log_bytes_max: u64,
@@ -81,7 +86,9 @@ pub struct StoreConfig {
 
 impl StoreConfig {
     /// The usual split of `memory_bytes` for the shard that owns `tokens`: half for memtables,
-    /// a sixteenth for scans, the rest for cached blocks.
+    /// a sixteenth for scans, the rest for what tables hold, six sevenths of which at most for their
+    /// filters and indexes. A byte of these tells of more data than a byte of a block: where there
+    /// is much, they come first.
     #[must_use]
     pub fn new(
         generation: u16,
@@ -108,6 +115,7 @@ impl StoreConfig {
             memtables_bytes_max,
             cache_bytes: memory_bytes / 2 - memory_bytes / 16,
             scans_bytes_max: memory_bytes / 16,
+            tables_memory_bytes: memory_bytes / 8 * 3,
             compaction: CompactionOptions::default(),
             reads_in_flight_max: limits::READS_IN_FLIGHT_MAX,
             space: SpaceLimits::default(),
@@ -122,6 +130,7 @@ impl StoreConfig {
         assert!(memtable > 0, "a memtable holds something");
         assert!(memtable < self.memtables_bytes_max, "one memtable is filled, one flushed");
         assert!(self.log_bytes_max > self.log.segment_bytes, "the segment in use is kept anyway");
+        assert!(self.tables_memory_bytes <= self.cache_bytes, "filters are a part of the cache");
         assert!(self.reads_in_flight_max <= limits::READS_IN_FLIGHT_MAX, "slots are bounded");
         let SpaceLimits { warn_percent, background_percent, refuse_percent, .. } = self.space;
         assert!(warn_percent <= background_percent, "who is stopped was warned");

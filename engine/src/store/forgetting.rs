@@ -1,6 +1,7 @@
 //! Blocks of tables that are gone leave the cache, to make room for what is asked for.
 //!
-//! A few at each tick: a large table has thousands of blocks, and readers wait meanwhile.
+//! A few at each tick: a large table has thousands of blocks, and readers wait meanwhile. Those
+//! whose partition is not in memory are not known: they go when nobody asks for them.
 
 use crate::cache::BlockCache;
 use crate::env::Env;

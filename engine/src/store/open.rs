@@ -22,13 +22,13 @@ use super::writes::Writes;
 use super::{OpenError, OpenReport, Stats, Store, StoreConfig};
 use crate::cache::BlockCache;
 use crate::commit_log::{CommitLog, LogId, ReplayReport, Sequence};
-use crate::env::Env;
+use crate::env::{Class, Env};
 use crate::flush::Frozen;
 use crate::limits;
 use crate::manifest::{Manifest, Version};
 use crate::memtable::Memtable;
 use crate::record::{Mark, Merge, Record};
-use crate::sstable::{FileId, Table};
+use crate::sstable::{FileId, Residents, Table};
 use crate::vnode::{ClocksFile, Vnodes};
 
 impl<E: Env> Store<E> {
@@ -44,7 +44,7 @@ impl<E: Env> Store<E> {
         merge: Merge,
     ) -> Result<(Self, OpenReport), OpenError> {
         config.check();
-        let Found { unfinished, version, open_tables, clocks, clocks_lost } =
+        let Found { unfinished, version, open_tables, residents, clocks, clocks_lost } =
             find(&env, dir, &config).await?;
         let flushed = Sequence(version.flushed());
         let mut replay = Replay::new(&config, merge, flushed, &clocks);
@@ -63,9 +63,9 @@ impl<E: Env> Store<E> {
         let tables = open_tables.len() as u64;
         let report = replay.report(replayed, tables, unfinished + unnamed, clocks_lost);
         tracing::info!(dir, ?report, "store open");
-        let stats = Stats::of_tables(&version, &open_tables);
+        let stats = Stats::of(&config, &version, &open_tables);
         let files = first_file..version.next_file_number();
-        let office = Office::new(&env, dir, config.generation, config.shard, files);
+        let office = Office::new(&env, dir, &config, files, residents);
         let store = Self {
             writes: Writes::new(replay.last),
             alarmed: false,
@@ -102,7 +102,27 @@ impl<E: Env> Store<E> {
             merged: Box::default(),
             log,
         };
+        store.load_tables();
         Ok((store, report))
+    }
+
+    /// Has the partitions of all tables read, as far as there is memory for them: a start does not
+    /// wait for that, and whoever asks for one sooner reads it.
+    fn load_tables(&self) {
+        let tables: Vec<Table<E>> = self.open_tables.values().map(|it| Table::clone(it)).collect();
+        if tables.is_empty() {
+            return;
+        }
+        let office = Rc::clone(&self.office);
+        self.office.spawn(Class::Idle, async move {
+            for table in tables {
+                match table.load(&office.env).await {
+                    Ok(true) if !office.is_stopping() => {}
+                    Ok(_) => return,
+                    Err(error) => tracing::warn!(%error, "partitions are read when asked for"),
+                }
+            }
+        });
     }
 }
 
@@ -112,6 +132,7 @@ struct Found<E: Env> {
     unfinished: u64,
     version: Version,
     open_tables: BTreeMap<FileId, Rc<Table<E>>>,
+    residents: Rc<Residents>,
     clocks: ClocksFile,
     clocks_lost: bool,
 }
@@ -121,12 +142,13 @@ async fn find<E: Env>(env: &E, dir: &str, config: &StoreConfig) -> Result<Found<
     // First, as on a full disk nothing else has room before. No manifest ever names them.
     let unfinished = remove_files(env, dir, FileId::names_unfinished).await?;
     let version = Manifest::find_settled(env, dir).await?;
-    let open_tables = open_tables(env, dir, &version).await?;
+    let residents = Residents::new(config.tables_memory_bytes);
+    let open_tables = open_tables(env, dir, &version, &residents).await?;
     let (clocks, clocks_lost) = match clocks_id(config, &version) {
         Some(id) => ClocksFile::read_if_whole(env, dir, id).await?,
         None => (ClocksFile::default(), false),
     };
-    Ok(Found { unfinished, version, open_tables, clocks, clocks_lost })
+    Ok(Found { unfinished, version, open_tables, residents, clocks, clocks_lost })
 }
 
 /// The log's records on their way back into memtables.

@@ -1,7 +1,7 @@
-//! Reads that wait for the disk: one slot each, at most one block being read for each.
+//! Reads that wait for the disk: one slot each, at most one block or partition being read for each.
 //!
-//! Of all that wait for one block the first has it read; the others follow it, and are given what
-//! it is given.
+//! Of all that wait for one of these the first has it read; the others follow it, and are given
+//! what it is given.
 
 use std::rc::Rc;
 
@@ -88,12 +88,14 @@ impl<'a> Best<'a> {
     }
 }
 
-/// The block that a read needs next.
+/// The block that a read needs next, or the partition that tells which it is.
 pub(crate) struct Wanted<E: Env> {
     /// The run it is in.
     pub(crate) run: usize,
     pub(crate) table: Rc<Table<E>>,
     pub(crate) at: BlockAt,
+    /// The partition's number, if it is one.
+    pub(crate) partition: Option<usize>,
 }
 
 impl<E: Env> Wanted<E> {
@@ -102,7 +104,7 @@ impl<E: Env> Wanted<E> {
     }
 }
 
-/// A read that waits for a block.
+/// A read that waits for a block or a partition.
 pub(crate) struct Read<E: Env> {
     pub(crate) ticket: GetTicket,
     token: Token,
@@ -112,9 +114,9 @@ pub(crate) struct Read<E: Env> {
     pub(crate) tables: Rc<TableSet<E>>,
     pub(crate) wanted: Wanted<E>,
     pub(crate) best: Option<Held>,
-    /// Reads of this block that came back short.
+    /// Reads of it that came back short.
     pub(crate) shorts: u8,
-    /// Slots of the reads that wait for the same block.
+    /// Slots of the reads that wait for the same.
     pub(crate) followers: SmallVec<[u32; 4]>,
 }
 
@@ -149,7 +151,7 @@ impl<E: Env> Read<E> {
 pub(crate) struct Reads<E: Env> {
     /// Empty while its read is being worked on.
     slots: Slab<Option<Read<E>>>,
-    /// The slot of the read that each block is being read for.
+    /// The slot of the read that each block and partition is being read for.
     leaders: HashMap<(FileId, u64), u32, PlaceHash>,
     /// Counts slots taken, so that a slot used again has another ticket.
     taken: u32,
@@ -179,7 +181,7 @@ impl<E: Env> Reads<E> {
             || (self.slots.len() < slots_max && bytes <= limits::READ_BYTES_IN_FLIGHT_MAX)
     }
 
-    /// Gives `read` a slot and starts it, unless the block is being read already; whether it is
+    /// Gives `read` a slot and starts it, unless what it wants is being read already; whether it is
     /// started is told with the ticket.
     pub(crate) fn start(&mut self, mut read: Read<E>) -> (GetTicket, bool) {
         self.taken = self.taken.wrapping_add(1);
@@ -190,7 +192,7 @@ impl<E: Env> Reads<E> {
         (ticket, self.resume(read))
     }
 
-    /// Takes out the read whose block was read; its slot stays its own.
+    /// Takes out the read whose block or partition was read; its slot stays its own.
     pub(crate) fn take(&mut self, ticket: u64) -> Read<E> {
         let read = self.slots.get_mut(tickets::slot(ticket)).and_then(Option::take);
         let read = read.expect("a completion names a read in flight");

@@ -54,8 +54,8 @@ const LOOK_US: u64 = 60_000_000;
 /// Where the scrub is.
 #[derive(Default)]
 pub(super) struct Scrub {
-    /// The table it was at last, and its next block; `None` for the table after it.
-    at: Option<(FileId, Option<usize>)>,
+    /// The table it was at last, and where its next block begins; `None` for the table after it.
+    at: Option<(FileId, Option<u64>)>,
     /// The last table of this pass.
     last: Option<FileId>,
     /// When something was read last, in microseconds, and how many bytes.
@@ -72,7 +72,7 @@ impl Scrub {
 
     /// The table and the block that come next, of `tables`, of which there is one, and whether a
     /// pass ended before it.
-    fn next<T>(&mut self, tables: &BTreeMap<FileId, T>) -> (FileId, usize, bool) {
+    fn next<T>(&mut self, tables: &BTreeMap<FileId, T>) -> (FileId, u64, bool) {
         let after = match self.at {
             Some((id, Some(block))) if tables.contains_key(&id) => return (id, block, false),
             Some((id, _)) => Bound::Excluded(id),
@@ -165,19 +165,19 @@ impl<E: Env> Store<E> {
     }
 }
 
-/// Checks some blocks of `table` from number `block` on, and before the first what is around them.
+/// Checks some blocks of `table` from the one at byte `block` on, and before the first what is
+/// around them.
 async fn check<E: Env>(
     office: &Office<E>,
     table: &Table<E>,
-    block: usize,
+    block: u64,
 ) -> Result<Checked, TableError> {
     let mut around = None;
     let mut around_bytes = 0;
     if block == 0 {
-        around_bytes = table.memory_bytes() as u64;
         match table.check_around(&office.env).await {
             Err(TableError::Corrupt(corrupt)) => around = Some(corrupt),
-            read => read?,
+            read => around_bytes = read?,
         }
     }
     let checked = table.check_blocks(&office.env, block).await;

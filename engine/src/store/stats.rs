@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::SpaceLevel;
 use super::background::Job;
+use super::{SpaceLevel, StoreConfig};
 use crate::env::Env;
 use crate::latency::Latency;
 use crate::manifest::{LEVELS, Version};
@@ -58,8 +58,14 @@ pub struct Stats {
     pub cache_hits: u64,
     /// Blocks that reads asked the cache for in vain.
     pub cache_misses: u64,
-    /// Filters asked.
+    /// Partitions of tables asked by reads, in memory or not: each is a filter and an index.
     pub filter_probes: u64,
+    /// Partitions asked that were not in memory: they are read first.
+    pub partition_misses: u64,
+    /// Partitions that were put into memory.
+    pub partition_loads: u64,
+    /// Partitions that had to go for others.
+    pub partition_evictions: u64,
     /// Blocks searched in vain because a filter said maybe.
     pub filter_false_positives: u64,
     /// Batches the log made durable.
@@ -120,8 +126,11 @@ pub struct Stats {
     pub table_records: u64,
     /// Now: tombstones among them.
     pub table_tombstones: u64,
-    /// Now: bytes of memory that the indexes and filters of all tables take.
+    /// Now: bytes of memory that the indexes and filters of tables take, as far as they are there,
+    /// and the lists of them, which always are.
     pub tables_memory_bytes: u64,
+    /// Bytes that they may take.
+    pub tables_memory_bytes_max: u64,
     /// Now: keys in tables whose filters say maybe to everything near them.
     pub unfiltered_keys: u64,
 }
@@ -157,6 +166,18 @@ impl Stats {
         *count += 1;
     }
 
+    /// Those of a store that was opened just now.
+    pub(super) fn of<E: Env>(
+        config: &StoreConfig,
+        version: &Version,
+        open: &BTreeMap<FileId, Rc<Table<E>>>,
+    ) -> Self {
+        let tables_memory_bytes_max = config.tables_memory_bytes as u64;
+        let mut stats = Self { tables_memory_bytes_max, ..Self::default() };
+        stats.count_tables(version, open);
+        stats
+    }
+
     pub(super) fn count_error(&mut self, job: Job) {
         let errors = match job {
             Job::Flush => &mut self.flush_errors,
@@ -171,16 +192,6 @@ impl Stats {
         self.flush_errors + self.manifest_errors
     }
 
-    /// Those of a store that has just been opened.
-    pub(super) fn of_tables<E: Env>(
-        version: &Version,
-        open: &BTreeMap<FileId, Rc<Table<E>>>,
-    ) -> Self {
-        let mut stats = Self::default();
-        stats.count_tables(version, open);
-        stats
-    }
-
     pub(super) fn count_tables<E: Env>(
         &mut self,
         version: &Version,
@@ -193,7 +204,6 @@ impl Stats {
         }
         self.table_records = version.tables().map(|entry| entry.visible_records()).sum();
         self.table_tombstones = version.tables().map(|entry| entry.properties.tombstones).sum();
-        self.tables_memory_bytes = open.values().map(|table| table.memory_bytes() as u64).sum();
         self.unfiltered_keys = open.values().map(|table| table.unfiltered_keys()).sum();
     }
 }

@@ -8,9 +8,10 @@ use super::background::{self, Change, Committed, Job, SignalOnDrop};
 use super::table_set::TableSet;
 use crate::env::{Class, Env};
 use crate::manifest::{LEVELS, Version, VersionEdit};
-use crate::sstable::{FileId, Table, TableError};
+use crate::sstable::{FileId, Residents, Table, TableError};
 
-/// Opens the tables of `version`, which are files of `dir`.
+/// Opens the tables of `version`, which are files of `dir`. Their partitions share the memory of
+/// `residents`.
 ///
 /// # Errors
 /// One does not open.
@@ -18,10 +19,11 @@ pub(crate) async fn open_tables<E: Env>(
     env: &E,
     dir: &str,
     version: &Version,
+    residents: &Rc<Residents>,
 ) -> Result<BTreeMap<FileId, Rc<Table<E>>>, TableError> {
     let mut tables = BTreeMap::new();
     for entry in version.tables() {
-        let table = Table::open(env, dir, entry.id, entry.visible).await?;
+        let table = Table::open_among(env, dir, entry.id, entry.visible, residents).await?;
         tables.insert(entry.id, Rc::new(table.without(version.hidden(entry))));
     }
     Ok(tables)

@@ -14,7 +14,7 @@ fn reads_from_disk(cache_bytes: usize, rounds: usize) -> (u64, u64) {
     let env = sim.env(&disk);
     sim.block_on(async {
         let mut config = small_config();
-        config.cache_bytes = cache_bytes;
+        (config.cache_bytes, config.tables_memory_bytes) = (cache_bytes, cache_bytes / 2);
         let (mut client, _) = Client::open(&env, config, &Rc::default()).await.unwrap();
         for round in 0..rounds {
             for key in 0..KEYS {

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use engine::env::Env;
 use engine::env::sim::{Fail, Fault, Io, Sim, SimDisk, SimEnv};
 use engine::scan::{ScanPlace, ScanRequest};
+use engine::store::StoreConfig;
 use schemas::ids::{Hlc, NamespaceId, Token, Vnode, VnodeBits};
 
 use crate::harness::{Client, KEYS, Write, small_config, token_of};
@@ -157,10 +158,21 @@ fn a_clock_that_was_ahead_destroys_nothing_that_is_not_due() {
 
 #[test]
 fn the_deleted_gives_back_its_space_once_nothing_older_can_come() {
+    the_deleted_gives_back_its_space(small_config().tables_memory_bytes);
+}
+
+/// Whether a tombstone may go is asked of partitions, which have to be read then.
+#[test]
+fn so_it_does_where_no_filter_is_in_memory() {
+    the_deleted_gives_back_its_space(0);
+}
+
+fn the_deleted_gives_back_its_space(tables_memory_bytes: usize) {
     let (sim, disk) = (Sim::new(1), SimDisk::new(1));
     let env = sim.env(&disk);
     sim.block_on(async {
-        let (mut client, _) = Client::open(&env, small_config(), &Rc::default()).await.unwrap();
+        let config = StoreConfig { tables_memory_bytes, ..small_config() };
+        let (mut client, _) = Client::open(&env, config, &Rc::default()).await.unwrap();
         for horizon in [false, true] {
             for key in 0..KEYS {
                 client.write_until_taken(Write::put(key, client.taken(), 2000)).await.unwrap();

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use engine::env::Env;
 use engine::env::sim::{Sim, SimDisk};
 
 use crate::harness::{Client, KEYS, Write, small_config};
@@ -37,11 +38,16 @@ fn what_tables_keep_in_memory_is_counted() {
         }
         client.settle().await.unwrap();
         client.store.flush().await.unwrap();
+        client.store.tick();
         let bytes = client.store.stats().tables_memory_bytes;
         assert!(bytes > u64::from(KEYS), "{bytes} bytes: a filter has a byte a key and more");
         assert_eq!(client.store.stats().unfiltered_keys, 0);
         client.store.close().await.unwrap();
-        let (client, _) = Client::open(&env, small_config(), &ledger).await.unwrap();
+        let (mut client, _) = Client::open(&env, small_config(), &ledger).await.unwrap();
+        while client.store.stats().partition_loads == 0 {
+            client.env.sleep_us(1000).await;
+            client.round().await.unwrap();
+        }
         assert_eq!(client.store.stats().tables_memory_bytes, bytes);
     });
 }

@@ -16,6 +16,7 @@ mod ledger;
 mod matrix;
 mod model;
 mod namespaces;
+mod partitions;
 mod pressure;
 mod scans;
 mod scrub;

@@ -40,9 +40,9 @@ fn config() -> StoreConfig {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Kind {
     Block,
-    Index,
+    Partition,
+    Top,
     Actors,
-    Filter,
     TablePadding,
     Footer,
     Clocks,
@@ -136,13 +136,13 @@ async fn regions(env: &SimEnv, disk: &SimDisk) -> Vec<Region> {
         if let Some(id) = FileId::from_file_name(&name) {
             let table = Table::open(env, DIR, id, TokenRange::ALL).await.unwrap();
             let layout = table.layout();
-            let (first, _) = table.blocks().next().unwrap();
+            let (partition, at) = (table.read_partition(0).await.unwrap(), table.partition_at(0));
+            let (first, _) = partition.blocks().next().unwrap();
             add(Kind::Block, first.offset, first.len.into());
-            let parts = [layout.index, layout.actors, layout.filter];
-            for (kind, part) in [Kind::Index, Kind::Actors, Kind::Filter].into_iter().zip(parts) {
-                add(kind, part.offset, part.bytes);
-            }
-            let end = layout.filter.offset + layout.filter.bytes;
+            add(Kind::Partition, at.offset, at.len.into());
+            add(Kind::Top, layout.top.offset, layout.top.bytes);
+            add(Kind::Actors, layout.actors.offset, layout.actors.bytes);
+            let end = layout.actors.offset + layout.actors.bytes;
             add(Kind::TablePadding, end, layout.footer_at - end);
             add(Kind::Footer, layout.footer_at, layout.footer_bytes);
         } else if ClocksFile::id_of(&name).is_some() {
@@ -293,7 +293,7 @@ fn harmed(whole: &[u8], now: &[u8]) -> Range<usize> {
 /// What a flipped bit comes to at the next start.
 fn after_a_flip(kind: Kind) -> Outcome {
     match kind {
-        Kind::Block => Outcome::Errors,
+        Kind::Block | Kind::Partition => Outcome::Errors,
         Kind::ManifestSeal | Kind::ManifestZeros | Kind::Spare => Outcome::Whole,
         Kind::LogSeal | Kind::LogZeros | Kind::Clocks => Outcome::Whole,
         _ => Outcome::Refused,

@@ -196,7 +196,7 @@ fn reads_past_the_limit_are_turned_away_and_the_others_answered() {
     let env = sim.env(&disk);
     let mut config = small_config();
     config.reads_in_flight_max = 3;
-    config.cache_bytes = 0;
+    (config.cache_bytes, config.tables_memory_bytes) = (0, 0);
     sim.block_on(async {
         let (mut client, _) = Client::open(&env, config, &Rc::default()).await.unwrap();
         for key in 0..KEYS {

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use engine::env::Env;
 use engine::env::sim::{Fail, Fault, Io, Sim, SimDisk};
 use engine::store::{Get, GetTicket, ReadCause, ReadError};
 
@@ -20,7 +21,12 @@ async fn on_disk_alone(sim: &Sim, disk: &SimDisk) -> Client {
     client.settle().await.unwrap();
     client.store.flush().await.unwrap();
     drop(client);
-    Client::open(&env, config, &ledger).await.unwrap().0
+    let (mut client, _) = Client::open(&env, config, &ledger).await.unwrap();
+    while client.store.stats().partition_loads == 0 {
+        client.env.sleep_us(1000).await;
+        client.round().await.unwrap();
+    }
+    client
 }
 
 /// Asks for every key `times` times, in one go.

@@ -97,6 +97,7 @@ fn draw_config(rng: &mut Rng) -> StoreConfig {
     config.memtable_bytes = rng.usize(8..48) << 10;
     config.memtables_bytes_max = config.memtable_bytes * rng.usize(2..6);
     config.cache_bytes = [0, 8 << 10, 64 << 10][rng.usize(..3)];
+    config.tables_memory_bytes = [0, 3 << 10, 24 << 10][rng.usize(..3)].min(config.cache_bytes);
     config.log_bytes_max = segment_bytes + rng.u64(1..64 << 10);
     config.log = LogConfig {
         durability: match rng.u8(..5) {

@@ -116,7 +116,14 @@ const STORE_COUNTERS: &[OfStore] = &[
     ("digest_leaves_scanned", "Leaves of digests that were scanned", |store| {
         store.digest_leaves_scanned
     }),
-    ("filter_probes", "Filters of tables asked", |store| store.filter_probes),
+    ("filter_probes", "Filters and indexes of tables asked", |store| store.filter_probes),
+    ("partition_misses", "Filters and indexes asked that were not in memory", |store| {
+        store.partition_misses
+    }),
+    ("partition_loads", "Filters and indexes put into memory", |store| store.partition_loads),
+    ("partition_evictions", "Filters and indexes that had to go for others", |store| {
+        store.partition_evictions
+    }),
     ("filter_false_positives", "Blocks searched in vain because a filter said maybe", |store| {
         store.filter_false_positives
     }),
@@ -165,6 +172,9 @@ const STORE_GAUGES: &[OfStore] = &[
     ("table_tombstones", "Tombstones in tables, about", |store| store.table_tombstones),
     ("tables_memory_bytes", "Memory of indexes and filters of tables", |store| {
         store.tables_memory_bytes
+    }),
+    ("tables_memory_max_bytes", "Memory that indexes and filters may take", |store| {
+        store.tables_memory_bytes_max
     }),
     ("unfiltered_keys", "Keys in tables that no filter tells from others", |store| {
         store.unfiltered_keys

@@ -77,6 +77,9 @@ const RESTORE: &str =
     "restore the data directory from a copy, or start with an empty one; nothing was changed";
 const NEWER: &str = "start the kvcore that wrote it, or a newer one";
 
+const OLDER: &str =
+    "export the data with the kvcore that wrote it, and start with an empty directory";
+
 impl From<DirError> for Refusal {
     fn from(error: DirError) -> Self {
         let (exit, advice) = match &error {
@@ -98,6 +101,7 @@ impl From<OpenError> for Refusal {
     fn from(error: OpenError) -> Self {
         let (exit, advice) = match (error.kind(), &error) {
             (OpenErrorKind::FormatNewer, _) => (Exit::DataNewer, NEWER),
+            (OpenErrorKind::FormatOlder, _) => (Exit::DataCorrupt, OLDER),
             (OpenErrorKind::Io, _) => (Exit::DataIo, CHECK_DISK),
             (OpenErrorKind::Damaged, OpenError::Log(_)) => (
                 Exit::DataCorrupt,

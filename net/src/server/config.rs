@@ -54,7 +54,7 @@ const IN_FLIGHT_PARTS: usize = 5;
 /// How the memory of one core is used, in bytes. Each part is bounded by itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CoreMemory {
-    /// Memtables and cached blocks.
+    /// Memtables, and what tables hold: filters, indexes and cached blocks.
     pub store_bytes: usize,
     /// Buffers that requests are received into.
     pub receive_bytes: usize,

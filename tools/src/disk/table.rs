@@ -5,7 +5,9 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use engine::inspect::{Finding, ReadOnly, now};
-use engine::sstable::{Block, FileId, Layout, Properties, TABLE_FORMAT, Table, TokenRange};
+use engine::sstable::{
+    Block, BlockAt, FileId, Layout, Properties, TABLE_FORMAT, Table, TokenRange,
+};
 use serde_json::{Value, json};
 
 use super::record;
@@ -36,13 +38,13 @@ pub(super) fn show<W: Write>(file: &Path, lines: Lines, told: &mut Told<W>) -> a
 
 /// The parts behind the blocks: name, offset, bytes, sum.
 fn parts(layout: &Layout) -> [(&'static str, u64, u64, Option<u32>); 6] {
-    let Layout { data_bytes, index, actors, filter, footer_at, footer_bytes } = *layout;
-    let end = filter.offset + filter.bytes;
+    let Layout { data_bytes, partitions_bytes, top, actors, footer_at, footer_bytes } = *layout;
+    let end = actors.offset + actors.bytes;
     [
         ("blocks", 0, data_bytes, None),
-        ("index", index.offset, index.bytes, Some(index.sum)),
+        ("partitions", data_bytes, partitions_bytes, None),
+        ("top", top.offset, top.bytes, Some(top.sum)),
         ("actors", actors.offset, actors.bytes, Some(actors.sum)),
-        ("filter", filter.offset, filter.bytes, Some(filter.sum)),
         ("zeros", end, footer_at - end, None),
         ("footer", footer_at, footer_bytes, None),
     ]
@@ -65,11 +67,12 @@ fn head_text(table: &File) -> String {
     if p.expiring > 0 {
         text += &format!("  the last of those that expire does at {}\n", p.expires_max_ms);
     }
-    text += &format!("  keys that pass the filter unseen {}\n\n", table.unfiltered_keys());
-    text += "  section      offset       bytes       sum\n";
+    text += &format!("  partitions {}\n", table.partitions());
+    text += &format!("  keys that pass the filters unseen {}\n\n", table.unfiltered_keys());
+    text += "  section         offset       bytes       sum\n";
     for (name, offset, bytes, sum) in parts(&table.layout()) {
         let sum = sum.map_or_else(|| "-".to_owned(), |sum| format!("{sum:08x}"));
-        text += &format!("  {name:<7} {offset:>11} {bytes:>11}  {sum:>8}\n");
+        text += &format!("  {name:<10} {offset:>11} {bytes:>11}  {sum:>8}\n");
     }
     text + "\n    block      offset       bytes  first token       records\n"
 }
@@ -95,6 +98,7 @@ fn head_json(table: &File) -> Value {
         "stamp_min": stamp(p.hlc_min.0),
         "stamp_max": stamp(p.hlc_max.0),
         "expires_max_ms": p.expires_max_ms,
+        "partitions": table.partitions(),
         "unfiltered_keys": table.unfiltered_keys(),
         "sections": sections,
     }})
@@ -103,43 +107,64 @@ fn head_json(table: &File) -> Value {
 /// Shows the blocks, and their records if they are wanted, up to the limit.
 fn blocks<W: Write>(table: &File, lines: Lines, told: &mut Told<W>) -> anyhow::Result<()> {
     let mut left = lines.limit.unwrap_or(u64::MAX);
-    for (number, (at, first)) in table.blocks().enumerate() {
-        if left == 0 {
-            return Ok(());
-        }
-        let block = match now(table.read_block(at)) {
-            Ok(block) => Some(block),
+    let mut number = 0;
+    for partition in 0..table.partitions() {
+        let partition = match now(table.read_partition(partition)) {
+            Ok(partition) => partition,
             Err(error) => {
-                told.found(&Finding { offset: at.offset, ..error.into() })?;
-                None
+                let offset = table.partition_at(partition).offset;
+                told.found(&Finding { offset, ..error.into() })?;
+                continue;
             }
         };
-        let records = block.as_ref().map(Block::len);
-        told.tell(
-            || {
-                let (offset, len, first) = (at.offset, at.len, token(first.0));
-                let records = records.map_or_else(|| "damaged".to_owned(), |it| it.to_string());
-                format!("  {number:>7} {offset:>11} {len:>11}  {first} {records:>8}\n")
-            },
-            || {
-                json!({ "block": {
-                    "number": number,
-                    "offset": at.offset,
-                    "bytes": at.len,
-                    "first_token": token(first.0),
-                    "records": records,
-                }})
-            },
-        )?;
-        if !lines.records {
-            left -= 1;
-            continue;
-        }
-        let wanted = usize::try_from(left).unwrap_or(usize::MAX);
-        for record in block.iter().flat_map(Block::iter).take(wanted) {
-            told.tell(|| record::text(&record), || record::json(&record))?;
-            left -= 1;
+        for (at, first) in partition.blocks() {
+            if left == 0 {
+                return Ok(());
+            }
+            left -= block(table, (number, at, first.0), lines.records.then_some(left), told)?;
+            number += 1;
         }
     }
     Ok(())
+}
+
+/// Shows a block, and of its records as many as are wanted. Says how many lines that took.
+fn block<W: Write>(
+    table: &File,
+    (number, at, first): (u64, BlockAt, u64),
+    records_max: Option<u64>,
+    told: &mut Told<W>,
+) -> anyhow::Result<u64> {
+    let block = match now(table.read_block(at)) {
+        Ok(block) => Some(block),
+        Err(error) => {
+            told.found(&Finding { offset: at.offset, ..error.into() })?;
+            None
+        }
+    };
+    let records = block.as_ref().map(Block::len);
+    told.tell(
+        || {
+            let (offset, len, first) = (at.offset, at.len, token(first));
+            let records = records.map_or_else(|| "damaged".to_owned(), |it| it.to_string());
+            format!("  {number:>7} {offset:>11} {len:>11}  {first} {records:>8}\n")
+        },
+        || {
+            json!({ "block": {
+                "number": number,
+                "offset": at.offset,
+                "bytes": at.len,
+                "first_token": token(first),
+                "records": records,
+            }})
+        },
+    )?;
+    let Some(records_max) = records_max else { return Ok(1) };
+    let wanted = usize::try_from(records_max).unwrap_or(usize::MAX);
+    let mut shown = 0;
+    for record in block.iter().flat_map(Block::iter).take(wanted) {
+        told.tell(|| record::text(&record), || record::json(&record))?;
+        shown += 1;
+    }
+    Ok(shown)
 }

@@ -126,7 +126,8 @@ impl Core {
         let env = DirectEnv::new(dir, ring.clone(), 1).await?;
         let all = (Token(0), Token(u64::MAX));
         let mut config = StoreConfig::new(1, ShardId(0), all, 2 * setup.write_memory);
-        config.cache_bytes = setup.cache;
+        // Filters and indexes come out of it.
+        (config.cache_bytes, config.tables_memory_bytes) = (setup.cache, setup.cache / 4 * 3);
         config.log.durability = if setup.durable { Durability::Sync } else { Durability::None };
         let parker = Parker::new(&ring)?;
         let (store, _) = with_ring(&ring, Store::open(env.clone(), "shard", config, lww)).await??;

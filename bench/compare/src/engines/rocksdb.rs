@@ -1,5 +1,6 @@
 //! RocksDB: leveled compaction, direct I/O for reads, flush and compaction, no compression, a
-//! Bloom filter of 10 bits a key; indexes and filters are held in memory, as kvcore's are.
+//! Bloom filter of 10 bits a key; indexes and filters are held in memory beside its cache, those of
+//! kvcore in its cache.
 
 use std::path::Path;
 

@@ -130,7 +130,8 @@ pub(super) fn config() -> StoreConfig {
     let mut config = small_config();
     config.memtable_bytes = 16 << 10;
     config.memtables_bytes_max = 128 << 10;
-    config.cache_bytes = 0;
+    // No block, and partitions of one table or two.
+    (config.cache_bytes, config.tables_memory_bytes) = (2 << 10, 2 << 10);
     config.log_bytes_max = 24 << 10;
     config.log = LogConfig {
         segment_bytes: 16 << 10,
