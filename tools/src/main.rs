@@ -1,6 +1,8 @@
 //! kvctl, kvcore's admin tool.
 
+mod admin;
 mod cli;
+mod compact;
 mod disk;
 mod encoding;
 mod entry;

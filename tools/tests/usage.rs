@@ -51,6 +51,7 @@ fn usage_errors_exit_with_2() {
         (&["disk", "manifest", "Cargo.toml"], "nor named MANIFEST"),
         (&["disk", "log", "Cargo.toml"], "not named as a segment is"),
         (&["disk", "verify", "Cargo.toml"], "is no directory"),
+        (&["compact", "now"], "unexpected"),
         (&["snapshot"], "Usage"),
         (&["snapshot", "create"], "required"),
         (&["snapshot", "create", "../a"], "is no name of a snapshot"),

@@ -14,6 +14,7 @@ use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 
+use super::compactions::{self, Compact};
 use super::listener::BoundedListener;
 use super::metrics::{Facts, encode};
 use super::snapshots::{self, SnapshotSteps};
@@ -72,7 +73,7 @@ pub(super) struct Admin<S> {
 ///
 /// # Errors
 /// The listener fails.
-pub async fn serve<S: SnapshotSteps>(
+pub async fn serve<S: SnapshotSteps + Compact>(
     listener: TcpListener,
     facts: Facts,
     readiness: Arc<Readiness>,
@@ -87,6 +88,7 @@ pub async fn serve<S: SnapshotSteps>(
         .route("/metrics", get(metrics::<S>))
         .route("/snapshots", get(snapshots::list::<S>))
         .route("/snapshots/{name}", post(snapshots::create::<S>).delete(snapshots::delete::<S>))
+        .route("/compactions", get(compactions::list::<S>).post(compactions::start::<S>))
         .with_state(admin);
     axum::serve(BoundedListener::new(listener), routes).await
 }
@@ -94,7 +96,7 @@ pub async fn serve<S: SnapshotSteps>(
 pub(super) type Shared<S> = State<Arc<Admin<S>>>;
 
 impl<S: Scrape> Admin<S> {
-    async fn scrape(&self) -> Vec<Option<CoreStats>> {
+    pub(super) async fn scrape(&self) -> Vec<Option<CoreStats>> {
         let _turn = self.scraping.lock().await;
         self.cores.scrape().await
     }
@@ -137,6 +139,7 @@ async fn status<S: Scrape>(State(admin): Shared<S>) -> String {
          /healthz  whether every core goes round\n\
          /readyz   whether requests should be sent here\n\
          /metrics  figures, for Prometheus\n\
-         /snapshots  GET lists them, POST and DELETE of /snapshots/NAME take and delete one\n"
+         /snapshots  GET lists them, POST and DELETE of /snapshots/NAME take and delete one\n\
+         /compactions  POST writes all tables anew, GET tells how far that is\n"
     )
 }

@@ -61,6 +61,12 @@ impl SnapshotSteps for Fixed {
     }
 }
 
+impl Compact for Fixed {
+    fn compact(&self) -> usize {
+        if self.second_answers { 2 } else { 1 }
+    }
+}
+
 /// Snapshots of two cores, as their stores would take them.
 #[derive(Default)]
 struct Fake {
@@ -366,6 +372,30 @@ fn snapshots_are_taken_listed_and_deleted() {
         assert_eq!(ask(address, "DELETE", "/snapshots/a", "").await, (200, deleted));
         assert_eq!(ask(address, "DELETE", "/snapshots/a", "").await.0, 404);
         assert_eq!(get(address, "/snapshots").await, (200, String::new()));
+    });
+}
+
+#[test]
+fn a_compaction_is_begun_on_every_core_or_refused() {
+    let line = |core| {
+        format!(
+            "{{\"core\":{core},\"full\":false,\"running\":0,\"table_bytes\":0,\
+             \"written_bytes\":0}}\n"
+        )
+    };
+    with_admin(true, |address, readiness| async move {
+        assert_eq!(ask(address, "POST", "/compactions", "").await.0, 503, "it is starting");
+        readiness.set(Stage::Serving);
+        let told = line(0) + &line(1);
+        assert_eq!(ask(address, "POST", "/compactions", "").await, (202, told.clone()));
+        assert_eq!(get(address, "/compactions").await, (200, told));
+        let origin = "Origin: http://elsewhere\r\n";
+        assert_eq!(ask(address, "POST", "/compactions", origin).await.0, 403);
+    });
+    with_admin(false, |address, readiness| async move {
+        readiness.set(Stage::Serving);
+        let (status, why) = ask(address, "POST", "/compactions", "").await;
+        assert_eq!((status, &*why), (503, "1 of 2 cores did not hear it; ask again\n"));
     });
 }
 

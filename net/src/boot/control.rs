@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::exit::{Exit, Refusal};
-use crate::admin::{self, Facts, Readiness, Scrape, SnapshotSteps, Stage, StepError};
+use crate::admin::{self, Compact, Facts, Readiness, Scrape, SnapshotSteps, Stage, StepError};
 use crate::server::{Control, CoreStats};
 
 /// A core that does not answer for so long is said to be down.
@@ -132,5 +132,11 @@ impl SnapshotSteps for LateCores {
             Ok(Err(refused)) => Err(StepError::Refused(refused)),
             Err(_) => Err(StepError::Gone(core)),
         }
+    }
+}
+
+impl Compact for LateCores {
+    fn compact(&self) -> usize {
+        self.0.get().map_or(0, Control::compact)
     }
 }

@@ -17,6 +17,8 @@ pub enum Command {
     Drain,
     /// Tell what you have done.
     Scrape(Box<dyn FnOnce(CoreStats) + Send>),
+    /// Write all tables of your store anew, beside the foreground.
+    Compact,
     /// Do a step of a snapshot of your store, and tell how it went.
     Snapshot(SnapshotStep, SnapshotReply),
 }

@@ -314,6 +314,7 @@ impl<S: Service> Driver<S> {
             }
             Command::Serve | Command::Drain => {}
             Command::Scrape(reply) => reply(self.stats()),
+            Command::Compact => self.service.compact(),
             Command::Snapshot(step, reply) => self.service.snapshot(step, reply),
         }
     }

@@ -235,6 +235,9 @@ pub trait Service: Sized + 'static {
     fn tick(&mut self, tick: Tick, replies: &mut Replies<'_, Self::Message>)
     -> Result<(), Failure>;
 
+    /// Has the store behind it, if there is one, write all its tables anew.
+    fn compact(&mut self) {}
+
     /// Starts a step of a snapshot of the store behind it, and has `reply` told how it went. Where
     /// there is none, nobody is told.
     fn snapshot(&mut self, step: SnapshotStep, reply: SnapshotReply) {

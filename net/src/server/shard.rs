@@ -324,6 +324,10 @@ impl<E: Env> Service for Shard<E> {
         Ok(())
     }
 
+    fn compact(&mut self) {
+        self.store.compact_all();
+    }
+
     fn snapshot(&mut self, step: SnapshotStep, reply: SnapshotReply) {
         match self.store.snapshot_now(step) {
             Ok(ticket) => drop(self.snapshots.insert(ticket, reply)),

@@ -143,6 +143,11 @@ impl Control {
         self.cores.iter().filter(ask).count()
     }
 
+    /// Has every core write all its tables anew, beside the foreground. Returns how many heard it.
+    pub fn compact(&self) -> usize {
+        self.cores.iter().filter(|core| core.tell(Command::Compact)).count()
+    }
+
     /// Has core `core` do a step of a snapshot, and `reply` told. `false` if it does not hear.
     pub fn snapshot(&self, core: usize, step: SnapshotStep, reply: SnapshotReply) -> bool {
         self.cores.get(core).is_some_and(|core| core.tell(Command::Snapshot(step, reply)))

@@ -8,7 +8,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use kvclient::Consistency;
 
 use super::disk_args::DiskVerb;
-use super::snapshot_args::SnapshotVerb;
+use super::snapshot_args::{AdminArgs, SnapshotVerb};
 use super::units;
 use crate::limits::{CONCURRENCY_DEFAULT, CONCURRENCY_MAX};
 
@@ -124,6 +124,11 @@ pub(super) enum Verb {
         #[command(subcommand)]
         verb: DiskVerb,
     },
+    /// Have a running node write all its tables anew, and wait for it.
+    ///
+    /// What is dead gives its space back, and deletes that every copy knows of are forgotten. The
+    /// node goes on serving. A Ctrl-C ends the waiting, not the compaction.
+    Compact(CompactArgs),
     /// Take, list, verify, restore and delete snapshots of a node.
     ///
     /// A snapshot is made of further names of the node's files: it costs no copy, and keeps the
@@ -134,6 +139,18 @@ pub(super) enum Verb {
         #[command(subcommand)]
         verb: SnapshotVerb,
     },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct CompactArgs {
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+    /// Only begin it.
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// No progress.
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
 }
 
 #[derive(Debug, ClapArgs)]

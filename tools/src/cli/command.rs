@@ -12,9 +12,10 @@ use clap::Parser as _;
 use kvclient::Client;
 
 use super::DiskVerb;
-use super::args::{Args, CommonArgs, ExportArgs, ImportArgs, KeysArgs, Output, Verb};
+use super::args::{Args, CommonArgs, CompactArgs, ExportArgs, ImportArgs, KeysArgs, Output, Verb};
 use super::snapshot_args::{RestoreArgs, SnapshotVerb};
 use super::units;
+use crate::compact;
 use crate::disk;
 use crate::entry::check_lengths;
 use crate::format::{Format, JsonLines, Tsv};
@@ -62,6 +63,7 @@ enum Prepared {
     Import(ImportArgs),
     Export(ExportArgs),
     Disk(DiskVerb),
+    Compact(CompactArgs),
     Snapshot(SnapshotVerb),
 }
 
@@ -86,6 +88,7 @@ impl Prepared {
                 verb.check()?;
                 Self::Disk(verb)
             }
+            Verb::Compact(args) => Self::Compact(args),
             Verb::Snapshot { verb } => {
                 verb.check()?;
                 Self::Snapshot(verb)
@@ -105,6 +108,7 @@ impl Prepared {
             Self::Import(args) => import_from(&args, common).await,
             Self::Export(args) => export_to(&args, common).await,
             Self::Disk(verb) => disk::run(&verb, json),
+            Self::Compact(args) => compact::run(&args, json),
             Self::Snapshot(SnapshotVerb::Restore(args)) => restore_from(&args, common).await,
             Self::Snapshot(verb) => snapshot::run(&verb, json),
         }

@@ -12,6 +12,7 @@ mod disk_args;
 mod snapshot_args;
 mod units;
 
+pub(crate) use self::args::CompactArgs;
 pub(crate) use self::command::main;
 pub(crate) use self::disk_args::{DiskVerb, Lines};
 pub(crate) use self::snapshot_args::{KeptArgs, RestoreArgs, SnapshotVerb};

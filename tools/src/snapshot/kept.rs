@@ -12,7 +12,7 @@ use engine::inspect::{ReadOnly, now};
 use engine::snapshot::{self, HEAD_FILE, Listed, SNAPSHOTS_DIR, SnapshotName, State};
 use serde_json::{Value, json};
 
-use super::admin::{Answer, ask};
+use crate::admin::{Answer, ask};
 use crate::cli::KeptArgs;
 use crate::disk::{Told, sentence};
 

@@ -6,12 +6,11 @@
 //! - A node is asked over its admin port.
 //!
 //! ```text
-//! run.rs     verb -> exit code          admin.rs   the admin port
+//! run.rs     verb -> exit code          ../admin.rs  the admin port
 //! kept.rs    create, list, delete       verify.rs  a directory, file by file
 //! restore.rs a directory as the source of an import
 //! ```
 
-mod admin;
 mod kept;
 mod restore;
 mod run;

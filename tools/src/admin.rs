@@ -14,16 +14,16 @@ const ANSWER_BYTES_MAX: u64 = 4 << 20;
 
 /// What a node answers.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: String,
 }
 
 /// Asks the node whose admin port is `address`.
 ///
 /// # Errors
 /// It cannot be reached, or speaks no HTTP.
-pub(super) fn ask(address: &str, method: &str, path: &str) -> anyhow::Result<Answer> {
+pub(crate) fn ask(address: &str, method: &str, path: &str) -> anyhow::Result<Answer> {
     let cannot = || format!("cannot ask the node at {address}, its admin port");
     exchange(address, method, path).with_context(cannot)
 }
