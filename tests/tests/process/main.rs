@@ -5,6 +5,7 @@
 
 mod abuse;
 mod clients;
+mod compactions;
 mod damage;
 mod disk_full;
 mod disk_tool;
