@@ -286,6 +286,7 @@ mod tests {
         let summary = import.run(read_ahead(|| Ok(source)).unwrap(), never).await.unwrap();
         assert!(summary.is_complete());
         assert_eq!((summary.records, summary.bytes), (5, 5));
+        assert_eq!(summary.last_of_whole.as_deref(), Some(&b"last"[..]));
         assert_eq!(log.lock().unwrap()[..], ["x", "1", "2", "3", "y"], "other keys do not wait");
     }
 
@@ -323,6 +324,7 @@ mod tests {
         let progress = Progress::new(true);
         let import = Import::new(write, OPTIONS, &progress);
         let summary = import.run(read_ahead(|| Ok(source)).unwrap(), interrupted).await.unwrap();
+        assert_eq!(summary.last_of_whole.as_deref(), Some(&b"done"[..]), "behind it one hangs");
         let json: serde_json::Value = serde_json::from_str(&summary.json("import")).unwrap();
         assert_eq!(json["ended_early"], "interrupted");
         assert_eq!((&json["records"], &json["failed"]), (&1.into(), &2.into()));
