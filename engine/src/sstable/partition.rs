@@ -46,7 +46,10 @@ pub(super) struct Place {
 }
 
 /// What a table knows of some of its keys without reading their blocks.
+///
+/// All that a probe of an absent key reads of it but fingerprints is one line of memory.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub struct Partition {
     filter: Filter,
     index: Index,

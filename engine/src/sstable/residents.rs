@@ -11,8 +11,9 @@ use std::rc::{Rc, Weak};
 use super::partition::Partition;
 use crate::limits;
 
-/// Bytes that a partition in memory takes besides itself: its counts, and where the hand finds it.
-const FRAME_BYTES: usize = 2 * size_of::<usize>() + size_of::<Option<Frame>>();
+/// Bytes that a partition in memory takes besides itself: a line for its counts, and where the hand
+/// finds it.
+const FRAME_BYTES: usize = align_of::<Partition>() + size_of::<Option<Frame>>();
 
 /// A partition of a table, if it is in memory.
 #[derive(Debug, Default)]
@@ -26,7 +27,7 @@ struct Slot {
 
 /// The partitions of one table that are in memory.
 pub(super) struct Slots {
-    slots: Box<[Slot]>,
+    slots: Rc<[Slot]>,
     /// Bytes that the table always takes.
     always_bytes: usize,
     residents: Rc<Residents>,
@@ -35,7 +36,7 @@ pub(super) struct Slots {
 /// Where the hand finds a partition.
 #[derive(Debug)]
 struct Frame {
-    table: Weak<Slots>,
+    table: Weak<[Slot]>,
     number: u32,
 }
 
@@ -115,7 +116,7 @@ impl Residents {
             ring.hand = (at + 1) % ring.frames.len();
             let Some(frame) = &ring.frames[at] else { continue };
             let table = frame.table.upgrade().expect("a table that goes takes its frames along");
-            let slot = &table.slots[frame.number as usize];
+            let slot = &table[frame.number as usize];
             if slot.used.take() && passed < limits::PARTITIONS_PASSED_MAX {
                 passed += 1;
                 continue;
@@ -138,12 +139,12 @@ fn bytes_of(partition: &Partition) -> usize {
 
 impl Slots {
     /// Slots for `len` partitions of a table that always takes `bytes` bytes besides them.
-    pub(super) fn new(len: usize, bytes: usize, residents: &Rc<Residents>) -> Rc<Self> {
-        let slots: Box<[Slot]> = (0..len).map(|_| Slot::default()).collect();
+    pub(super) fn new(len: usize, bytes: usize, residents: &Rc<Residents>) -> Self {
+        let slots: Rc<[Slot]> = (0..len).map(|_| Slot::default()).collect();
         let always_bytes = bytes + size_of_val(&*slots);
         residents.always_bytes.set(residents.always_bytes.get() + always_bytes);
         residents.make_room(0);
-        Rc::new(Self { slots, always_bytes, residents: Rc::clone(residents) })
+        Self { slots, always_bytes, residents: Rc::clone(residents) }
     }
 
     /// What `ask` says of partition `number`, which is asked for; `None` if it is not in memory.
@@ -164,14 +165,14 @@ impl Slots {
     }
 
     /// Keeps partition `number` in memory, in the place of others if need be.
-    pub(super) fn keep(self: &Rc<Self>, number: usize, partition: &Rc<Partition>) {
+    pub(super) fn keep(&self, number: usize, partition: &Rc<Partition>) {
         if !self.has(number) && self.residents.make_room(bytes_of(partition)) {
             self.put(number, partition);
         }
     }
 
     /// Keeps partition `number` in memory if no other has to go for it; whether it is there.
-    pub(super) fn keep_if_room(self: &Rc<Self>, number: usize, partition: &Rc<Partition>) -> bool {
+    pub(super) fn keep_if_room(&self, number: usize, partition: &Rc<Partition>) -> bool {
         let residents = &self.residents;
         if self.has(number) {
             return true;
@@ -187,10 +188,10 @@ impl Slots {
         self.slots[number].partition.borrow().is_some()
     }
 
-    fn put(self: &Rc<Self>, number: usize, partition: &Rc<Partition>) {
+    fn put(&self, number: usize, partition: &Rc<Partition>) {
         let slot = &self.slots[number];
         let number = u32::try_from(number).expect("each has bytes, which 32 bits count");
-        let frame = Some(Frame { table: Rc::downgrade(self), number });
+        let frame = Some(Frame { table: Rc::downgrade(&self.slots), number });
         let ring = &mut *self.residents.ring.borrow_mut();
         let at = ring.free.pop().unwrap_or_else(|| {
             ring.frames.push(None);
@@ -209,7 +210,7 @@ impl Drop for Slots {
     fn drop(&mut self) {
         let residents = &self.residents;
         let ring = &mut *residents.ring.borrow_mut();
-        for slot in &self.slots {
+        for slot in &*self.slots {
             if let Some(partition) = slot.partition.take() {
                 ring.frames[slot.frame.get() as usize] = None;
                 ring.free.push(slot.frame.get());

@@ -44,7 +44,7 @@ pub(super) struct Contents<E: Env> {
     file_bytes: u64,
     footer: Footer,
     pub(super) top: Top,
-    pub(super) slots: Rc<Slots>,
+    pub(super) slots: Slots,
     actors: Rc<Actors>,
 }
 
