@@ -154,7 +154,7 @@ impl<'a> Record<'a> {
 
     /// The row, by itself.
     #[must_use]
-    pub fn to_row(&self) -> Box<[u8]> {
+    pub fn row(&self) -> Box<[u8]> {
         let mut row = vec![0; self.row_len()];
         self.write_row(&mut row);
         row.into()

@@ -86,9 +86,9 @@ pub struct StoreConfig {
 
 impl StoreConfig {
     /// The usual split of `memory_bytes` for the shard that owns `tokens`: half for memtables,
-    /// a sixteenth for scans, the rest for what tables hold, six sevenths of which at most for their
-    /// filters and indexes. A byte of these tells of more data than a byte of a block: where there
-    /// is much, they come first.
+    /// a sixteenth for scans, the rest for what tables hold, six sevenths of which at most for
+    /// their filters and indexes. A byte of these tells of more data than a byte of a block: where
+    /// there is much, they come first.
     #[must_use]
     pub fn new(
         generation: u16,

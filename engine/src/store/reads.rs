@@ -81,7 +81,7 @@ impl<'a> Best<'a> {
 
     pub(crate) fn hold(self) -> Held {
         match self {
-            Self::Memory(record) => Held::Row(record.to_row()),
+            Self::Memory(record) => Held::Row(record.row()),
             Self::Block(block, index) => Held::Block(Rc::clone(block), index),
             Self::Merged(row) => Held::Row(row),
         }

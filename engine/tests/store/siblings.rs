@@ -66,7 +66,7 @@ fn union(a: &Record<'_>, b: &Record<'_>, row: &mut Vec<u8>) -> Stands {
         return Stands::Second;
     }
     let (kind, value) = (both.kind(), both.bytes());
-    *row = Record { kind, value: &value, version, ..*a }.to_row().into();
+    *row = Record { kind, value: &value, version, ..*a }.row().into();
     Stands::Third
 }
 
@@ -109,7 +109,7 @@ fn union_is_commutative_associative_and_idempotent_as_lww_is() {
                 numbers.left.insert(30 + number);
                 let (key, version, value) = (key_of(&bytes), version(number), numbers.bytes());
                 let kind = numbers.kind();
-                Record { key, version, kind, expires_at_ms: 0, value: &value }.to_row().into()
+                Record { key, version, kind, expires_at_ms: 0, value: &value }.row().into()
             })
             .collect();
         let (a, b, c) = (&rows[0], &rows[1], &rows[2]);

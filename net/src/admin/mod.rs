@@ -1,4 +1,5 @@
-//! The admin port: health, readiness, metrics, snapshots and compactions over HTTP, on the control thread.
+//! The admin port: health, readiness, metrics, snapshots and compactions over HTTP, on the control
+//! thread.
 //!
 //! What it keeps true:
 //! - cores are asked for their figures, and copy them out between two rounds; nothing on the data

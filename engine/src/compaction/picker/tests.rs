@@ -258,7 +258,7 @@ fn a_part_is_as_wide_as_its_tables_of_the_bottom() {
     let bottom =
         |id, first, last| TableEntry { visible: range(first, last), ..table(id, BOTTOM, MIB) };
     let all = [table(1, 0, MIB), table(2, 3, MIB), bottom(3, 0, 399), bottom(4, 500, 999)];
-    let version = version(all.into_iter());
+    let version = version(all);
     let given =
         Given { running: &[], unreadable: &[], room_bytes: u64::MAX, now_ms: 0, full_before: None };
     for (tokens, inputs, part) in [
@@ -284,7 +284,7 @@ fn what_holes_hide_is_trimmed_or_gone() {
     let hidden = |last| {
         let hole = Hole { tokens: range(0, last), before: FileId(9) };
         let edit = VersionEdit { holes: vec![hole], ..VersionEdit::default() };
-        version([table(1, BOTTOM, 100 * MIB)].into_iter()).apply(&edit).unwrap()
+        version([table(1, BOTTOM, 100 * MIB)]).apply(&edit).unwrap()
     };
     assert_eq!(chosen(&hidden(400), &[]), None);
     assert_eq!(chosen(&hidden(600), &[]), Some((Reason::Trim, vec![1], BOTTOM)));
