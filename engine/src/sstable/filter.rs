@@ -44,6 +44,7 @@ impl Descriptor {
         let count = self.segment_count_length.get();
         let end = count.checked_add(segment).and_then(|it| it.checked_add(segment));
         segment.is_power_of_two()
+            && count > 0
             && self.segment_length_mask.get() == segment - 1
             && count.is_multiple_of(segment)
             && end == Some(len)
@@ -202,6 +203,21 @@ mod tests {
         let filter = filter_of(&keys);
         assert!(!filter.fingerprints.is_empty() && keys.iter().all(|key| filter.may_contain(key)));
         assert!(!filter.may_contain(&key(5, 2)));
+    }
+
+    /// A descriptor without a segment for its first fingerprint passed, whose lookups read behind
+    /// the last one. Found by the fuzzer.
+    #[test]
+    fn a_filter_of_two_segments_is_refused() {
+        let (segment, count) = (4u32, 0u32);
+        let numbers = [segment, segment - 1, count].map(u32::to_le_bytes).concat();
+        let bytes = [&7u64.to_le_bytes()[..], &numbers, &[1; 8]].concat();
+        assert!(Filter::decode(&bytes).is_none());
+        let numbers = [segment, segment - 1, segment].map(u32::to_le_bytes).concat();
+        let bytes = [&7u64.to_le_bytes()[..], &numbers, &[1; 12]].concat();
+        let filter = Filter::decode(&bytes).unwrap();
+        let passed = (0..1000).filter(|token| filter.may_contain(&key(token << 54, 1))).count();
+        assert!(passed < 1000, "one fingerprint is not that of all");
     }
 
     /// xorf trusts its descriptor: no changed one may get past `decode` and read out of bounds.
