@@ -195,8 +195,8 @@ pub const SCANS_IN_FLIGHT_MAX: usize = 8;
 pub const SCAN_CURSORS_MAX: usize = 4;
 
 /// Bytes that a page which is being read, or its cursor, holds of each run of tables: a request
-/// that is looked at and one that is under way.
-pub const SCAN_BYTES_A_RUN: usize = 2 * BACKGROUND_IO_BYTES_MAX;
+/// that is looked at, one that is under way, and one of partitions that are not in memory.
+pub const SCAN_BYTES_A_RUN: usize = 3 * BACKGROUND_IO_BYTES_MAX;
 
 /// How long they do, in microseconds: whoever wants the next page asks sooner.
 pub const SCAN_CURSOR_US: u64 = 2_000_000;

@@ -270,8 +270,9 @@ impl<E: Env> Store<E> {
 
     fn start_background(&mut self) {
         if !self.office.is_stopping() {
-            self.start_flush();
+            // Before the next flush: a vnode is compacted alone when none runs.
             self.start_compaction();
+            self.start_flush();
             self.start_scrub();
             self.start_snapshot();
         }

@@ -75,6 +75,12 @@ impl TableEntry {
         (self.file_bytes as f64 * self.visible_fraction()) as u64
     }
 
+    /// About how many bytes of keys and values can be seen.
+    #[must_use]
+    pub fn visible_raw_bytes(&self) -> u64 {
+        (self.properties.raw_bytes as f64 * self.visible_fraction()) as u64
+    }
+
     /// About how many of its records can be seen.
     #[must_use]
     pub fn visible_records(&self) -> u64 {

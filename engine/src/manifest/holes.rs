@@ -5,6 +5,10 @@
 //! one edit: of tables as of a moment before it nothing with its tokens is there any more. What is
 //! written later is.
 
+use std::collections::BinaryHeap;
+
+use schemas::ids::Token;
+
 use crate::sstable::{FileId, TokenRange};
 
 /// Tokens of which tables as of a moment before `before` have nothing any more.
@@ -59,33 +63,44 @@ impl Holes {
         hidden
     }
 
-    /// Adds `hole`. Where there is one already, the one that hides more of both counts.
-    pub(super) fn add(&mut self, hole: Hole) {
-        let is_deeper = |it: &Hole| it.before >= hole.before;
-        let (deeper, others): (Vec<Hole>, Vec<Hole>) = self.holes.drain(..).partition(is_deeper);
-        let mut holes: Vec<Hole> = Vec::new();
-        let mut left = Some(hole.tokens);
-        for it in &deeper {
-            let Some(tokens) = left.filter(|left| left.overlaps(it.tokens)) else { continue };
-            let free = tokens.before(it.tokens.first());
-            holes.extend(free.map(|tokens| Hole { tokens, ..hole }));
-            left = tokens.after(it.tokens.last());
-        }
-        holes.extend(left.map(|tokens| Hole { tokens, ..hole }));
-        for it in others {
-            let parts =
-                [it.tokens.before(hole.tokens.first()), it.tokens.after(hole.tokens.last())];
-            holes.extend(parts.into_iter().flatten().map(|tokens| Hole { tokens, ..it }));
-        }
-        holes.extend(deeper);
-        holes.sort_by_key(|it| it.tokens.first());
-        for hole in holes {
-            let joins =
-                |it: &&mut Hole| it.before == hole.before && it.tokens.is_followed_by(hole.tokens);
-            match self.holes.last_mut().filter(joins) {
-                Some(last) => last.tokens = last.tokens.hull(hole.tokens),
-                None => self.holes.push(hole),
+    /// Adds `more`, in any order. Where there are several, the one that hides most counts.
+    pub(super) fn add(&mut self, more: &[Hole]) {
+        let mut holes: Vec<Hole> = self.holes.drain(..).chain(more.iter().copied()).collect();
+        holes.sort_by_key(|hole| hole.tokens.first());
+        // Those that have begun, the deepest first; what has ended is found out when it is on top.
+        let mut open: BinaryHeap<(FileId, Token)> = BinaryHeap::new();
+        let (mut next, mut at) = (holes.into_iter().peekable(), Token(0));
+        loop {
+            while open.peek().is_some_and(|&(_, last)| last < at) {
+                open.pop();
             }
+            if open.is_empty() {
+                let Some(hole) = next.peek() else { return };
+                at = at.max(hole.tokens.first());
+            }
+            while let Some(hole) = next.next_if(|hole| hole.tokens.first() <= at) {
+                open.push((hole.before, hole.tokens.last()));
+            }
+            let Some(&(before, last)) = open.peek() else { continue };
+            let last = match next.peek() {
+                Some(hole) => last.min(Token(hole.tokens.first().0 - 1)),
+                None => last,
+            };
+            self.extend(Hole { tokens: TokenRange::new(at, last).expect("it is open"), before });
+            match last.0.checked_add(1) {
+                Some(next) => at = Token(next),
+                None => return,
+            }
+        }
+    }
+
+    /// Adds a hole behind all the others.
+    fn extend(&mut self, hole: Hole) {
+        let joins =
+            |it: &&mut Hole| it.before == hole.before && it.tokens.is_followed_by(hole.tokens);
+        match self.holes.last_mut().filter(joins) {
+            Some(last) => last.tokens = last.tokens.hull(hole.tokens),
+            None => self.holes.push(hole),
         }
     }
 
@@ -98,7 +113,6 @@ impl Holes {
 #[cfg(test)]
 mod tests {
     use fastrand::Rng;
-    use schemas::ids::Token;
 
     use super::*;
 
@@ -115,7 +129,7 @@ mod tests {
             for before in (0..20).map(|_| rng.u64(1..20)).collect::<Vec<_>>() {
                 let first = rng.u64(0..64);
                 let tokens = range(first, rng.u64(first..64));
-                holes.add(Hole { tokens, before: FileId(before) });
+                holes.add(&[Hole { tokens, before: FileId(before) }]);
                 let there = &mut model[first as usize..=tokens.last().0 as usize];
                 there.iter_mut().for_each(|it| *it = before.max(*it));
                 let (as_of, seen) = (rng.u64(0..=before), range(rng.u64(0..32), rng.u64(32..64)));
@@ -136,7 +150,7 @@ mod tests {
         let mut holes = Holes::default();
         for vnode in [0, 2, 1, 3] {
             let tokens = range(vnode * 16, vnode * 16 + 15);
-            holes.add(Hole { tokens, before: FileId(7) });
+            holes.add(&[Hole { tokens, before: FileId(7) }]);
         }
         assert_eq!(holes.iter().map(|it| it.tokens).collect::<Vec<_>>(), [range(0, 63)]);
     }

@@ -144,9 +144,7 @@ impl Version {
             next.clocks = Some(number);
             next.file_numbers = next.file_numbers.max(number.saturating_add(1));
         }
-        for &hole in &edit.holes {
-            next.holes.add(hole);
-        }
+        next.holes.add(&edit.holes);
         if !next.holes.is_empty() {
             next.reckon_hidden();
         }

@@ -52,15 +52,17 @@ impl Properties {
     /// Those of a table of `record` alone.
     pub(crate) fn of(record: &Record<'_>) -> Self {
         let token = record.key.token;
+        // Only of those whose values go when their time is over.
+        let expires_at_ms = if record.kind.is_mergeable() { 0 } else { record.expires_at_ms };
         Self {
             records: 1,
             tombstones: u64::from(record.kind.is_tombstone()),
-            expiring: u64::from(record.expires_at_ms != 0),
+            expiring: u64::from(expires_at_ms != 0),
             raw_bytes: (record.key.bytes.len() + record.value.len()) as u64,
             tokens: TokenRange::new(token, token).expect("one token is a range"),
             hlc_min: record.version.hlc,
             hlc_max: record.version.hlc,
-            expires_max_ms: record.expires_at_ms,
+            expires_max_ms: expires_at_ms,
         }
     }
 

@@ -12,11 +12,13 @@ use super::damage::FoundBy;
 use super::space::SpaceLevel;
 use super::unreadable::Unreadable;
 use super::writes::delay_us;
+use crate::commit_log::Sequence;
 use crate::compaction::{
     self, Choice, Control, Given, Input, JobError, Rules, choose, choose_part,
 };
 use crate::env::{Class, Env};
 use crate::limits;
+use crate::manifest::BOTTOM;
 use crate::sstable::{FileId, Table, TokenRange};
 
 /// Compactions under way.
@@ -30,8 +32,9 @@ pub(super) struct Compactions {
     failures: u32,
     /// How far behind they are, in percent of where writers are slowed not at all.
     pressure_percent: usize,
-    /// A full compaction was asked for and waits for the jobs that run.
-    full_asked: bool,
+    /// A full compaction was asked for, and waits for the flush up to this batch and for the jobs
+    /// that run then.
+    full_asked: Option<Sequence>,
     /// Tables made before this one are to be written anew.
     full_before: Option<FileId>,
     /// Tokens of which all is to be written anew.
@@ -80,19 +83,21 @@ impl Compactions {
 
 impl<E: Env> Store<E> {
     /// Says that no record stamped below `hlc` is going to be put any more: tombstones below it
-    /// may go once nothing older of their keys is left in the store. Never goes back.
+    /// may go once nothing older of their keys is left in the store. Nor is any put that has in it
+    /// what a tombstone below discarded: see [`Merge`](crate::record::Merge). Never goes back.
     pub fn set_purge_horizon(&mut self, hlc: Hlc) {
         self.purge_horizon = self.purge_horizon.max(hlc);
     }
 
     /// Has every table that there is written anew, all of them merged into one run, as the disk has
     /// room: what is dead gives its space back, tombstones are purged as far as the horizon lets
-    /// them. In the background, and forgotten if the store is closed meanwhile;
-    /// [`Stats::full_compaction`](super::Stats::full_compaction) says when it is done, which is
-    /// never while a table has no room to be merged. Memtables are no part of it:
-    /// [`Store::flush`] first if they should be.
+    /// them. In the background, behind a flush of what is in memory, and forgotten if the store is
+    /// closed meanwhile; [`Stats::full_compaction`](super::Stats::full_compaction) says when it is
+    /// done, which is never while a table has no room to be merged.
     pub fn compact_all(&mut self) {
-        self.compactions.full_asked = true;
+        self.freeze();
+        let upto = self.frozen.back().map_or(Sequence(0), |frozen| frozen.upto);
+        self.compactions.full_asked = Some(upto);
         self.compactions.nothing_before_us = 0;
         self.stats.full_compaction = true;
     }
@@ -103,7 +108,10 @@ impl<E: Env> Store<E> {
     /// [`Stats::vnodes_to_compact`](super::Stats::vnodes_to_compact). Memtables are no part of it.
     pub fn compact_vnode(&mut self, vnode: Vnode) {
         let (first, last) = self.vnodes.bits().tokens(vnode);
-        self.compactions.parts.extend(TokenRange::new(first, last));
+        let tokens = TokenRange::new(first, last).expect("a vnode has tokens");
+        if !self.compactions.parts.contains(&tokens) {
+            self.compactions.parts.push_back(tokens);
+        }
         self.stats.vnodes_to_compact = self.compactions.parts_left();
     }
 
@@ -115,6 +123,10 @@ impl<E: Env> Store<E> {
             return true;
         }
         let Some(&tokens) = compactions.parts.front() else { return false };
+        // A job that takes long is not waited for at the price of the others.
+        if compactions.running.iter().any(|choice| choice.output_level == BOTTOM) {
+            return false;
+        }
         // What is being flushed is in none of the tables, and its file is older than the moment
         // from which files are not hidden.
         if self.flushing || !compactions.running.is_empty() {
@@ -144,11 +156,11 @@ impl<E: Env> Store<E> {
             return;
         }
         let running = &self.compactions.running;
-        if self.compactions.full_asked {
+        if self.compactions.full_asked.is_some_and(|upto| upto.0 <= self.version.flushed()) {
             if !running.is_empty() {
                 return; // their outputs would not count as old, and be left where they are
             }
-            self.compactions.full_asked = false;
+            self.compactions.full_asked = None;
             self.compactions.full_before = Some(self.office.file_to_come());
         }
         let running = &self.compactions.running;
@@ -248,7 +260,7 @@ impl<E: Env> Store<E> {
         let others = self.open_tables.values().filter(|table| !choice.inputs.contains(&table.id()));
         // Where all tables fit in the cache, readers who have them there shall not wait for the
         // disk because a record moved. Where they do not, what is cached is what is asked for.
-        let all: u64 = self.version.tables().map(|entry| entry.visible_bytes()).sum();
+        let all: u64 = self.version.tables().map(|entry| entry.visible_raw_bytes()).sum();
         let fits = all <= self.config.cache_bytes as u64 / 2;
         Rules {
             merge: self.merge,

@@ -10,10 +10,11 @@ impl<E: Env> Store<E> {
     /// Tells the store of namespaces, in place of what it was told before; at an open
     /// [`StoreConfig::namespaces`](super::StoreConfig::namespaces) does.
     ///
-    /// Records of a namespace that is dropped now are not seen from this call on, and puts of it
-    /// are refused. What they take of the disk is given back by a
-    /// [full compaction](Store::compact_all), which begins by itself. Whether blocks are compressed
-    /// is decided as they are written.
+    /// Records of a namespace that is dropped now are not seen by what is asked from this call on,
+    /// and puts of it are refused. What they take of the disk is given back by a
+    /// [full compaction](Store::compact_all), which begins by itself, but not again after a start
+    /// that came before its end: whoever has it begun keeps asking. Whether blocks are compressed is
+    /// decided as they are written.
     pub fn set_namespaces(&mut self, namespaces: Arc<Namespaces>) {
         let drops = namespaces.drops_more_than(&self.config.namespaces);
         self.config.namespaces = namespaces;

@@ -7,7 +7,6 @@
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use schemas::ids::{NamespaceId, Token};
 
@@ -129,7 +128,8 @@ impl<E: Env> Store<E> {
 
     /// Starts to read the chunk that `request` describes, to be handed to another store, which puts
     /// its records one by one; [`Done::Export`] will name the ticket. Each chunk is a view of its
-    /// moment: what is written after it was read is for whoever writes to both stores.
+    /// moment: what is written after it was read is for whoever writes to both stores. Records of
+    /// namespaces that were dropped are among them: whoever puts them is told that they were.
     ///
     /// # Errors
     /// [`ScanBusy`]: as many pages and chunks as there may be are being read.
@@ -145,13 +145,9 @@ impl<E: Env> Store<E> {
         let range = TokenRange::new(from.token, to);
         let runs = range.map_or_else(Vec::new, |range| self.tables.overlapping(range));
         let (merge, office) = (self.merge, Rc::clone(&self.office));
-        let namespaces = Arc::clone(&self.config.namespaces);
         self.office.spawn(Class::Idle, async move {
             let mut taken = Rows::default();
             let take = |record: &Record<'_>| {
-                if namespaces.is_dropped(record.key.namespace) {
-                    return ControlFlow::Continue(());
-                }
                 if !taken.is_empty() && taken.bytes() + record.row_len() > bytes_max {
                     return ControlFlow::Break(());
                 }

@@ -38,6 +38,9 @@ pub(crate) const KEYS: u32 = 24;
 pub(crate) fn small_config() -> StoreConfig {
     let all = (Token(0), Token(u64::MAX));
     let mut config = StoreConfig::new(1, ShardId(0), all, 64 << 10);
+    // A start makes a line of memory for each, a flush writes each: thousands are what most of a
+    // simulated life would be spent on.
+    config.vnodes = VnodeBits::new(4).unwrap();
     config.memtable_bytes = 24 << 10;
     config.memtables_bytes_max = 256 << 10;
     config.cache_bytes = 32 << 10;

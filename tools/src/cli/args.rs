@@ -127,8 +127,7 @@ pub(super) enum Verb {
     /// Have a running node write all its tables anew, and wait for it.
     ///
     /// What is dead gives its space back, and deletes that every copy knows of are forgotten. The
-    /// node goes on serving. What it has in memory alone is no part of it. A Ctrl-C ends the
-    /// waiting, not the compaction.
+    /// node goes on serving. A Ctrl-C ends the waiting, not the compaction.
     Compact(CompactArgs),
     /// Take, list, verify, restore and delete snapshots of a node.
     ///
