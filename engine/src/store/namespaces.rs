@@ -12,8 +12,8 @@ impl<E: Env> Store<E> {
     ///
     /// Records of a namespace that is dropped now are not seen by what is asked from this call on,
     /// and puts of it are refused. What they take of the disk is given back by a
-    /// [full compaction](Store::compact_all), which begins by itself, but not again after a start
-    /// that came before its end: whoever has it begun keeps asking. Whether blocks are compressed is
+    /// [full compaction](Store::compact_all), which begins by itself. A start that comes before its
+    /// end does not begin it again: then it has to be asked for. Whether blocks are compressed is
     /// decided as they are written.
     pub fn set_namespaces(&mut self, namespaces: Arc<Namespaces>) {
         let drops = namespaces.drops_more_than(&self.config.namespaces);
