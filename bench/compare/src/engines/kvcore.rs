@@ -15,7 +15,7 @@ use engine::record::{Key as StoreKey, Kind, Record, lww};
 use engine::scan::{ScanPlace, ScanRequest};
 use engine::store::{Done, Durability, Get, GetTicket, Store, StoreConfig};
 use glommio::{ExecutorJoinHandle, Latency, LocalExecutorBuilder, Shares};
-use schemas::ids::{Actor, Dot, Hlc, NamespaceId, NodeId, ShardId, Token, Version};
+use schemas::ids::{Actor, Dot, Hlc, NamespaceId, NodeId, ShardId, Token, Version, VnodeBits};
 
 use super::runner::{GROUP, Order, Outcome, Runner};
 use crate::data::{Key, Shuffled, Values, absent_key, key};
@@ -115,7 +115,10 @@ struct Core {
     store: Store<DirectEnv>,
     /// When there was something to do last.
     worked: Instant,
-    counter: u64,
+    stamp: u64,
+    actor: Actor,
+    /// The counter of the last dot of each vnode: without gaps, as a node gives them.
+    dots: Vec<u64>,
     put_upto: u64,
     done: Vec<Done>,
 }
@@ -132,9 +135,11 @@ impl Core {
         let parker = Parker::new(&ring)?;
         let (store, _) = with_ring(&ring, Store::open(env.clone(), "shard", config, lww)).await??;
         // Stamps go on from those of the process before.
-        let counter = env.wall_ms() << 16;
+        let stamp = env.wall_ms() << 16;
+        let actor = Actor { node: NodeId(NonZeroU64::MIN), boot: (stamp >> 26) as u32 };
+        let dots = vec![0; VnodeBits::DEFAULT.count() as usize];
         let worked = Instant::now();
-        Ok(Self { ring, parker, store, worked, counter, put_upto: 0, done: vec![] })
+        Ok(Self { ring, parker, store, worked, stamp, actor, dots, put_upto: 0, done: vec![] })
     }
 
     async fn order(&mut self, order: &Order, values: &Values) -> anyhow::Result<Outcome> {
@@ -172,17 +177,20 @@ impl Core {
 
     /// Puts one record; false if it has to be tried again.
     fn put(&mut self, index: u64, value: &[u8]) -> bool {
-        self.counter += 1;
-        let actor = Actor { node: NodeId(NonZeroU64::MIN), boot: 1 };
+        self.stamp += 1;
         let bytes = key(index);
+        let key = store_key(&bytes);
+        let last = &mut self.dots[usize::from(key.token.vnode(VnodeBits::DEFAULT).0)];
+        let dot = Dot { actor: self.actor, counter: *last + 1 };
         let record = Record {
-            key: store_key(&bytes),
-            version: Version { hlc: Hlc(self.counter), dot: Dot { actor, counter: self.counter } },
+            key,
+            version: Version { hlc: Hlc(self.stamp), dot },
             kind: Kind::Value,
             expires_at_ms: 0,
             value,
         };
         let taken = self.store.put_now(&record).is_ok();
+        *last += u64::from(taken);
         self.put_upto += u64::from(taken);
         taken
     }
