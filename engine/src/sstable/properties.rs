@@ -116,3 +116,23 @@ impl Properties {
         sound.then_some(properties)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Kind;
+    use crate::sstable::sample::value;
+
+    /// A table of siblings past their time was chosen to be written anew for what had expired, and
+    /// written as it was, again and again.
+    #[test]
+    fn only_values_that_go_when_their_time_is_over_count_as_expiring() {
+        let mut sample = value(b"key", 1, 10);
+        sample.expires_at_ms = 7;
+        for (kind, expiring) in [(Kind::Value, 1), (Kind::Siblings, 0), (Kind::Context, 0)] {
+            sample.kind = kind;
+            let properties = Properties::of(&sample.record());
+            assert_eq!((properties.expiring, properties.expires_max_ms), (expiring, 7 * expiring));
+        }
+    }
+}

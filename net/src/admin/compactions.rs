@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 
 use axum::extract::State;
-use axum::http::header::{CONTENT_TYPE, ORIGIN};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::http::{Admin, Scrape, Shared, Stage};
+use super::http::{Admin, Scrape, Shared, may_change};
 use super::snapshots::SnapshotSteps;
 
 /// Has cores compact.
@@ -21,12 +21,8 @@ pub(super) async fn start<S: SnapshotSteps + Compact>(
     State(admin): Shared<S>,
     headers: HeaderMap,
 ) -> Response {
-    // A page of somebody's in an operator's browser could ask for it.
-    if headers.contains_key(ORIGIN) {
-        return (StatusCode::FORBIDDEN, "pages in browsers may not do this\n").into_response();
-    }
-    if admin.readiness.get() != Stage::Serving {
-        return (StatusCode::SERVICE_UNAVAILABLE, "the server is not ready\n").into_response();
+    if let Err((status, why)) = may_change(admin.readiness.get(), &headers) {
+        return (status, format!("{why}\n")).into_response();
     }
     let (heard, cores) = (admin.cores.compact(), admin.cores.cores());
     if heard < cores {

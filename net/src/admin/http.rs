@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_TYPE, ORIGIN};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::net::TcpListener;
@@ -100,6 +100,21 @@ impl<S: Scrape> Admin<S> {
         let _turn = self.scraping.lock().await;
         self.cores.scrape().await
     }
+}
+
+/// Whether a request may change something; if not, how it is answered.
+pub(super) fn may_change(
+    stage: Stage,
+    headers: &HeaderMap,
+) -> Result<(), (StatusCode, &'static str)> {
+    // A page of somebody's in an operator's browser could ask for it.
+    if headers.contains_key(ORIGIN) {
+        return Err((StatusCode::FORBIDDEN, "pages in browsers may not do this"));
+    }
+    if stage != Stage::Serving {
+        return Err((StatusCode::SERVICE_UNAVAILABLE, "the server is not ready"));
+    }
+    Ok(())
 }
 
 /// Whether every core goes round: one that does not should be restarted, with the process.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Path, State};
-use axum::http::header::{CONTENT_TYPE, ORIGIN};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use engine::snapshot::{Begun, Listed, SnapshotError, SnapshotName, State as Worth};
@@ -23,7 +23,7 @@ use engine::store::{SnapshotDone, SnapshotRefused, SnapshotStep};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::http::{Admin, Scrape, Shared, Stage};
+use super::http::{Admin, Scrape, Shared, Stage, may_change};
 
 /// How long a request waits for its snapshot, less than a connection lives. The snapshot goes on.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -87,13 +87,7 @@ fn named(
     headers: &HeaderMap,
     name: &str,
 ) -> Result<SnapshotName, (StatusCode, String)> {
-    // A page of somebody's in an operator's browser could ask for it.
-    if headers.contains_key(ORIGIN) {
-        return Err((StatusCode::FORBIDDEN, "pages in browsers may not do this".to_owned()));
-    }
-    if stage != Stage::Serving {
-        return Err((StatusCode::SERVICE_UNAVAILABLE, "the server is not ready".to_owned()));
-    }
+    may_change(stage, headers).map_err(|(status, why)| (status, why.to_owned()))?;
     SnapshotName::new(name).map_err(|bad| (StatusCode::BAD_REQUEST, bad.to_string()))
 }
 
