@@ -4,6 +4,7 @@
 use std::rc::Rc;
 
 use super::error::TableError;
+use super::index::BlockAt;
 use super::partition::Partition;
 use super::table::Table;
 use crate::env::Env;
@@ -35,21 +36,20 @@ impl<E: Env> Table<E> {
     }
 
     /// Reads the blocks from the one at byte `from` on, as many of one partition as one request
-    /// holds, and checks them; before the first of a partition, that as well. Those outside the
-    /// visible range are passed over: nobody reads them any more.
+    /// holds, and checks them; before the first of a partition, that as well. Those of which nothing
+    /// can be seen are passed over: nobody reads them any more.
     ///
     /// # Errors
     /// The disk refuses.
     pub(crate) async fn check_blocks(&self, env: &E, from: u64) -> Result<Checked, TableError> {
         let mut checked = Checked { bytes: 0, damaged: Vec::new(), next: None };
-        let (top, range) = (&self.contents.top, self.range());
-        let Some((range, numbers)) = range.map(|range| (range, top.covering(range))) else {
-            return Ok(checked);
-        };
-        let number = top.at_offset(from).max(numbers.start);
-        if number >= numbers.end || from >= self.layout().data_bytes {
+        if from >= self.layout().data_bytes {
             return Ok(checked);
         }
+        let top = &self.contents.top;
+        let partitions = top.at_offset(from)..top.len();
+        let mut seen = partitions.filter(|&number| self.shows_partition(number));
+        let Some(number) = seen.next() else { return Ok(checked) };
         let is_begun = from > u64::from(top.data(number));
         let partition = match self.checked_partition(number, is_begun, &mut checked).await {
             Ok(partition) => Some(partition),
@@ -61,18 +61,16 @@ impl<E: Env> Table<E> {
         };
         if let Some(partition) = partition {
             let index = partition.index();
-            let end = index.upper_bound(range.last());
-            let first = (index.lower_bound(range.first())..end)
-                .find(|&block| index.block(block).offset >= from);
-            if let Some(first) = first {
-                let after = self.check_some(env, &partition, first, end, &mut checked).await?;
-                if after < end {
-                    checked.next = Some(index.block(after).offset);
-                    return Ok(checked);
-                }
+            let blocks = (0..index.len()).filter(|&it| self.shows_block(number, &partition, it));
+            let blocks = blocks.map(|block| index.block(block)).filter(|it| it.offset >= from);
+            let blocks: Vec<BlockAt> = blocks.collect();
+            let after = self.check_some(env, &blocks, &mut checked).await?;
+            if let Some(next) = blocks.get(after) {
+                checked.next = Some(next.offset);
+                return Ok(checked);
             }
         }
-        checked.next = (number + 1 < numbers.end).then(|| top.data(number + 1).into());
+        checked.next = seen.next().map(|number| top.data(number).into());
         Ok(checked)
     }
 
@@ -95,33 +93,30 @@ impl<E: Env> Table<E> {
         Ok(Rc::new(self.contents.verify_partition(number, bytes)?))
     }
 
-    /// Checks the blocks of `partition` from number `first` on, up to `end`, as many as one request
-    /// holds. Returns the number of the one after them.
+    /// Checks the first of `blocks`, which are in order, as many as one request holds. Returns how
+    /// many that were.
     async fn check_some(
         &self,
         env: &E,
-        partition: &Partition,
-        first: usize,
-        end: usize,
+        blocks: &[BlockAt],
         checked: &mut Checked,
     ) -> Result<usize, TableError> {
-        let index = partition.index();
-        let start = index.block(first).offset;
-        let len_upto = |number: usize| (index.block(number).end() - start) as usize;
-        let fits = |number: &usize| len_upto(*number) <= BACKGROUND_IO_BYTES_MAX;
-        let after = (first + 1..end).take_while(fits).last().map_or(first + 1, |it| it + 1);
-        let read = read_span(&self.contents.file, start, len_upto(after - 1)).await;
+        let Some(first) = blocks.first() else { return Ok(0) };
+        let len_upto = |block: &BlockAt| (block.end() - first.offset) as usize;
+        let fits = |block: &&BlockAt| len_upto(block) <= BACKGROUND_IO_BYTES_MAX;
+        let blocks = &blocks[..blocks.iter().take_while(fits).count().max(1)];
+        let len = len_upto(&blocks[blocks.len() - 1]);
+        let read = read_span(&self.contents.file, first.offset, len).await;
         let bytes = read.map_err(TableError::io("cannot read", self.path()))?;
         checked.bytes += bytes.len() as u64;
-        for number in first..after {
-            let at = index.block(number);
-            let from = (at.offset - start) as usize;
+        for &at in blocks {
+            let from = (at.offset - first.offset) as usize;
             let block = bytes.get(from..from + at.len as usize).ok_or("file ends in a block");
             if let Err(what) = block.and_then(|block| self.contents.verify(at, block)) {
                 checked.damaged.push(self.corrupt(at, what));
             }
             env.pause().await;
         }
-        Ok(after)
+        Ok(blocks.len())
     }
 }

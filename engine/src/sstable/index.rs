@@ -16,6 +16,7 @@ use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::search;
+use super::token_range::TokenRange;
 use crate::env::ALIGN;
 use crate::limits;
 use crate::record::Key;
@@ -122,6 +123,12 @@ impl Index {
     /// The first token of block `index`.
     pub(super) fn first_token(&self, index: usize) -> Token {
         Token(self.first_tokens[index])
+    }
+
+    /// The tokens that block `index` may have: of the last one all from its first on.
+    pub(super) fn tokens(&self, index: usize) -> TokenRange {
+        let last = self.first_tokens.get(index + 1).copied().unwrap_or(u64::MAX);
+        TokenRange::new(self.first_token(index), Token(last)).expect("they are sorted")
     }
 
     /// How many blocks there are.

@@ -64,7 +64,7 @@ impl<E: Env> One<E> {
         let number = self.table.partition_of(key.token).filter(|_| self.table.is_seen(key.token));
         let Some(number) = number else { return false };
         if self.at.as_ref().is_none_or(|(at, _)| *at != number) {
-            self.walk.skip_to(number);
+            self.walk.skip_while(|it| it < number);
             let read = self.walk.next().await;
             let partition = read.unwrap_or_else(|error| {
                 tracing::warn!(%error, "whether tombstones may go cannot be told");

@@ -107,10 +107,8 @@ impl Partition {
 
     /// The tokens that the block at byte `offset` may have, if one begins there.
     pub(super) fn tokens_at(&self, offset: u64) -> Option<TokenRange> {
-        let mut blocks = self.blocks().skip_while(|(at, _)| at.offset != offset);
-        let (_, first) = blocks.next()?;
-        let last = blocks.next().map_or(Token(u64::MAX), |(_, next)| next);
-        TokenRange::new(first, last)
+        let block = self.blocks().position(|(at, _)| at.offset == offset)?;
+        Some(self.index.tokens(block))
     }
 
     /// The index of its blocks.

@@ -44,9 +44,11 @@ impl<E: Env> PartitionWalk<E> {
         self.left.start
     }
 
-    /// Goes on with partition `number`, which is the next one or a later one.
-    pub(super) fn skip_to(&mut self, number: usize) {
-        self.left.start = number.max(self.left.start);
+    /// Passes over partitions to come until one of which `is_passed` says no.
+    pub(super) fn skip_while(&mut self, is_passed: impl Fn(usize) -> bool) {
+        while !self.left.is_empty() && is_passed(self.left.start) {
+            self.left.start += 1;
+        }
     }
 
     /// The next partition; `None` at the end.

@@ -38,11 +38,12 @@ pub struct TableScan<E: Env> {
     request_bytes: usize,
 }
 
-/// Where the blocks to come are.
+/// Where the blocks to come are, but for those of which nothing can be seen.
 struct Places<E: Env> {
+    table: Table<E>,
     partitions: PartitionWalk<E>,
-    /// The partition that is being gone through, and its blocks to come.
-    at: Option<(Rc<Partition>, Range<usize>)>,
+    /// The partition that is being gone through, its number, and its blocks to come.
+    at: Option<(Rc<Partition>, usize, Range<usize>)>,
     first: Token,
     last: Token,
     /// Why there are no more. It is told where they would come.
@@ -94,28 +95,31 @@ impl<E: Env> Places<E> {
         let numbers = range.map_or(0..0, |range| contents.top.covering(range));
         let (first, last) = range.map_or_else(Default::default, |it| (it.first(), it.last()));
         let partitions = PartitionWalk::new(contents, numbers);
-        Self { partitions, at: None, first, last, failed: None }
+        Self { table: table.clone(), partitions, at: None, first, last, failed: None }
     }
 
     /// The next block; `None` at the end.
     async fn next(&mut self) -> Result<Option<BlockAt>, TableError> {
         loop {
-            if let Some((partition, blocks)) = &mut self.at
-                && let Some(block) = blocks.next()
-            {
-                return Ok(Some(partition.index().block(block)));
+            if let Some((partition, number, blocks)) = &mut self.at {
+                let is_seen = |block: &usize| self.table.shows_block(*number, partition, *block);
+                if let Some(block) = blocks.find(is_seen) {
+                    return Ok(Some(partition.index().block(block)));
+                }
             }
             self.at = None;
+            self.partitions.skip_while(|number| !self.table.shows_partition(number));
+            let number = self.partitions.next_number();
             let Some(partition) = self.partitions.next().await? else { return Ok(None) };
             let index = partition.index();
             let blocks = index.lower_bound(self.first)..index.upper_bound(self.last);
-            self.at = Some((partition, blocks));
+            self.at = Some((partition, number, blocks));
         }
     }
 
     /// Puts back what [`Places::next`] has given last.
     fn put_back(&mut self) {
-        let (_, blocks) = self.at.as_mut().expect("it gave one");
+        let (_, _, blocks) = self.at.as_mut().expect("it gave one");
         blocks.start -= 1;
     }
 

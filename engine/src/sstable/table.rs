@@ -114,7 +114,8 @@ impl<E: Env> Table<E> {
         Self { range, ..self.clone() }
     }
 
-    /// The same table without the tokens of `hidden`, which are in order and share none.
+    /// The same table without the tokens of `hidden`, which are in order and no neighbours of each
+    /// other.
     #[must_use]
     pub fn without(&self, hidden: Vec<TokenRange>) -> Self {
         Self { hidden: hidden.into(), ..self.clone() }
@@ -159,6 +160,24 @@ impl<E: Env> Table<E> {
     pub fn is_seen(&self, token: Token) -> bool {
         self.range.is_some_and(|it| it.contains(token))
             && (self.hidden.is_empty() || !covers(&self.hidden, token))
+    }
+
+    /// Whether something of `tokens` can be seen, if it has that.
+    pub(crate) fn shows(&self, tokens: TokenRange) -> bool {
+        let seen = self.range.and_then(|it| it.intersection(tokens));
+        seen.is_some_and(|seen| self.hidden.is_empty() || !covers_all(&self.hidden, seen))
+    }
+
+    /// Whether something of partition `number` can be seen.
+    pub(super) fn shows_partition(&self, number: usize) -> bool {
+        self.shows(self.contents.top.tokens(number))
+    }
+
+    /// Whether something of block `block` of partition `number` can be seen.
+    pub(super) fn shows_block(&self, number: usize, partition: &Partition, block: usize) -> bool {
+        let tokens = partition.index().tokens(block);
+        let tokens = tokens.intersection(self.contents.top.tokens(number));
+        tokens.is_some_and(|tokens| self.shows(tokens))
     }
 
     /// Its length in bytes.
@@ -390,6 +409,12 @@ impl<E: Env> Contents<E> {
 pub(super) fn covers(ranges: &[TokenRange], token: Token) -> bool {
     let at = ranges.partition_point(|it| it.last() < token);
     ranges.get(at).is_some_and(|it| it.contains(token))
+}
+
+/// Whether `ranges`, which are in order and no neighbours of each other, have all of `tokens`.
+fn covers_all(ranges: &[TokenRange], tokens: TokenRange) -> bool {
+    let at = ranges.partition_point(|it| it.last() < tokens.first());
+    ranges.get(at).is_some_and(|it| it.intersection(tokens) == Some(tokens))
 }
 
 /// Checks and reads what is between partitions and footer; an error says what is wrong and where in

@@ -223,6 +223,12 @@ impl<E: Env> Store<E> {
         self.stats.tables_unreadable = self.compactions.unreadable.len() as u64;
     }
 
+    /// What was damaged of table `id` is seen no more.
+    pub(super) fn no_longer_alone(&mut self, id: FileId) {
+        self.compactions.unreadable.healed(id);
+        self.stats.tables_unreadable = self.compactions.unreadable.len() as u64;
+    }
+
     /// How long writers are held back because compaction is behind.
     pub(super) fn compaction_delay_us(&self) -> u64 {
         let (low, high) = limits::SLOWED_PRESSURE_PERCENT;

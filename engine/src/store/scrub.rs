@@ -153,15 +153,22 @@ impl<E: Env> Store<E> {
     /// A place of table `id` is not what was written: compactions leave the table alone, and the
     /// clocks of the vnodes that it touches are cleared.
     pub(crate) fn found_damage(&mut self, id: FileId, offset: u64, found_by: FoundBy) {
-        if self.is_current(id) {
-            let is_new = self.damage.note(id, offset, found_by);
-            self.leave_alone(id);
-            let lost = self.open_tables[&id].tokens_at(offset);
-            if let Some(range) = lost.filter(|_| is_new) {
-                self.lost_records(range);
-            }
-            self.stats.blocks_damaged = self.damage.len() as u64;
+        let Some(table) = self.open_tables.get(&id) else { return };
+        // Nothing can be seen of what was being read when its vnode was dropped.
+        let Some(tokens) = table.tokens_at(offset).filter(|it| table.shows(*it)) else { return };
+        self.leave_alone(id);
+        if self.damage.note(Damage { file: id, offset, found_by }, tokens) {
+            self.lost_records(tokens);
         }
+        self.stats.blocks_damaged = self.damage.len() as u64;
+    }
+
+    /// The tables are others: damage that can be seen no more keeps none from being compacted.
+    pub(super) fn forget_damage(&mut self) {
+        for id in self.damage.forget(&self.open_tables) {
+            self.no_longer_alone(id);
+        }
+        self.stats.blocks_damaged = self.damage.len() as u64;
     }
 }
 

@@ -51,6 +51,11 @@ impl Unreadable {
         self.tables.insert(id, Refused { failures: 0, until_us: u64::MAX });
     }
 
+    /// No damage that can be seen is left in table `id`.
+    pub(super) fn healed(&mut self, id: FileId) {
+        self.tables.remove(&id);
+    }
+
     /// Forgets tables that `version` has not got.
     pub(super) fn forget(&mut self, version: &Version) {
         self.tables.retain(|id, _| version.get(*id).is_some());

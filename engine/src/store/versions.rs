@@ -100,8 +100,7 @@ impl<E: Env> Store<E> {
         self.version = version;
         self.tables = Rc::new(table_set(&self.version, &self.open_tables));
         self.stats.count_tables(&self.version, &self.open_tables);
-        self.damage.forget(&self.version);
-        self.stats.blocks_damaged = self.damage.len() as u64;
+        self.forget_damage();
         self.weigh_compactions();
         match change.job {
             Job::Flush => self.flushed(change.tables.first()),

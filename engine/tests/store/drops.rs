@@ -6,13 +6,13 @@ use std::rc::Rc;
 
 use engine::env::Env;
 use engine::env::sim::{Crash, Sim, SimDisk, SimEnv, When};
-use engine::sstable::TokenRange;
-use engine::store::{Durability, Failure, StoreConfig};
+use engine::sstable::{FileId, Table, TokenRange};
+use engine::store::{Durability, Failure, ScrubOptions, StoreConfig};
 use fastrand::Rng;
 use schemas::clock::VnodeClock;
-use schemas::ids::{Vnode, VnodeBits};
+use schemas::ids::{Token, Vnode, VnodeBits};
 
-use crate::harness::{Client, KEYS, Ledger, Write, simulate, small_config, token_of};
+use crate::harness::{Client, DIR, KEYS, Ledger, Write, simulate, small_config, token_of};
 
 const BITS: VnodeBits = VnodeBits::new(3).unwrap();
 
@@ -211,4 +211,78 @@ fn a_node_that_gives_up_everything_has_no_tables() {
         assert_eq!(client.store.stats().tables.iter().sum::<u64>(), 0, "no table is left");
         assert_eq!(client.store.size_of(TokenRange::ALL).bytes, 0);
     });
+}
+
+/// Damage among what was dropped kept its table from every compaction, and was found by scrubs and
+/// merges that had no need to look there.
+#[test]
+fn damage_among_what_is_dropped_is_nobodys() {
+    let mut damaged = 0;
+    for found_before in [false, true] {
+        let (sim, disk) = (Sim::new(3), SimDisk::new(3));
+        let (env, ledger) = (sim.env(&disk), Rc::new(RefCell::new(Ledger::default())));
+        let mut config = config();
+        (config.memtable_bytes, config.memtables_bytes_max) = (128 << 10, 512 << 10);
+        config.log_bytes_max = 1 << 20;
+        (config.compaction.level0_tables, config.compaction.upper_percent) = (100, 1 << 20);
+        config.scrub = ScrubOptions { pass_s: 1, bytes_per_s_max: 1 << 30 };
+        sim.block_on(async {
+            let (mut client, _) = Client::open(&env, config, &ledger).await.unwrap();
+            for key in 0..KEYS {
+                client.write_until_taken(Write::put(key, client.taken(), 3000)).await.unwrap();
+            }
+            client.settle().await.unwrap();
+            client.store.flush().await.unwrap();
+            let (path, at, token) = block_within_a_vnode(&env, &disk).await;
+            let key = (0..KEYS).find(|&key| token_of(key) == token).expect("some key's");
+            let rot = || disk.corrupt(&path, |bytes| bytes[at as usize + 9] ^= 1);
+            if found_before {
+                rot();
+                rest(&mut client, 3).await;
+                let found = client.store.damaged().map(|it| it.offset);
+                assert_eq!(found.collect::<Vec<_>>(), [at]);
+            }
+            client.drop_vnodes_of(&[key], BITS);
+            settle_drops(&mut client).await.unwrap();
+            if !found_before {
+                rot();
+            }
+            rest(&mut client, 3).await;
+            assert!(client.store.stats().scrub_passes >= 2);
+            client.store.compact_all();
+            rest(&mut client, 1).await;
+            assert_eq!(client.store.damaged().next(), None);
+            let stats = client.store.stats();
+            assert_eq!((stats.blocks_damaged, stats.tables_unreadable), (0, 0));
+            assert!(!stats.full_compaction, "found before: {found_before}");
+            assert_eq!(disk.bytes(&path), None, "written anew");
+            check_all(&mut client, 0, "after the compaction").await;
+            damaged += 1;
+        });
+    }
+    assert_eq!(damaged, 2);
+}
+
+/// A block of the only table of which the next one begins in the same vnode: the table, the block's
+/// place and its first token.
+async fn block_within_a_vnode(env: &SimEnv, disk: &SimDisk) -> (String, u64, Token) {
+    let name = |path: &str| path.rsplit_once('/').map(|(_, name)| name.to_owned()).unwrap();
+    let paths = disk.paths().into_iter().filter(|path| path.ends_with(".sst"));
+    let [path] = &paths.collect::<Vec<_>>()[..] else { panic!("one table") };
+    let id = FileId::from_file_name(&name(path)).unwrap();
+    let table = Table::open(env, DIR, id, TokenRange::ALL).await.unwrap();
+    let partition = table.read_partition(0).await.unwrap();
+    let blocks: Vec<_> = partition.blocks().collect();
+    let two = blocks.windows(2).find(|two| two[0].1.vnode(BITS) == two[1].1.vnode(BITS));
+    let (block, token) = two.expect("vnodes have several blocks")[0];
+    (path.clone(), block.offset, token)
+}
+
+/// Lets virtual time pass.
+async fn rest(client: &mut Client, seconds: u64) {
+    let until_us = client.env.monotonic_us() + seconds * 1_000_000;
+    while client.env.monotonic_us() < until_us {
+        client.env.sleep_us(1000).await;
+        client.round().await.expect("the disk works");
+    }
 }
