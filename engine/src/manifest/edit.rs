@@ -1,7 +1,7 @@
 //! [`VersionEdit`]: what one commit changes, and its bytes.
 //!
 //! ```text
-//! edit:  | flushed 8 | file_numbers 4 | dropped 4 | added 4 | clocks 4 | holes 4 | zero 4 |
+//! edit:  | flushed 8 | file_numbers 4 | dropped 4 | added 4 | clocks 4 | holes 4 | purged 4 |
 //!        | file id 8 x dropped | entry 120 x added | hole 24 x holes |
 //! entry: | file id 8 | visible_first 8 | visible_last 8 | file_bytes 8 | as_of 8 | level 1 |
 //!        | zero 3 | file_crc 4 | properties 72 |
@@ -104,6 +104,8 @@ pub struct VersionEdit {
     pub clocks: Option<u32>,
     /// What tables that are there lose.
     pub holes: Vec<Hole>,
+    /// No table has records of the namespaces for which this stands; 0: as before.
+    pub purged: u32,
 }
 
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
@@ -116,7 +118,7 @@ struct Head {
     /// The file's number and 1 more; 0: as before.
     clocks: U32,
     holes: U32,
-    zero: U32,
+    purged: U32,
 }
 
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
@@ -158,7 +160,7 @@ impl VersionEdit {
             added: count(self.added.len()),
             clocks: self.clocks.map_or(0, |number| number + 1).into(),
             holes: count(self.holes.len()),
-            zero: 0.into(),
+            purged: self.purged.into(),
         };
         out.extend_from_slice(head.as_bytes());
         out.extend(self.dropped.iter().flat_map(|id| id.0.to_le_bytes()));
@@ -203,6 +205,7 @@ impl VersionEdit {
             file_numbers: head.file_numbers.get(),
             clocks: head.clocks.get().checked_sub(1),
             holes: holes.iter().map(load_hole).collect::<Option<_>>()?,
+            purged: head.purged.get(),
         })
     }
 }

@@ -165,6 +165,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         dropped: vec![FileId::new(1, ShardId(0), 1)],
         flushed: Some(9),
         file_numbers: 70,
+        purged: 3,
         holes: vec![
             Hole { tokens: entry(2, 0, 7, 20).visible, before: FileId::new(1, ShardId(0), 4) },
             Hole { tokens: entry(2, 0, 30, 90).visible, before: FileId::new(1, ShardId(0), 5) },

@@ -69,6 +69,7 @@ fn history() -> Vec<VersionEdit> {
         VersionEdit { flushed: Some(9), ..add(entry(2, 0, 10, 50)) },
         VersionEdit { dropped: vec![FileId(1)], ..add(moved) },
         VersionEdit { file_numbers: 99, ..VersionEdit::default() },
+        VersionEdit { purged: 3, ..VersionEdit::default() },
         VersionEdit { dropped: vec![FileId(2)], ..add(narrowed) },
         VersionEdit { dropped: vec![FileId(1), FileId(2)], ..VersionEdit::default() },
     ]

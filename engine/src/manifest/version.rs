@@ -27,6 +27,7 @@ pub struct Version {
     file_numbers: u32,
     clocks: Option<u32>,
     holes: Holes,
+    purged: u32,
 }
 
 /// Why an edit does not apply to a version.
@@ -97,6 +98,12 @@ impl Version {
         &self.holes
     }
 
+    /// Stands for dropped namespaces of which no table has anything any more; 0 for none.
+    #[must_use]
+    pub fn purged(&self) -> u32 {
+        self.purged
+    }
+
     /// What holes hide of the table that `entry` is, in order.
     #[must_use]
     pub fn hidden(&self, entry: &TableEntry) -> Vec<TokenRange> {
@@ -144,6 +151,9 @@ impl Version {
             next.clocks = Some(number);
             next.file_numbers = next.file_numbers.max(number.saturating_add(1));
         }
+        if edit.purged != 0 {
+            next.purged = edit.purged;
+        }
         next.holes.add(&edit.holes);
         if !next.holes.is_empty() {
             next.reckon_hidden();
@@ -185,6 +195,7 @@ impl Version {
             flushed: Some(self.flushed).filter(|&it| it != 0),
             file_numbers: self.file_numbers,
             clocks: self.clocks,
+            purged: self.purged,
             ..VersionEdit::default()
         });
         edits

@@ -18,7 +18,7 @@ use crate::compaction::{
 };
 use crate::env::{Class, Env};
 use crate::limits;
-use crate::manifest::BOTTOM;
+use crate::manifest::{BOTTOM, VersionEdit};
 use crate::sstable::{FileId, Table, TokenRange};
 
 /// Compactions under way.
@@ -37,6 +37,8 @@ pub(super) struct Compactions {
     full_asked: Option<Sequence>,
     /// Tables made before this one are to be written anew.
     full_before: Option<FileId>,
+    /// Stands for the namespaces that were dropped when that began.
+    full_purges: u32,
     /// Tokens of which all is to be written anew.
     parts: VecDeque<TokenRange>,
     /// Nothing is due until then, unless the version or what is running changes.
@@ -162,6 +164,7 @@ impl<E: Env> Store<E> {
             }
             self.compactions.full_asked = None;
             self.compactions.full_before = Some(self.office.file_to_come());
+            self.compactions.full_purges = self.config.namespaces.dropped_print();
         }
         let running = &self.compactions.running;
         let now_us = self.env.monotonic_us();
@@ -175,8 +178,8 @@ impl<E: Env> Store<E> {
         let room_bytes = self.room_bytes();
         let given = Given { running, unreadable, room_bytes, now_ms, full_before };
         if full_before.is_some() && compaction::is_full_done(&self.version, &given) {
-            self.compactions.full_before = None;
-            self.stats.full_compaction = false;
+            self.full_done();
+            return;
         }
         let Some(choice) = choose(&self.version, &self.config.compaction, &given) else {
             return;
@@ -187,6 +190,19 @@ impl<E: Env> Store<E> {
             return;
         }
         self.start_job(choice, now_ms);
+    }
+
+    /// A full compaction is done. What it purged is written down, so that no start does it again.
+    fn full_done(&mut self) {
+        self.compactions.full_before = None;
+        self.compactions.nothing_before_us = 0;
+        self.stats.full_compaction = false;
+        let purged = self.compactions.full_purges;
+        if purged != 0 && purged != self.version.purged() {
+            let edit = VersionEdit { purged, ..VersionEdit::default() };
+            let (tables, over) = (Vec::new(), SignalOnDrop::default());
+            self.changes.push_back(Change { job: Job::Commit, edit, tables, over });
+        }
     }
 
     fn start_job(&mut self, choice: Choice, now_ms: u64) {

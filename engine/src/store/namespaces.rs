@@ -12,14 +12,21 @@ impl<E: Env> Store<E> {
     ///
     /// Records of a namespace that is dropped now are not seen by what is asked from this call on,
     /// and puts of it are refused. What they take of the disk is given back by a
-    /// [full compaction](Store::compact_all), which begins by itself. A start that comes before its
-    /// end does not begin it again: then it has to be asked for. Whether blocks are compressed is
-    /// decided as they are written.
+    /// [full compaction](Store::compact_all), which begins by itself, and again at a start that
+    /// comes before its end. Whether blocks are compressed is decided as they are written.
     pub fn set_namespaces(&mut self, namespaces: Arc<Namespaces>) {
-        let drops = namespaces.drops_more_than(&self.config.namespaces);
+        let drops = namespaces.dropped_print() != self.config.namespaces.dropped_print();
         self.config.namespaces = namespaces;
         if drops {
             self.vnodes.forget_leaves();
+            self.purge_namespaces();
+        }
+    }
+
+    /// Has the records of dropped namespaces removed from tables, unless they are.
+    pub(super) fn purge_namespaces(&mut self) {
+        let dropped = self.config.namespaces.dropped_print();
+        if dropped != 0 && dropped != self.version.purged() {
             self.compact_all();
         }
     }

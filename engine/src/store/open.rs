@@ -66,7 +66,7 @@ impl<E: Env> Store<E> {
         let stats = Stats::of(&config, &version, &open_tables);
         let files = first_file..version.next_file_number();
         let office = Office::new(&env, dir, &config, files, residents);
-        let store = Self {
+        let mut store = Self {
             writes: Writes::new(replay.last),
             alarmed: false,
             frozen_bytes: replay.frozen.iter().map(|frozen| frozen.memtable.bytes()).sum(),
@@ -103,6 +103,7 @@ impl<E: Env> Store<E> {
             log,
         };
         store.load_tables();
+        store.purge_namespaces();
         Ok((store, report))
     }
 

@@ -75,6 +75,34 @@ fn a_namespace_that_is_dropped_is_gone() {
     });
 }
 
+/// A start that came before the end of the compaction left the bytes where they were for ever.
+#[test]
+fn what_a_dropped_namespace_takes_is_given_back_once_also_after_a_start() {
+    let (sim, disk) = (Sim::new(1), SimDisk::new(1));
+    let (env, ledger) = (sim.env(&disk), Rc::new(RefCell::new(Ledger::default())));
+    let others = (0..KEYS).filter(|&key| namespace_of(key) != DROPPED).count() as u64;
+    let dropping = || {
+        let mut config = small_config();
+        config.namespaces = dropping();
+        config
+    };
+    sim.block_on(async {
+        let (mut client, _) = Client::open(&env, small_config(), &ledger).await.unwrap();
+        write_rounds(&mut client, 6).await;
+        client.store.set_namespaces(dropping().namespaces);
+        client.store.close().await.unwrap();
+        let (mut client, _) = Client::open(&env, dropping(), &ledger).await.unwrap();
+        assert!(client.store.stats().full_compaction, "it was not done");
+        while client.store.stats().full_compaction {
+            client.round().await.unwrap();
+        }
+        assert_eq!(client.store.stats().table_records, others);
+        client.store.close().await.unwrap();
+        let (client, _) = Client::open(&env, dropping(), &ledger).await.unwrap();
+        assert!(!client.store.stats().full_compaction, "once is enough");
+    });
+}
+
 /// The same writes with and without it: the same is shown, and tables are shorter.
 #[test]
 fn a_namespace_that_is_compressed_takes_less() {

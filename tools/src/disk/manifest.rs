@@ -63,6 +63,9 @@ fn frame_text(frame: &FrameAt) -> String {
             if let Some(number) = edit.clocks {
                 text += &format!(", clocks {number}");
             }
+            if edit.purged != 0 {
+                text += &format!(", purged {:08x}", edit.purged);
+            }
             text += &format!(", file numbers from {}\n", edit.file_numbers);
             for id in &edit.dropped {
                 text += &format!("    - {id}\n");
@@ -102,6 +105,7 @@ fn json(listing: &Listing) -> Value {
         json!({
             "flushed": version.flushed(),
             "next_file_number": version.next_file_number(),
+            "purged": format!("{:08x}", version.purged()),
             "tables": version.tables().map(|entry| table_json(entry)).collect::<Vec<_>>(),
             "holes": version.holes().iter().map(hole_json).collect::<Vec<_>>(),
         })
@@ -137,6 +141,7 @@ fn edit_json(edit: &VersionEdit) -> Value {
         "flushed": edit.flushed,
         "clocks": edit.clocks,
         "file_numbers": edit.file_numbers,
+        "purged": format!("{:08x}", edit.purged),
         "dropped": edit.dropped.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "added": edit.added.iter().map(table_json).collect::<Vec<_>>(),
         "holes": edit.holes.iter().map(hole_json).collect::<Vec<_>>(),
