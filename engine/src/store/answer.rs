@@ -322,7 +322,8 @@ impl OpenError {
             Self::Manifest(ManifestError::FormatNewer(_))
             | Self::Table(TableError::FormatNewer(_))
             | Self::Clocks(ClocksError::FormatNewer(_)) => OpenErrorKind::FormatNewer,
-            Self::Table(TableError::FormatOlder { .. }) => OpenErrorKind::FormatOlder,
+            Self::Manifest(ManifestError::FormatOlder(_))
+            | Self::Table(TableError::FormatOlder(_)) => OpenErrorKind::FormatOlder,
             _ => OpenErrorKind::Damaged,
         }
     }
