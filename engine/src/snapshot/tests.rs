@@ -5,6 +5,7 @@ use schemas::ids::ShardId;
 use super::fuzz::{example, example_shard};
 use super::*;
 use crate::env::ALIGN;
+use crate::env::sim::{Fail, Fault, Io, Sim, SimDisk};
 use crate::integrity::checksum;
 
 fn is_damage<T>(result: Result<T, SnapshotError>) -> bool {
@@ -94,4 +95,21 @@ fn another_format_is_told_from_damage() {
     assert!(matches!(shard(SHARD_FORMAT + 1), Err(SnapshotError::Newer(_))));
     assert!(matches!(shard(SHARD_FORMAT - 1), Err(SnapshotError::Older(_))));
     assert!(is_damage(shard(0)), "a format that never was");
+}
+
+/// A begin whose last sync failed left its directory: nobody had its id, and its name was taken
+/// until a restart.
+#[test]
+fn a_begin_that_fails_frees_its_name() {
+    let (sim, disk) = (Sim::new(1), SimDisk::new(1));
+    let env = sim.env(&disk);
+    let name = SnapshotName::new("a").unwrap();
+    sim.block_on(async {
+        let (on, path) = (Some(Io::SyncDir), SNAPSHOTS_DIR.to_owned());
+        disk.inject(Fault { on, path, nth: 1, sticky: false, how: Fail::Eio });
+        assert!(matches!(begin(&env, &name).await, Err(SnapshotError::Io { .. })));
+        assert_eq!(list(&env).await.unwrap(), []);
+        begin(&env, &name).await.unwrap();
+        assert!(matches!(begin(&env, &name).await, Err(SnapshotError::Exists { .. })));
+    });
 }
