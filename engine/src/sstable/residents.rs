@@ -3,8 +3,8 @@
 //! - A partition in memory lies in a slot of its table, so that a probe finds it without a search.
 //! - Past the bound the one goes that was not asked for since the last round: a hand goes through
 //!   all that are there ("second chance", Corbato 1968). Whoever uses one holds it meanwhile.
-//! - What is always in memory, the lists of partitions and of actors, counts too: it leaves less for
-//!   the others.
+//! - What is always in memory, the lists of partitions and of actors, counts too: it leaves less
+//!   for the others.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
