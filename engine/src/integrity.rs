@@ -1,4 +1,4 @@
-//! What every file we write has in common: sums that know where they belong, and the two ways to
+//! What every file we write has in common: sums that know where they belong, and the three ways to
 //! say that a file cannot be used.
 //!
 //! A sum is seeded with the file it is in and its place there, so that a block that the disk put
@@ -35,6 +35,21 @@ pub struct FormatNewer {
     /// The version of its format.
     pub found: u32,
     /// The newest version that can be read.
+    pub supported: u32,
+}
+
+/// A file was written by an older kvcore, from before the first release.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error(
+    "{file} has format {found}, of an older kvcore, which no release wrote; this kvcore reads \
+     {supported} alone"
+)]
+pub struct FormatOlder {
+    /// Its path in the data directory.
+    pub file: String,
+    /// The version of its format.
+    pub found: u32,
+    /// The version that is read.
     pub supported: u32,
 }
 

@@ -24,6 +24,8 @@ impl<E: Env> Store<E> {
         if self.config.namespaces.is_dropped(record.key.namespace) {
             return Err(PutError::NamespaceDropped);
         }
+        // `Kind::Context` passes: it is what a delete is where siblings are, holds no value, and
+        // gives back the space of those that it knew of.
         if self.space.level() == SpaceLevel::PutsRefused && !record.kind.is_tombstone() {
             self.stats.puts_disk_full += 1;
             return Err(PutError::DiskFull);

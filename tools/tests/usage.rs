@@ -78,6 +78,31 @@ fn a_directory_that_is_no_snapshot_is_incomplete_and_one_that_is_no_nodes_loses_
     assert!(kept.is_dir());
 }
 
+/// `delete` had removal of its own: it took along what no snapshot has, which a node leaves.
+#[test]
+fn a_snapshot_is_deleted_of_a_directory_as_a_node_deletes_it() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("NODE"), "").unwrap();
+    let shard = dir.path().join("snapshots/a/shard-000");
+    fs::create_dir_all(&shard).unwrap();
+    let (head, table) = (shard.with_file_name("SNAPSHOT"), shard.join("0001000000000001.sst"));
+    let (part, note) = (shard.join("SHARD"), shard.join("note.txt"));
+    for file in [&head, &part, &table, &note] {
+        fs::write(file, "").unwrap();
+    }
+    let delete = || {
+        let mut command = kvctl(&["snapshot", "delete", "a", "--data-dir"]);
+        command.arg(dir.path());
+        command
+    };
+    ends(delete(), 1, "snapshots/a/shard-000: ");
+    assert!(!head.exists() && !part.exists() && !table.exists() && note.exists());
+    fs::remove_file(note).unwrap();
+    delete().assert().code(0);
+    assert!(dir.path().join("snapshots").is_dir() && !dir.path().join("snapshots/a").exists());
+    ends(delete(), 1, "there is no snapshot \"a\"");
+}
+
 /// A node's admin port that gives these answers, one a connection, and says what it was asked.
 fn admin(answers: &'static [(u16, &'static str)]) -> (String, JoinHandle<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 
 use crate::commit_log::LogError;
 use crate::data_dir::DirError;
-use crate::integrity::{Corrupt, FormatNewer};
+use crate::integrity::{Corrupt, FormatNewer, FormatOlder};
 use crate::manifest::ManifestError;
 use crate::snapshot::SnapshotError;
 use crate::sstable::TableError;
@@ -47,17 +47,23 @@ impl From<FormatNewer> for Finding {
     }
 }
 
+impl From<FormatOlder> for Finding {
+    fn from(FormatOlder { file, found, supported }: FormatOlder) -> Self {
+        let what = format!(
+            "it has format {found}, of an older kvcore; this kvcore reads {supported} alone"
+        );
+        Self { file, offset: 0, what }
+    }
+}
+
 impl From<TableError> for Finding {
     fn from(error: TableError) -> Self {
         match error {
             TableError::Corrupt(corrupt) => corrupt.into(),
             TableError::FormatNewer(newer) => newer.into(),
+            TableError::FormatOlder(older) => older.into(),
             TableError::Io { what, file, source } => {
                 Self { file, offset: 0, what: format!("{what} it: {source}") }
-            }
-            TableError::FormatOlder { file, found, supported } => {
-                let what = format!("it has format {found}, this kvcore reads {supported}");
-                Self { file, offset: 0, what }
             }
             TableError::NotATable { file } => {
                 Self { file, offset: 0, what: "it does not end as a table does".to_owned() }
@@ -86,6 +92,7 @@ impl From<ManifestError> for Finding {
         let (file, what) = match error {
             ManifestError::Corrupt(corrupt) => return corrupt.into(),
             ManifestError::FormatNewer(newer) => return newer.into(),
+            ManifestError::FormatOlder(older) => return older.into(),
             ManifestError::Io { what, file, source } => (file, format!("{what} it: {source}")),
             ManifestError::NotAManifest { file } => {
                 (file, "it does not begin as a manifest does".to_owned())
@@ -120,6 +127,7 @@ impl From<SnapshotError> for Finding {
         match error {
             SnapshotError::Corrupt(corrupt) => corrupt.into(),
             SnapshotError::Newer(newer) => newer.into(),
+            SnapshotError::Older(older) => older.into(),
             SnapshotError::Table(error) => error.into(),
             SnapshotError::Clocks(error) => error.into(),
             SnapshotError::Dir(error) => error.into(),

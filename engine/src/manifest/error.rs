@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::integrity::{Corrupt, FormatNewer};
+use crate::integrity::{Corrupt, FormatNewer, FormatOlder};
 
 /// Why a manifest cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +24,9 @@ pub enum ManifestError {
     /// The file was written by a newer kvcore.
     #[error(transparent)]
     FormatNewer(#[from] FormatNewer),
+    /// The file was written by an older kvcore.
+    #[error(transparent)]
+    FormatOlder(#[from] FormatOlder),
     /// The file is no manifest of kvcore's.
     #[error("{file} is not a manifest of kvcore's")]
     NotAManifest {

@@ -21,10 +21,11 @@ use super::edit::VersionEdit;
 use super::error::ManifestError;
 use super::version::Version;
 use crate::env::ALIGN;
-use crate::integrity::{Corrupt, FormatNewer, checksum};
+use crate::integrity::{Corrupt, FormatNewer, FormatOlder, checksum};
 
-/// The version of the format that is written, and the newest that is read.
-pub const MANIFEST_FORMAT: u32 = 1;
+/// The version of the format that is written, and the only one that is read. It goes up with the
+/// layout of edits as well.
+pub const MANIFEST_FORMAT: u32 = 2;
 
 const MAGIC: [u8; 8] = *b"kvcMANI\n";
 
@@ -108,7 +109,10 @@ impl Header {
         if found > supported {
             return Err(FormatNewer { file: file(), found, supported }.into());
         }
-        if found < supported {
+        if (1..supported).contains(&found) {
+            return Err(FormatOlder { file: file(), found, supported }.into());
+        }
+        if found != supported {
             return Err(corrupt("header of a version that never was"));
         }
         if stored.file_len.get() != len {

@@ -7,6 +7,7 @@ use crate::env::sim::{Crash, Fail, Fault, Io, Sim, SimDisk, SimEnv, When};
 use crate::env::{ALIGN, Env};
 use crate::limits::{self, LOG_SEQUENCE_MAX};
 use crate::sstable::{FileId, Properties, TokenRange};
+use crate::store::{OpenError, OpenErrorKind};
 
 const DIR: &str = "shard";
 const PATH: &str = "shard/MANIFEST";
@@ -268,13 +269,27 @@ fn pages_of_an_older_manifest_are_noticed() {
 }
 
 #[test]
-fn what_is_no_manifest_or_a_newer_one_is_said_to_be() {
+fn what_is_no_manifest_or_one_of_another_format_is_said_to_be() {
     let disk = disk_with(&history());
-    disk.corrupt(PATH, |bytes| {
-        bytes[8..12].copy_from_slice(&(MANIFEST_FORMAT + 1).to_le_bytes());
-        let sum = crate::integrity::checksum(0, 0, &bytes[..ALIGN - 4]);
-        bytes[ALIGN - 4..ALIGN].copy_from_slice(&sum.to_le_bytes());
-    });
+    let set_format = |format: u32| {
+        disk.corrupt(PATH, |bytes| {
+            bytes[8..12].copy_from_slice(&format.to_le_bytes());
+            let sum = crate::integrity::checksum(0, 0, &bytes[..ALIGN - 4]);
+            bytes[ALIGN - 4..ALIGN].copy_from_slice(&sum.to_le_bytes());
+        });
+    };
+    set_format(0);
+    assert!(matches!(read(&disk), Err(ManifestError::Corrupt(_))), "it never was");
+    set_format(MANIFEST_FORMAT - 1);
+    match read(&disk) {
+        Err(error @ ManifestError::FormatOlder(_)) => {
+            let text = error.to_string();
+            assert!(text.starts_with(PATH) && text.contains("older kvcore"), "{text}");
+            assert_eq!(OpenError::from(error).kind(), OpenErrorKind::FormatOlder);
+        }
+        other => panic!("{other:?}"),
+    }
+    set_format(MANIFEST_FORMAT + 1);
     match read(&disk) {
         Err(ManifestError::FormatNewer(it)) => {
             let expected = (PATH, MANIFEST_FORMAT + 1, MANIFEST_FORMAT);

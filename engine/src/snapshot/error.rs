@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::data_dir::DirError;
-use crate::integrity::{Corrupt, FormatNewer};
+use crate::integrity::{Corrupt, FormatNewer, FormatOlder};
 use crate::sstable::TableError;
 use crate::vnode::ClocksError;
 
@@ -53,6 +53,9 @@ pub enum SnapshotError {
     /// A file was written by a newer kvcore.
     #[error(transparent)]
     Newer(#[from] FormatNewer),
+    /// A file was written by an older kvcore.
+    #[error(transparent)]
+    Older(#[from] FormatOlder),
     /// A table cannot be read.
     #[error(transparent)]
     Table(#[from] TableError),

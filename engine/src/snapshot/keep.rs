@@ -57,11 +57,25 @@ pub async fn list<E: Env>(env: &E) -> Result<Vec<Listed>, SnapshotError> {
     Ok(listed)
 }
 
-/// Removes snapshot `name`, complete or not. What no snapshot has is left, and makes it fail.
+/// A step of a removal, of a path in the data directory.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Removal {
+    /// This file goes.
+    File(String),
+    /// This directory goes, which is empty unless something is in it that no snapshot has.
+    Dir(String),
+    /// What went from this directory is durably gone.
+    SyncDir(String),
+}
+
+/// The steps that remove snapshot `name`, complete or not: each is done before the next, and the
+/// first that fails ends it. What is left then is incomplete.
+///
+/// Only reads, so that a program that has no core to change files with takes the same steps.
 ///
 /// # Errors
-/// [`SnapshotError::Unknown`], or the disk refuses: what is left of it is incomplete.
-pub async fn remove<E: Env>(env: &E, name: &SnapshotName) -> Result<(), SnapshotError> {
+/// [`SnapshotError::Unknown`], or it cannot be listed.
+pub async fn removal<E: Env>(env: &E, name: &SnapshotName) -> Result<Vec<Removal>, SnapshotError> {
     let dir = dir_of(name);
     let names = match env.list(&dir).await {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -69,30 +83,41 @@ pub async fn remove<E: Env>(env: &E, name: &SnapshotName) -> Result<(), Snapshot
         }
         names => names.map_err(SnapshotError::io("list", &dir))?,
     };
-    let remove = async {
-        for head in names.iter().filter(|name| [HEAD_FILE, HEAD_TEMPORARY].contains(&&***name)) {
-            env.remove(&join(&dir, head)).await?;
-        }
-        env.sync_dir(&dir).await?;
-        for shard in names.iter().filter(|name| is_shard_dir(name)) {
-            remove_shard(env, &join(&dir, shard)).await?;
-        }
-        env.remove(&dir).await?;
-        env.sync_dir(SNAPSHOTS_DIR).await
-    };
-    remove.await.map_err(SnapshotError::io("remove", &dir))
+    let heads = names.iter().filter(|name| [HEAD_FILE, HEAD_TEMPORARY].contains(&&***name));
+    let mut steps: Vec<_> = heads.map(|head| Removal::File(join(&dir, head))).collect();
+    steps.push(Removal::SyncDir(dir.clone()));
+    for shard in names.iter().filter(|name| is_shard_dir(name)) {
+        let shard = join(&dir, shard);
+        let files = env.list(&shard).await.map_err(SnapshotError::io("list", &shard))?;
+        let ours = files.iter().filter(|name| is_of_shard(name));
+        steps.extend(ours.map(|file| Removal::File(join(&shard, file))));
+        steps.push(Removal::Dir(shard));
+    }
+    steps.extend([Removal::Dir(dir), Removal::SyncDir(SNAPSHOTS_DIR.to_owned())]);
+    Ok(steps)
 }
 
-async fn remove_shard<E: Env>(env: &E, dir: &str) -> io::Result<()> {
-    let is_ours = |name: &&String| {
-        let is_link = FileId::from_file_name(name).or(ClocksFile::id_of(name)).is_some();
-        is_link || **name == SHARD_FILE
-    };
-    for file in env.list(dir).await?.iter().filter(is_ours) {
-        env.remove(&join(dir, file)).await?;
+/// Whether a snapshot has a file `name` of a shard.
+fn is_of_shard(name: &str) -> bool {
+    let is_link = FileId::from_file_name(name).or(ClocksFile::id_of(name)).is_some();
+    is_link || name == SHARD_FILE
+}
+
+/// Removes snapshot `name`, complete or not. What no snapshot has is left, and makes it fail.
+///
+/// # Errors
+/// [`SnapshotError::Unknown`], or the disk refuses: what is left of it is incomplete, unless it
+/// could not even be listed.
+pub async fn remove<E: Env>(env: &E, name: &SnapshotName) -> Result<(), SnapshotError> {
+    for step in removal(env, name).await? {
+        let (done, path) = match &step {
+            Removal::File(path) | Removal::Dir(path) => (env.remove(path).await, path),
+            Removal::SyncDir(path) => (env.sync_dir(path).await, path),
+        };
+        done.map_err(SnapshotError::io("remove", path))?;
         env.pause().await;
     }
-    env.remove(dir).await
+    Ok(())
 }
 
 /// Removes what a crash left of snapshots that were being made or removed. Before anybody else

@@ -39,7 +39,7 @@ mod tests;
 pub use self::error::SnapshotError;
 pub use self::head::{SNAPSHOT_FORMAT, SnapshotHead};
 pub(crate) use self::keep::tidy;
-pub use self::keep::{Listed, State, list, remove};
+pub use self::keep::{Listed, Removal, State, list, removal, remove};
 pub(crate) use self::layout::join;
 pub use self::layout::{HEAD_FILE, SHARD_FILE, SNAPSHOTS_DIR, shard_dir_of};
 pub use self::name::{BadName, SnapshotName};

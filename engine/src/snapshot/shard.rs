@@ -16,14 +16,15 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use super::error::SnapshotError;
 use super::layout::{SHARD_FILE, join, shard_dir_of};
 use crate::env::{ALIGN, Env, File, Open};
-use crate::integrity::{Corrupt, FormatNewer, checksum};
+use crate::integrity::{Corrupt, FormatNewer, FormatOlder, checksum};
 use crate::limits::SNAPSHOT_SHARD_BYTES_MAX;
 use crate::manifest::{Version, decode_version, encode_version};
 use crate::sequential::read_span;
 use crate::sstable::{FileId, TokenRange};
 
-/// The version of the format of SHARD that is written, and the newest that is read.
-pub const SHARD_FORMAT: u32 = 1;
+/// The version of the format of SHARD that is written, and the only one that is read. It goes up
+/// with the layout of the manifest's edits as well.
+pub const SHARD_FORMAT: u32 = 2;
 
 const MAGIC: [u8; 8] = *b"kvcSHRD\n";
 
@@ -163,6 +164,9 @@ impl ShardHead {
         let (found, supported) = (header.format.get(), SHARD_FORMAT);
         if found > supported {
             return Err(FormatNewer { file: path.to_owned(), found, supported }.into());
+        }
+        if (1..supported).contains(&found) {
+            return Err(FormatOlder { file: path.to_owned(), found, supported }.into());
         }
         let is_own = header.snapshot.get() == id && header.shard.get() == shard.0;
         let padded = file[length..].iter().all(|&byte| byte == 0);

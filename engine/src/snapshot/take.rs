@@ -60,7 +60,8 @@ pub(crate) struct ShardPart<'a> {
 /// Begins snapshot `name`: its directory is there, and nothing in it.
 ///
 /// # Errors
-/// [`SnapshotError::Exists`], or the disk refuses.
+/// [`SnapshotError::Exists`], or the disk refuses: then it is not begun, and the name is free again
+/// unless the disk refuses that as well.
 pub async fn begin<E: Env>(env: &E, name: &SnapshotName) -> Result<Begun, SnapshotError> {
     match env.create_dir(SNAPSHOTS_DIR).await {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
@@ -77,7 +78,11 @@ pub async fn begin<E: Env>(env: &E, name: &SnapshotName) -> Result<Begun, Snapsh
         }
         made => made.map_err(SnapshotError::io("make", &dir))?,
     }
-    env.sync_dir(SNAPSHOTS_DIR).await.map_err(SnapshotError::io("sync", SNAPSHOTS_DIR))?;
+    if let Err(error) = env.sync_dir(SNAPSHOTS_DIR).await {
+        // Nobody is told of it, so nobody would remove it. What fails here, a start makes up for.
+        drop(env.remove(&dir).await);
+        return Err(SnapshotError::io("sync", SNAPSHOTS_DIR)(error));
+    }
     Ok(Begun { id: env.random(), at_ms: env.wall_ms() })
 }
 

@@ -5,6 +5,7 @@ use schemas::ids::ShardId;
 use super::fuzz::{example, example_shard};
 use super::*;
 use crate::env::ALIGN;
+use crate::env::sim::{Fail, Fault, Io, Sim, SimDisk};
 use crate::integrity::checksum;
 
 fn is_damage<T>(result: Result<T, SnapshotError>) -> bool {
@@ -22,7 +23,7 @@ fn the_formats_are_what_they_were() {
     assert!(head[48..ALIGN].iter().all(|&byte| byte == 0));
     assert_eq!(head[ALIGN..ALIGN + 8], *b"kvcNODE\n");
     let shard = example_shard(2).encode();
-    assert_eq!(shard[..12], *b"kvcSHRD\n\x01\0\0\0");
+    assert_eq!(shard[..12], *b"kvcSHRD\n\x02\0\0\0");
     let length = 64 + 4 + 32 + 2 * 120 + 4 + 32;
     assert_eq!(shard[12..16], checksum(0x51ab, 1, &without(&shard)[..length]).to_le_bytes());
     assert_eq!(shard[16..32], [0x51ab, length as u64].map(u64::to_le_bytes).concat());
@@ -78,17 +79,37 @@ fn every_flipped_bit_of_a_shards_file_is_found_and_so_is_another_snapshots_file(
 }
 
 #[test]
-fn a_newer_format_is_told_from_damage() {
+fn another_format_is_told_from_damage() {
     let mut head = example().encode().to_vec();
     head[8] = 2;
     let sum = checksum(0x0a_50_41_4e_53_63_76_6b, 0, &without(&head));
     head[12..16].copy_from_slice(&sum.to_le_bytes());
     assert!(matches!(SnapshotHead::decode(&head, "it"), Err(SnapshotError::Newer(_))));
-    let mut shard = example_shard(0).encode();
-    shard[8] = 2;
-    let length = 64 + 4 + 32;
-    let sum = checksum(0x51ab, 1, &without(&shard)[..length]);
-    shard[12..16].copy_from_slice(&sum.to_le_bytes());
-    let decoded = ShardHead::decode(shard, 0x51ab, ShardId(1), "it");
-    assert!(matches!(decoded, Err(SnapshotError::Newer(_))));
+    let shard = |format: u32| {
+        let mut shard = example_shard(0).encode();
+        shard[8..12].copy_from_slice(&format.to_le_bytes());
+        let sum = checksum(0x51ab, 1, &without(&shard)[..64 + 4 + 32]);
+        shard[12..16].copy_from_slice(&sum.to_le_bytes());
+        ShardHead::decode(shard, 0x51ab, ShardId(1), "it")
+    };
+    assert!(matches!(shard(SHARD_FORMAT + 1), Err(SnapshotError::Newer(_))));
+    assert!(matches!(shard(SHARD_FORMAT - 1), Err(SnapshotError::Older(_))));
+    assert!(is_damage(shard(0)), "a format that never was");
+}
+
+/// A begin whose last sync failed left its directory: nobody had its id, and its name was taken
+/// until a restart.
+#[test]
+fn a_begin_that_fails_frees_its_name() {
+    let (sim, disk) = (Sim::new(1), SimDisk::new(1));
+    let env = sim.env(&disk);
+    let name = SnapshotName::new("a").unwrap();
+    sim.block_on(async {
+        let (on, path) = (Some(Io::SyncDir), SNAPSHOTS_DIR.to_owned());
+        disk.inject(Fault { on, path, nth: 1, sticky: false, how: Fail::Eio });
+        assert!(matches!(begin(&env, &name).await, Err(SnapshotError::Io { .. })));
+        assert_eq!(list(&env).await.unwrap(), []);
+        begin(&env, &name).await.unwrap();
+        assert!(matches!(begin(&env, &name).await, Err(SnapshotError::Exists { .. })));
+    });
 }

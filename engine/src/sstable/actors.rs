@@ -35,6 +35,11 @@ impl Actors {
         entries.iter().map(actor).collect::<Option<_>>().map(Self)
     }
 
+    /// Bytes of memory that the list takes, itself not counted.
+    pub(super) fn memory_bytes(&self) -> usize {
+        size_of_val(&*self.0)
+    }
+
     /// The actor at `index`; `None` past the end of the list.
     #[inline]
     pub(super) fn get(&self, index: u64) -> Option<Actor> {

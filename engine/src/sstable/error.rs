@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::integrity::{Corrupt, FormatNewer};
+use crate::integrity::{Corrupt, FormatNewer, FormatOlder};
 
 /// Why a table cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -23,16 +23,9 @@ pub enum TableError {
     /// The file was written by a newer kvcore.
     #[error(transparent)]
     FormatNewer(#[from] FormatNewer),
-    /// The file was written by a kvcore from before the first release.
-    #[error("{file} has format {found}, which no release wrote; this kvcore reads {supported}")]
-    FormatOlder {
-        /// The file's path in the data directory.
-        file: String,
-        /// The version of its format.
-        found: u32,
-        /// The version that is read.
-        supported: u32,
-    },
+    /// The file was written by an older kvcore.
+    #[error(transparent)]
+    FormatOlder(#[from] FormatOlder),
     /// The file is no table of kvcore's.
     #[error("{file} is not a table of kvcore's")]
     NotATable {

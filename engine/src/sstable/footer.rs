@@ -17,7 +17,7 @@ use super::error::TableError;
 use super::file_id::FileId;
 use super::properties::{Properties, StoredProperties};
 use crate::env::ALIGN;
-use crate::integrity::{Corrupt, FormatNewer, checksum};
+use crate::integrity::{Corrupt, FormatNewer, FormatOlder, checksum};
 
 /// The version of the format that is written, and the only one that is read: nothing that was
 /// released wrote another.
@@ -152,7 +152,7 @@ impl Footer {
             return Err(FormatNewer { file: path.to_owned(), found, supported }.into());
         }
         if (1..supported).contains(&found) {
-            return Err(TableError::FormatOlder { file: path.to_owned(), found, supported });
+            return Err(FormatOlder { file: path.to_owned(), found, supported }.into());
         }
         let body = &page[start..page.len() - size_of::<Tail>()];
         let body = Body::ref_from_bytes(body).ok().filter(|_| found == supported);

@@ -3,7 +3,8 @@
 //! - A partition in memory lies in a slot of its table, so that a probe finds it without a search.
 //! - Past the bound the one goes that was not asked for since the last round: a hand goes through
 //!   all that are there ("second chance", Corbato 1968). Whoever uses one holds it meanwhile.
-//! - What is always in memory, the lists of partitions, counts too: it leaves less for the others.
+//! - What is always in memory, the lists of partitions and of actors, counts too: it leaves less
+//!   for the others.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -59,7 +60,7 @@ struct Ring {
 }
 
 impl Residents {
-    /// At most `bytes_max` bytes, those of the lists of partitions included.
+    /// At most `bytes_max` bytes, those of the lists of partitions and actors included.
     #[must_use]
     pub fn new(bytes_max: usize) -> Rc<Self> {
         Rc::new(Self {
@@ -229,6 +230,10 @@ impl std::fmt::Debug for Slots {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU64;
+
+    use schemas::ids::{Actor, NodeId};
+
     use super::*;
     use crate::env::Env;
     use crate::env::sim::{Sim, SimDisk, SimEnv};
@@ -341,5 +346,34 @@ mod tests {
             assert_eq!((few.bytes(), few.evictions()), (4 * always, 1));
             assert!(!a.load(&env).await.unwrap() && !c.load(&env).await.unwrap());
         });
+    }
+
+    /// The list of actors was not counted, of which a table may have 65,536.
+    #[test]
+    fn actors_count_as_well() {
+        let bytes_of = |actors: u64| {
+            let (sim, disk) = (Sim::new(1), SimDisk::new(1));
+            let env = sim.env(&disk);
+            sim.block_on(async {
+                env.create_dir("shard").await.unwrap();
+                let sample = |it: u64| {
+                    let mut sample = value(&it.to_be_bytes(), 1, 20);
+                    let node = NodeId(NonZeroU64::new(1 + it % actors).unwrap());
+                    sample.version.dot.actor.node = node;
+                    sample
+                };
+                let mut samples: Vec<Sample> = (0..100).map(sample).collect();
+                samples.sort_by_key(Sample::place);
+                write_table(&env, "shard", FileId(1), &samples).await;
+                let residents = Residents::new(0);
+                let all = TokenRange::ALL;
+                let table = Table::open_among(&env, "shard", FileId(1), all, &residents).await;
+                let bytes = residents.bytes();
+                drop(table.unwrap());
+                assert_eq!(residents.bytes(), 0);
+                bytes
+            })
+        };
+        assert_eq!(bytes_of(100) - bytes_of(1), 99 * size_of::<Actor>());
     }
 }

@@ -377,7 +377,8 @@ impl<E: Env> Contents<E> {
         let decoded = decode_meta(&meta, &footer);
         let (top, actors) =
             decoded.map_err(|(at, what)| TableError::from(corrupt(start + at as u64, what)))?;
-        let slots = Slots::new(top.len(), size_of::<Self>() + top.memory_bytes(), residents);
+        let lists_bytes = top.memory_bytes() + size_of::<Actors>() + actors.memory_bytes();
+        let slots = Slots::new(top.len(), size_of::<Self>() + lists_bytes, residents);
         let actors = Rc::new(actors);
         Ok(Self { id, path, file, file_bytes, footer, top, slots, actors })
     }

@@ -362,8 +362,8 @@ fn what_is_no_table_or_one_of_another_format_is_said_to_be() {
     };
     set_format(TABLE_FORMAT - 1);
     match open(&disk) {
-        Err(TableError::FormatOlder { file, found, supported }) => {
-            assert_eq!((&*file, found, supported), (PATH, TABLE_FORMAT - 1, TABLE_FORMAT));
+        Err(TableError::FormatOlder(it)) => {
+            assert_eq!((&*it.file, it.found, it.supported), (PATH, TABLE_FORMAT - 1, TABLE_FORMAT));
         }
         other => panic!("{other:?}"),
     }

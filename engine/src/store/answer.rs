@@ -200,7 +200,8 @@ pub enum PutError {
         /// When it is worth trying again, in microseconds.
         retry_after_us: u32,
     },
-    /// The file system is full. Deletes are still taken, and reads served.
+    /// The file system is full. Deletes are still taken, those that leave a
+    /// [`Kind::Context`](crate::record::Kind::Context) as well, and reads served.
     #[error("the disk is full: puts are refused, deletes are not")]
     DiskFull,
     /// The store has failed; see [`Store::poll`](super::Store::poll).
@@ -322,7 +323,8 @@ impl OpenError {
             Self::Manifest(ManifestError::FormatNewer(_))
             | Self::Table(TableError::FormatNewer(_))
             | Self::Clocks(ClocksError::FormatNewer(_)) => OpenErrorKind::FormatNewer,
-            Self::Table(TableError::FormatOlder { .. }) => OpenErrorKind::FormatOlder,
+            Self::Manifest(ManifestError::FormatOlder(_))
+            | Self::Table(TableError::FormatOlder(_)) => OpenErrorKind::FormatOlder,
             _ => OpenErrorKind::Damaged,
         }
     }

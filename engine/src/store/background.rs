@@ -61,7 +61,8 @@ pub(crate) enum News<E: Env> {
 pub(crate) enum Job {
     Flush,
     Compaction,
-    /// Of the manifest; as a change by itself it brings file numbers.
+    /// Of the manifest; as a change by itself it brings file numbers, moves tables to other levels,
+    /// or drops those that holes hide.
     Commit,
 }
 

@@ -186,7 +186,7 @@ impl<E: Env> Store<E> {
         };
         if let Some(edit) = choice.edit(&self.version) {
             let (tables, over) = (Vec::new(), SignalOnDrop::default());
-            self.changes.push_back(Change { job: Job::Compaction, edit, tables, over });
+            self.changes.push_back(Change { job: Job::Commit, edit, tables, over });
             return;
         }
         self.start_job(choice, now_ms);
@@ -224,6 +224,7 @@ impl<E: Env> Store<E> {
 
     /// A compaction is over.
     pub(super) fn compaction_ended(&mut self, choice: &Choice, result: &Result<(), JobError>) {
+        self.stats.compactions += u64::from(result.is_ok());
         let damaged = self.compactions.ended(choice, result, self.env.monotonic_us());
         if let Some((id, offset)) = damaged {
             self.found_damage(id, offset, FoundBy::Compaction);

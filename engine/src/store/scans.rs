@@ -64,8 +64,7 @@ impl<E: Env> Scans<E> {
 
     /// Keeps a cursor, the only one or with others, as there is room.
     fn keep(&mut self, cursor: Cursor<E>, bytes_max: usize) {
-        let bytes = page_bytes(&cursor.tables);
-        let places = (bytes_max / bytes).max(1).saturating_sub(self.in_flight);
+        let places = pages_max(&cursor.tables, bytes_max).saturating_sub(self.in_flight);
         let cursors = places.min(limits::SCAN_CURSORS_MAX);
         self.cursors.push_back(cursor);
         while self.cursors.len() > cursors {
@@ -73,13 +72,22 @@ impl<E: Env> Scans<E> {
         }
     }
 
-    /// Whether a page of `tables` may be read beside those that are; cursors make way.
-    fn has_room(&mut self, tables: &TableSet<E>, bytes_max: usize) -> bool {
-        let pages = (bytes_max / page_bytes(tables)).clamp(1, limits::SCANS_IN_FLIGHT_MAX);
-        while !self.cursors.is_empty() && self.in_flight + self.cursors.len() >= pages {
+    /// Whether a page of `tables` may be read beside those that are: cursors make way for it, and
+    /// for none that is turned away.
+    fn has_room(&self, tables: &TableSet<E>, bytes_max: usize) -> bool {
+        self.in_flight < pages_max(tables, bytes_max).min(limits::SCANS_IN_FLIGHT_MAX)
+    }
+
+    /// Counts a page of `tables` for which there is room; the cursor that it goes on from was taken
+    /// before, and leaves it its place.
+    fn begin(&mut self, tables: &TableSet<E>, bytes_max: usize) -> u64 {
+        let pages = pages_max(tables, bytes_max);
+        self.in_flight += 1;
+        while !self.cursors.is_empty() && self.in_flight + self.cursors.len() > pages {
             self.cursors.pop_front();
         }
-        self.in_flight < pages
+        self.next += 1;
+        self.next - 1
     }
 
     /// Drops cursors that hold tables which are not in use any more, and those nobody came back
@@ -92,24 +100,24 @@ impl<E: Env> Scans<E> {
     }
 }
 
-/// What a page that is being read holds of `tables`, or its cursor, at most.
-fn page_bytes<E: Env>(tables: &TableSet<E>) -> usize {
-    tables.runs().max(1) * limits::SCAN_BYTES_A_RUN
+/// Pages of `tables` being read, and cursors, that `bytes_max` bytes are enough for: one always is.
+fn pages_max<E: Env>(tables: &TableSet<E>, bytes_max: usize) -> usize {
+    (bytes_max / (tables.runs().max(1) * limits::SCAN_BYTES_A_RUN)).max(1)
 }
 
 impl<E: Env> Store<E> {
     /// Starts to read the page that `request` describes; [`Done::Scan`] will name the ticket.
     ///
     /// # Errors
-    /// [`ScanBusy`]: as many pages as there may be are being read.
+    /// [`ScanBusy`]: as many pages as there may be are being read. Where the page before ended is
+    /// not forgotten for that.
     pub fn scan_now(&mut self, request: ScanRequest) -> Result<ScanTicket, ScanBusy> {
-        let runs = self.scans.take_cursor(&request, &self.tables);
-        if !self.scans.has_room(&self.tables, self.config.scans_bytes_max) {
+        let bytes_max = self.config.scans_bytes_max;
+        if !self.scans.has_room(&self.tables, bytes_max) {
             return Err(ScanBusy { retry_after_us: limits::RETRY_AFTER_READS_US });
         }
-        let ticket = ScanTicket(self.scans.next);
-        self.scans.next += 1;
-        self.scans.in_flight += 1;
+        let runs = self.scans.take_cursor(&request, &self.tables);
+        let ticket = ScanTicket(self.scans.begin(&self.tables, bytes_max));
         self.stats.scans += 1;
         let rows = self.copy_rows(&request.first(), request.to);
         let (tables, merge) = (Rc::clone(&self.tables), self.merge);
@@ -134,12 +142,11 @@ impl<E: Env> Store<E> {
     /// # Errors
     /// [`ScanBusy`]: as many pages and chunks as there may be are being read.
     pub fn export_now(&mut self, request: ExportRequest) -> Result<ExportTicket, ScanBusy> {
-        if !self.scans.has_room(&self.tables, self.config.scans_bytes_max) {
+        let bytes_max = self.config.scans_bytes_max;
+        if !self.scans.has_room(&self.tables, bytes_max) {
             return Err(ScanBusy { retry_after_us: limits::RETRY_AFTER_READS_US });
         }
-        let ticket = ExportTicket(self.scans.next);
-        self.scans.next += 1;
-        self.scans.in_flight += 1;
+        let ticket = ExportTicket(self.scans.begin(&self.tables, bytes_max));
         let ExportRequest { from, to, bytes_max } = request;
         let rows = self.copy_rows(&from.key(), to);
         let range = TokenRange::new(from.token, to);

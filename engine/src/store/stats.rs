@@ -80,7 +80,9 @@ pub struct Stats {
     pub flush_bytes: u64,
     /// Flushes that failed and are tried again.
     pub flush_errors: u64,
-    /// Compactions done.
+    /// Compactions done: jobs that merged tables and wrote what is left of them, however many files
+    /// that is. A table that goes to another level as it is, or goes since nothing of it can be
+    /// seen, is none.
     pub compactions: u64,
     /// Bytes of tables that compactions wrote.
     pub compaction_bytes: u64,

@@ -104,7 +104,10 @@ impl<E: Env> Store<E> {
         self.weigh_compactions();
         match change.job {
             Job::Flush => self.flushed(change.tables.first()),
-            Job::Compaction => self.compacted(&change.tables),
+            Job::Compaction => {
+                let written = change.tables.iter().map(Table::file_bytes).sum::<u64>();
+                self.stats.compaction_bytes += written;
+            }
             Job::Commit => {}
         }
         drop(change.over);
@@ -139,10 +142,5 @@ impl<E: Env> Store<E> {
         if let Some(path) = self.snapshots.hold(path) {
             self.office.spawn(Class::Idle, background::remove(Rc::clone(&self.office), path));
         }
-    }
-
-    fn compacted(&mut self, tables: &[Table<E>]) {
-        self.stats.compactions += 1;
-        self.stats.compaction_bytes += tables.iter().map(Table::file_bytes).sum::<u64>();
     }
 }

@@ -14,7 +14,7 @@ use engine::env::Env;
 use engine::env::sim::{Crash, Sim, SimDisk, SimEnv};
 use engine::record::{Key, Kind, Merge, Record, Stands, lww};
 use engine::scan::{ScanPlace, ScanRequest};
-use engine::store::{Done, Get, Store};
+use engine::store::{Done, Get, PutError, SpaceLevel, Store};
 use fastrand::Rng;
 use schemas::ids::{Actor, Dot, Hlc, NamespaceId, NodeId, Token, Version};
 
@@ -139,15 +139,19 @@ impl Sets {
     }
 
     async fn until<T>(&mut self, mut found: impl FnMut(Done) -> Option<T>) -> T {
-        let mut done = Vec::new();
         loop {
-            self.store.tick();
-            self.env.sleep_us(50).await;
-            self.store.poll(&mut done).expect("no I/O fails");
-            if let Some(found) = done.drain(..).find_map(&mut found) {
+            if let Some(found) = self.round().await.into_iter().find_map(&mut found) {
                 return found;
             }
         }
+    }
+
+    async fn round(&mut self) -> Vec<Done> {
+        let mut done = Vec::new();
+        self.store.tick();
+        self.env.sleep_us(50).await;
+        self.store.poll(&mut done).expect("no I/O fails");
+        done
     }
 
     /// Adds `number` to a key's set, or clears what is up to it, and waits for it.
@@ -283,5 +287,28 @@ fn a_context_is_purged_like_a_tombstone() {
             let records = sets.store.stats().table_records;
             assert_eq!(records, u64::from(horizon == 6), "horizon {horizon}");
         }
+    });
+}
+
+/// On a full disk a delete is taken where siblings are, too: it is what gives back their space.
+#[test]
+fn a_full_disk_takes_what_clears_a_set_and_no_more_of_it() {
+    let (sim, disk) = (Sim::new(1), SimDisk::new(1));
+    let env = sim.env(&disk);
+    sim.block_on(async {
+        let mut sets = Sets::open(&env, &Rc::default()).await;
+        sets.write(1, 5, false).await;
+        let space = disk.space();
+        disk.set_capacity((space.total - space.available) * 100 / 98);
+        while sets.store.stats().space != SpaceLevel::PutsRefused {
+            sets.round().await;
+        }
+        let (bytes, value) = (key_bytes(1), Numbers { cleared: 0, left: [6].into() }.bytes());
+        let (key, kind) = (key_of(&bytes), Kind::Siblings);
+        let more = Record { key, version: version(6), kind, expires_at_ms: 0, value: &value };
+        assert_eq!(sets.store.put_now(&more).map(drop), Err(PutError::DiskFull));
+        sets.check(1).await;
+        sets.write(1, 7, true).await;
+        sets.check(1).await;
     });
 }

@@ -132,7 +132,7 @@ const STORE_COUNTERS: &[OfStore] = &[
     ("flushes", "Memtables flushed to tables", |store| store.flushes),
     ("flush_bytes", "Bytes of tables that flushes wrote", |store| store.flush_bytes),
     ("flush_errors", "Flushes that failed and are tried again", |store| store.flush_errors),
-    ("compactions", "Compactions done", |store| store.compactions),
+    ("compactions", "Compactions done that wrote tables anew", |store| store.compactions),
     ("compaction_bytes", "Bytes of tables that compactions wrote", |store| store.compaction_bytes),
     ("compaction_errors", "Compactions that failed and are tried again", |store| {
         store.compaction_errors

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use engine::data_dir::{DirLock, NODE_FILE};
 use engine::inspect::{ReadOnly, now};
-use engine::snapshot::{self, HEAD_FILE, Listed, SNAPSHOTS_DIR, SnapshotName, State};
+use engine::snapshot::{self, Listed, Removal, SnapshotName, State};
 use serde_json::{Value, json};
 
 use crate::admin::{Answer, ask};
@@ -95,25 +95,25 @@ pub(super) fn delete<W: Write>(
     Ok(())
 }
 
-/// Its head goes first, durably: what a crash leaves is incomplete.
+/// By the steps that a node would take.
 fn delete_in(data_dir: &Path, name: &SnapshotName) -> anyhow::Result<()> {
     // A lock is made where none is, and so would be a data directory.
     if !data_dir.join(NODE_FILE).is_file() {
         bail!("{} is no data directory: it has no {NODE_FILE}", data_dir.display());
     }
     let _lock = DirLock::take(data_dir).map_err(sentence)?;
-    let dir = data_dir.join(SNAPSHOTS_DIR).join(name.as_str());
-    if !dir.is_dir() {
-        bail!("there is no snapshot {:?}", name.as_str());
+    let steps = now(snapshot::removal(&ReadOnly::new(data_dir), name));
+    for step in steps.map_err(|error| anyhow::Error::msg(error.to_string()))? {
+        let (done, path) = match &step {
+            Removal::File(path) => (fs::remove_file(data_dir.join(path)), path),
+            Removal::Dir(path) => (fs::remove_dir(data_dir.join(path)), path),
+            Removal::SyncDir(path) => {
+                (File::open(data_dir.join(path)).and_then(|it| it.sync_all()), path)
+            }
+        };
+        done.with_context(|| format!("cannot remove {}", data_dir.join(path).display()))?;
     }
-    let remove = || {
-        match fs::remove_file(dir.join(HEAD_FILE)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            _ => File::open(&dir)?.sync_all()?,
-        }
-        fs::remove_dir_all(&dir)
-    };
-    remove().with_context(|| format!("cannot delete {}", dir.display()))
+    Ok(())
 }
 
 fn path(name: &SnapshotName) -> String {

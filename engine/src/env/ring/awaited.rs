@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 
 use super::disk::Owner;
-use super::ring::Ring;
+use super::ring::{Core, Ring};
 use crate::env::buf::AlignedBuf;
 
 /// How an operation ended: its buffer, and the bytes read or written.
@@ -56,10 +56,7 @@ impl Ring {
         offset: u64,
         buf: AlignedBuf,
     ) -> Ended {
-        let ending = Rc::<Ending>::default();
-        self.0.borrow_mut().read(file, Owner::Task(ending.clone()), offset, buf);
-        self.0.borrow_mut().submit_for_task();
-        ending.wait().await
+        self.awaited(|ring, owner| ring.read(file, owner, offset, buf)).await
     }
 
     /// Writes the whole of `buf` at `offset` of `file`. It may be short.
@@ -72,10 +69,7 @@ impl Ring {
         offset: u64,
         buf: AlignedBuf,
     ) -> Ended {
-        let ending = Rc::<Ending>::default();
-        self.0.borrow_mut().write(file, Owner::Task(ending.clone()), offset, buf, false);
-        self.0.borrow_mut().submit_for_task();
-        ending.wait().await
+        self.awaited(|ring, owner| ring.write(file, owner, offset, buf, false)).await
     }
 
     /// Makes what was written to `file` durable (`fdatasync`).
@@ -83,9 +77,17 @@ impl Ring {
     /// # Errors
     /// The kernel's.
     pub(crate) async fn sync_awaited(&self, file: Rc<dyn AsRawFd>) -> io::Result<()> {
+        self.awaited(|ring, owner| ring.sync(file, owner)).await.1.map(drop)
+    }
+
+    /// Waits for the end of what `start` has the ring do for it.
+    async fn awaited(&self, start: impl FnOnce(&mut Core, Owner)) -> Ended {
         let ending = Rc::<Ending>::default();
-        self.0.borrow_mut().sync(file, Owner::Task(ending.clone()));
-        self.0.borrow_mut().submit_for_task();
-        ending.wait().await.1.map(drop)
+        {
+            let mut ring = self.0.borrow_mut();
+            start(&mut ring, Owner::Task(ending.clone()));
+            ring.submit_for_task();
+        }
+        ending.wait().await
     }
 }
