@@ -45,6 +45,11 @@ impl Namespaces {
         !self.compressed.is_empty() && self.compressed.binary_search(&id).is_ok()
     }
 
+    /// Whether it has dropped one that `before` has not.
+    pub(crate) fn drops_more_than(&self, before: &Self) -> bool {
+        self.dropped.iter().any(|&id| !before.is_dropped(id))
+    }
+
     /// Stands for those that were dropped; 0 if none were.
     pub(crate) fn dropped_print(&self) -> u32 {
         let ids: Vec<u8> = self.dropped.iter().flat_map(|id| id.0.to_le_bytes()).collect();

@@ -311,7 +311,9 @@ impl<E: Env> Store<E> {
                 records.iter().map(|record| record.key.token).collect();
             self.active.warm(&tokens);
             for record in &records {
-                self.active.put(record);
+                if !self.config.namespaces.is_dropped(record.key.namespace) {
+                    self.active.put(record);
+                }
                 self.vnodes.applied(record);
             }
             // After the rows before it, before those behind it.
@@ -324,6 +326,7 @@ impl<E: Env> Store<E> {
 
     fn acknowledge(&mut self, done: &mut Vec<Done>) {
         if !self.writes.has_ready() && !self.writes.is_slowed() {
+            self.stats.puts_delay_us = 0;
             return;
         }
         let (low, high) = (self.config.memtable_bytes, self.config.memtables_bytes_max);
@@ -339,6 +342,7 @@ impl<E: Env> Store<E> {
         let was_slowed = self.writes.is_slowed();
         let now_us = self.env.monotonic_us();
         let acknowledged = self.writes.acknowledge(now_us, delay_us);
+        self.stats.puts_delay_us = delay_us;
         if let Some((last, count)) = acknowledged {
             self.stats.puts_acknowledged += count;
             done.push(Done::PutsUpto(last));
@@ -363,6 +367,8 @@ impl<E: Env> Store<E> {
         self.stats.partition_loads = residents.loads();
         self.stats.partition_evictions = residents.evictions();
         self.stats.memtables_bytes = self.memtables_bytes() as u64;
+        self.stats.memtables_frozen = self.frozen.len() as u64;
+        self.stats.compaction_pressure_percent = self.compaction_pressure_percent();
         self.stats.cache_bytes = self.cache.bytes();
         (self.stats.cache_hits, self.stats.cache_misses) = (self.cache.hits(), self.cache.misses());
         self.stats.log_bytes_kept = self.log.kept_bytes();

@@ -38,7 +38,7 @@ impl<E: Env> Store<E> {
         let sequence = self.log.append(bytes, |row| record.write_row(row)).map_err(|error| {
             let error = refusal(error);
             match error {
-                PutError::Busy { .. } => self.stats.puts_busy += 1,
+                PutError::Busy { .. } => self.stats.puts_busy_log += 1,
                 PutError::DiskFull => self.stats.puts_disk_full += 1,
                 _ => {}
             }

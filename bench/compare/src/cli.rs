@@ -22,6 +22,8 @@ pub(crate) enum Command {
     Engine(EngineOptions),
     /// What kvcore's operations cost as its data grows and its memory does not
     Growth(GrowthOptions),
+    /// kvcore's reads from the disk beside fio's, in turns
+    Miss(MissOptions),
     /// One scenario on one engine, in this process: what `engine` starts
     #[command(hide = true)]
     Child(ChildOptions),
@@ -72,6 +74,23 @@ pub(crate) struct GrowthOptions {
     #[arg(long, default_value_t = 256)]
     pub(crate) memory_mib: u32,
     /// The CPU that all of it runs on [default: the last one]
+    #[arg(long)]
+    pub(crate) cpu: Option<usize>,
+    /// Where the data is put, and removed again; not on a tmpfs
+    #[arg(long, default_value = ".")]
+    pub(crate) dir: PathBuf,
+    /// What the summary is written as
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    pub(crate) output: Output,
+}
+
+/// Flags of `miss`.
+#[derive(Args, Debug)]
+pub(crate) struct MissOptions {
+    /// How often both are measured
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rounds: u32,
+    /// The CPU that both run on [default: the last one]
     #[arg(long)]
     pub(crate) cpu: Option<usize>,
     /// Where the data is put, and removed again; not on a tmpfs

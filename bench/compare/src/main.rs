@@ -14,7 +14,7 @@
 //! rounds.rs    engines in turns              child.rs    one scenario in this process
 //! scenario.rs  what is done, and how much    usage.rs    CPU, bytes written, memory, size
 //! data.rs      keys and values               engines/    one file for each engine
-//! growth.rs    the same work on more data
+//! growth.rs    the same work on more data    miss.rs     reads from the disk beside fio's
 //! ```
 
 mod child;
@@ -22,6 +22,7 @@ mod cli;
 mod data;
 mod engines;
 mod growth;
+mod miss;
 mod report;
 mod rounds;
 mod scenario;
@@ -38,6 +39,7 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Engine(options) => rounds::run(&options),
         Command::Growth(options) => growth::run(&options),
+        Command::Miss(options) => miss::run(&options),
         Command::Child(options) => child::run(&options),
     }
 }

@@ -165,11 +165,17 @@ pub fn choose_part(version: &Version, tokens: TokenRange, given: &Given<'_>) -> 
     is_due.then_some(Choice { reason, inputs, output_level, part })
 }
 
-/// Whether a full compaction is done, but for tables that cannot be read.
+/// Whether a full compaction is done, but for tables that cannot be read and those that cannot be
+/// merged without them.
 #[must_use]
 pub fn is_full_done(version: &Version, given: &Given<'_>) -> bool {
-    let is_left = |it: &TableEntry| given.is_wanted(it) && !given.unreadable.contains(&it.id);
-    !version.tables().any(|it| is_left(it))
+    let is_unreadable = |it: &TableEntry| given.unreadable.contains(&it.id);
+    let blocked: Vec<TokenRange> =
+        version.tables().filter(|it| is_unreadable(it)).map(|it| it.visible).collect();
+    let is_blocked = |it: &TableEntry| {
+        is_unreadable(it) || it.level != BOTTOM && blocked.iter().any(|b| b.overlaps(it.visible))
+    };
+    !version.tables().any(|it| given.is_wanted(it) && !is_blocked(it))
 }
 
 /// How far behind compaction is, by the tables that reads have to ask: up to 1 all is well, and

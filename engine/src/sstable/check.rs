@@ -113,7 +113,7 @@ impl<E: Env> Table<E> {
             let from = (at.offset - first.offset) as usize;
             let block = bytes.get(from..from + at.len as usize).ok_or("file ends in a block");
             if let Err(what) = block.and_then(|block| self.contents.verify(at, block)) {
-                checked.damaged.push(self.corrupt(at, what));
+                checked.damaged.push(self.found_corrupt(at, what).await);
             }
             env.pause().await;
         }

@@ -233,7 +233,10 @@ impl<E: Env> TableScan<E> {
             }
             _ => Ok(block),
         });
-        let block = block.map_err(|what| self.table.corrupt(at, what))?;
+        let block = match block {
+            Ok(block) => block,
+            Err(what) => return Err(self.table.found_corrupt(at, what).await.into()),
+        };
         let (shape, end) = (block.shape(), block.upper_bound(self.places.last));
         self.block = (end > 0).then_some(Loaded { block, shape, entry: 0, end });
         Ok(())

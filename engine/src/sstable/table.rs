@@ -347,7 +347,17 @@ impl<E: Env> Table<E> {
         block.map_err(|what| self.corrupt(at, what).into())
     }
 
-    pub(super) fn corrupt(&self, at: BlockAt, what: &'static str) -> Corrupt {
+    /// The block at `at` is not what was written, as whoever passes through has found: that its
+    /// partition is kept in memory tells which tokens are lost with it.
+    pub(super) async fn found_corrupt(&self, at: BlockAt, what: &'static str) -> Corrupt {
+        let number = self.contents.top.at_offset(at.offset);
+        if let Ok(partition) = self.read_partition(number).await {
+            self.keep(number, &partition);
+        }
+        self.corrupt(at, what)
+    }
+
+    fn corrupt(&self, at: BlockAt, what: &'static str) -> Corrupt {
         Corrupt { file: self.contents.path.clone(), offset: at.offset, what }
     }
 }

@@ -178,7 +178,8 @@ impl<E: Env> Store<E> {
         let room_bytes = self.room_bytes();
         let given = Given { running, unreadable, room_bytes, now_ms, full_before };
         if full_before.is_some() && compaction::is_full_done(&self.version, &given) {
-            self.full_done();
+            let is_whole = unreadable.is_empty();
+            self.full_done(is_whole);
             return;
         }
         let Some(choice) = choose(&self.version, &self.config.compaction, &given) else {
@@ -192,13 +193,14 @@ impl<E: Env> Store<E> {
         self.start_job(choice, now_ms);
     }
 
-    /// A full compaction is done. What it purged is written down, so that no start does it again.
-    fn full_done(&mut self) {
+    /// A full compaction is done, of every table if it `is_whole`. What that has purged is written
+    /// down, so that no start does it again.
+    fn full_done(&mut self, is_whole: bool) {
         self.compactions.full_before = None;
         self.compactions.nothing_before_us = 0;
-        self.stats.full_compaction = false;
+        self.stats.full_compaction = self.compactions.full_asked.is_some();
         let purged = self.compactions.full_purges;
-        if purged != 0 && purged != self.version.purged() {
+        if is_whole && purged != 0 && purged != self.version.purged() {
             let edit = VersionEdit { purged, ..VersionEdit::default() };
             let (tables, over) = (Vec::new(), SignalOnDrop::default());
             self.changes.push_back(Change { job: Job::Commit, edit, tables, over });
@@ -244,6 +246,11 @@ impl<E: Env> Store<E> {
     pub(super) fn no_longer_alone(&mut self, id: FileId) {
         self.compactions.unreadable.healed(id);
         self.stats.tables_unreadable = self.compactions.unreadable.len() as u64;
+    }
+
+    /// How far compaction is behind, in percent of where writers are slowed not at all.
+    pub(super) fn compaction_pressure_percent(&self) -> u64 {
+        self.compactions.pressure_percent as u64
     }
 
     /// How long writers are held back because compaction is behind.

@@ -15,7 +15,7 @@ impl<E: Env> Store<E> {
     /// [full compaction](Store::compact_all), which begins by itself, and again at a start that
     /// comes before its end. Whether blocks are compressed is decided as they are written.
     pub fn set_namespaces(&mut self, namespaces: Arc<Namespaces>) {
-        let drops = namespaces.dropped_print() != self.config.namespaces.dropped_print();
+        let drops = namespaces.drops_more_than(&self.config.namespaces);
         self.config.namespaces = namespaces;
         if drops {
             self.vnodes.forget_leaves();

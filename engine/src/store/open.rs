@@ -202,7 +202,9 @@ impl Replay {
         self.gap |= sequence.0 > self.last.0 + 1;
         self.last = sequence;
         if let Some(record) = Record::from_row(row) {
-            self.active.put(&record);
+            if !config.namespaces.is_dropped(record.key.namespace) {
+                self.active.put(&record);
+            }
             self.vnodes.applied(&record);
             self.records += 1;
             return;

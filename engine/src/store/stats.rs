@@ -7,7 +7,7 @@ use super::background::Job;
 use super::{SpaceLevel, StoreConfig};
 use crate::env::Env;
 use crate::latency::Latency;
-use crate::manifest::{LEVELS, Version};
+use crate::manifest::{BOTTOM, LEVELS, Version};
 use crate::sstable::{FileId, Table};
 
 /// What a store has done since it was opened, and what it holds now.
@@ -19,6 +19,11 @@ pub struct Stats {
     pub puts_acknowledged: u64,
     /// Puts refused for memory.
     pub puts_busy: u64,
+    /// Puts refused because the log could take no more: batches wait for the disk, or its next
+    /// segment is not ready.
+    pub puts_busy_log: u64,
+    /// Now: how long acknowledgements are held back, in microseconds.
+    pub puts_delay_us: u64,
     /// Puts refused for disk space.
     pub puts_disk_full: u64,
     /// Bytes of the rows of puts and deletes taken: what write amplification is measured by.
@@ -108,6 +113,11 @@ pub struct Stats {
     pub tables_unreadable: u64,
     /// Now: bytes of the memtables and of puts on their way to the log.
     pub memtables_bytes: u64,
+    /// Now: memtables that are full, and wait to be flushed or are.
+    pub memtables_frozen: u64,
+    /// Now: how far compaction is behind, by the tables that reads have to ask, in percent of where
+    /// writers begin to be slowed.
+    pub compaction_pressure_percent: u64,
     /// Commits of the manifest that failed and are tried again.
     pub manifest_errors: u64,
     /// Table files removed.
@@ -157,6 +167,23 @@ impl Stats {
     pub fn write_amplification(&self) -> f64 {
         let written = self.log_bytes + self.flush_bytes + self.compaction_bytes;
         if self.put_bytes == 0 { 0.0 } else { written as f64 / self.put_bytes as f64 }
+    }
+
+    /// Blocks, and partitions of tables, that were not in memory for each read; 0 before the first.
+    #[must_use]
+    pub fn read_amplification(&self) -> f64 {
+        let answered = self.gets_memtable + self.gets_cache + self.gets_disk;
+        let missed = self.cache_misses + self.partition_misses;
+        if answered == 0 { 0.0 } else { missed as f64 / answered as f64 }
+    }
+
+    /// Bytes of all tables for each byte of the bottom level, in which every key is once: what is
+    /// above it may be dead, or stand for what is dead in it. 0 while the bottom is empty.
+    #[must_use]
+    pub fn space_amplification(&self) -> f64 {
+        let bottom = self.table_bytes[usize::from(BOTTOM)];
+        let all: u64 = self.table_bytes.iter().sum();
+        if bottom == 0 { 0.0 } else { all as f64 / bottom as f64 }
     }
 
     pub(super) fn count_slowdown(&mut self, by: SlowedBy) {

@@ -5,7 +5,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use engine::digest::{DigestRequest, View};
-use engine::env::sim::{Sim, SimDisk};
+use engine::env::Env;
+use engine::env::sim::{Fail, Fault, Io, Sim, SimDisk};
 use engine::namespaces::Namespaces;
 use engine::sstable::TokenRange;
 use engine::store::PutError;
@@ -126,4 +127,70 @@ fn a_namespace_that_is_compressed_takes_less() {
         })
     });
     assert!(bytes[1] < bytes[0] * 2 / 3, "{bytes:?} bytes of tables");
+}
+
+/// A table that the disk refuses for a while is left out of a full compaction, which ends without
+/// it: what it holds of a dropped namespace was taken for purged.
+#[test]
+fn what_could_not_be_read_is_purged_by_a_later_start() {
+    let (sim, disk) = (Sim::new(1), SimDisk::new(1));
+    let (env, ledger) = (sim.env(&disk), Rc::new(RefCell::new(Ledger::default())));
+    let others = (0..KEYS).filter(|&key| namespace_of(key) != DROPPED).count() as u64;
+    let mut config = small_config();
+    config.namespaces = dropping();
+    sim.block_on(async {
+        let (mut client, _) = Client::open(&env, small_config(), &ledger).await.unwrap();
+        write_rounds(&mut client, 6).await;
+        client.store.flush().await.unwrap();
+        client.store.compact_all();
+        while client.store.stats().full_compaction {
+            client.round().await.unwrap();
+        }
+        // What it replaced is removed behind it.
+        for _ in 0..100 {
+            client.env.sleep_us(1000).await;
+            client.round().await.unwrap();
+        }
+        let table = disk.paths().into_iter().find(|path| path.ends_with(".sst")).unwrap();
+        let (on, sticky, how) = (Some(Io::Read), true, Fail::Eio);
+        disk.inject(Fault { on, path: table, nth: 1, sticky, how });
+        client.store.set_namespaces(dropping());
+        while client.store.stats().full_compaction {
+            client.round().await.unwrap();
+        }
+        assert!(client.store.stats().table_records > others, "it cannot be read");
+        assert!(client.store.stats().compaction_errors > 0);
+        disk.clear_faults();
+        client.store.close().await.unwrap();
+        let (mut client, _) = Client::open(&env, config, &ledger).await.unwrap();
+        assert!(client.store.stats().full_compaction, "it was not done");
+        while client.store.stats().full_compaction {
+            client.round().await.unwrap();
+        }
+        assert_eq!(client.store.stats().table_records, others);
+    });
+}
+
+/// Puts that were on their way to the log came into a memtable behind those that were flushed for
+/// the purge, and stayed.
+#[test]
+fn what_is_on_its_way_when_a_namespace_is_dropped_goes_too() {
+    let (sim, disk) = (Sim::new(1), SimDisk::new(1));
+    let (env, ledger) = (sim.env(&disk), Rc::new(RefCell::new(Ledger::default())));
+    let others = (0..KEYS).filter(|&key| namespace_of(key) != DROPPED).count() as u64;
+    sim.block_on(async {
+        let (mut client, _) = Client::open(&env, small_config(), &ledger).await.unwrap();
+        write_rounds(&mut client, 2).await;
+        for key in 0..KEYS {
+            client.write(Write::put(key, client.taken(), 300)).unwrap();
+        }
+        client.store.set_namespaces(dropping());
+        client.settle().await.unwrap();
+        while client.store.stats().full_compaction {
+            client.round().await.unwrap();
+        }
+        client.store.flush().await.unwrap();
+        let records = client.store.stats().table_records;
+        assert!(records <= 2 * others, "{records}, {others} keys of others");
+    });
 }

@@ -51,6 +51,8 @@ impl Facts {
 type OfCore = (&'static str, &'static str, fn(&CoreStats) -> u64);
 /// A figure of each core's store.
 type OfStore = (&'static str, &'static str, fn(&Stats) -> u64);
+/// How many times as much each core's store does as it is asked for.
+type Amplification = (&'static str, &'static str, fn(&Stats) -> f64);
 
 const CORE_COUNTERS: &[OfCore] = &[
     ("core_rounds", "Rounds of the core's loop that found work", |core| core.ticks),
@@ -88,6 +90,7 @@ const STORE_COUNTERS: &[OfStore] = &[
     ("puts", "Puts and deletes taken", |store| store.puts),
     ("puts_acknowledged", "Puts and deletes acknowledged", |store| store.puts_acknowledged),
     ("puts_busy", "Puts refused: memory for writes was full", |store| store.puts_busy),
+    ("puts_busy_log", "Puts refused: the log could take no more", |store| store.puts_busy_log),
     ("puts_disk_full", "Puts refused: the disk was full", |store| store.puts_disk_full),
     ("put_bytes", "Bytes of rows of puts and deletes taken", |store| store.put_bytes),
     ("slowdowns_memory", "Times that writers began to be slowed: memtables nearly full", |store| {
@@ -153,6 +156,17 @@ const STORE_GAUGES: &[OfStore] = &[
     ("memtables_bytes", "Bytes of memtables and of puts on their way", |store| {
         store.memtables_bytes
     }),
+    ("memtables_frozen", "Memtables that wait to be flushed or are", |store| {
+        store.memtables_frozen
+    }),
+    ("puts_delay_us", "How long acknowledgements are held back, in microseconds", |store| {
+        store.puts_delay_us
+    }),
+    (
+        "compaction_pressure_percent",
+        "How far compaction is behind, in percent of where writers begin to be slowed",
+        |store| store.compaction_pressure_percent,
+    ),
     ("full_compaction", "Whether a compaction of all tables is under way", |store| {
         u64::from(store.full_compaction)
     }),
@@ -186,6 +200,24 @@ const STORE_GAUGES: &[OfStore] = &[
     ("disk_level", "How full the disk is: 0 well, 1 warn, 2 no growth, 3 puts refused", |store| {
         store.space as u64
     }),
+];
+
+const AMPLIFICATIONS: &[Amplification] = &[
+    (
+        "write_amplification",
+        "Bytes that log, flushes and compactions wrote for each byte of a put",
+        Stats::write_amplification,
+    ),
+    (
+        "read_amplification",
+        "Blocks, filters and indexes that were not in memory for each read",
+        Stats::read_amplification,
+    ),
+    (
+        "space_amplification",
+        "Bytes of tables for each byte of the bottom level, in which every key is once",
+        Stats::space_amplification,
+    ),
 ];
 
 /// Where the buckets of latencies end, in microseconds; the last has no end.
@@ -236,11 +268,11 @@ impl Collector for CollectedScrape {
         let commits = stores.map(|(core, store)| (of_core(core), &store.log_latency));
         let help = "Writes of commit log batches, with their sync where durability asks for it";
         figures.latencies("log_commit_seconds", help, commits)?;
-        let stores = self.cores().filter_map(|core| Some((core, core.store.as_ref()?)));
-        let amplified =
-            stores.map(|(core, store)| (of_core(core), Value::Part(store.write_amplification())));
-        let help = "Bytes that log, flushes and compactions wrote for each byte of a put";
-        figures.family(GAUGE, "write_amplification", help, amplified)?;
+        for (name, help, figure) in AMPLIFICATIONS {
+            let stores = self.cores().filter_map(|core| Some((core, core.store.as_ref()?)));
+            let amplified = stores.map(|(core, store)| (of_core(core), Value::Part(figure(store))));
+            figures.family(GAUGE, name, help, amplified)?;
+        }
         let tables = self.of_levels(|store, level| store.tables[level]);
         figures.family(GAUGE, "tables", "Tables by level", tables)?;
         let bytes = self.of_levels(|store, level| store.table_bytes[level]);

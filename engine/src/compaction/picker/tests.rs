@@ -251,6 +251,28 @@ fn a_full_compaction_ends_when_every_table_is_new() {
     assert_eq!(wanted(&version, Some(before)), None);
 }
 
+/// What is above a damaged table of the bottom can never be merged: a full compaction that waited
+/// for it never ended.
+#[test]
+fn a_full_compaction_does_not_wait_for_what_damage_keeps_back() {
+    let bottom = |id, first| {
+        let visible = range(first, first + 99);
+        TableEntry { visible, ..table(id, BOTTOM, 1000 * MIB) }
+    };
+    let above = |first| TableEntry { visible: range(first, first + 99), ..table(9, 0, MIB) };
+    let given = Given {
+        running: &[],
+        unreadable: &[FileId(1)],
+        room_bytes: u64::MAX,
+        now_ms: 0,
+        full_before: Some(FileId(20)),
+    };
+    let done = |tables: Vec<TableEntry>| is_full_done(&version(tables), &given);
+    assert!(done(vec![bottom(1, 0), bottom(30, 100), above(50)]));
+    assert!(!done(vec![bottom(1, 0), bottom(30, 100), above(100)]), "it can be merged");
+    assert!(!done(vec![bottom(1, 0), bottom(2, 100), above(50)]), "one can be read");
+}
+
 /// What lies beside a part in the tables of the bottom comes with it; tables above it are read in
 /// part, and keep their place.
 #[test]

@@ -320,3 +320,35 @@ fn an_ordered_probe_says_maybe_of_what_it_cannot_read() {
         assert!(!probe.may_contain(&last.key()).await, "the others are read");
     });
 }
+
+/// Whoever passes through keeps no partition in memory, and what damage of a block has taken was
+/// told as all that its partition has.
+#[test]
+fn damage_that_a_passer_by_finds_is_of_one_block() {
+    for scrubs in [false, true] {
+        let mut samples = small(3 * PARTITION_KEYS_TARGET as u64);
+        with_table(&mut samples, usize::MAX, async |env, disk, table, residents| {
+            let blocks: Vec<_> = table.read_partition(1).await.unwrap().blocks().collect();
+            let [(at, first), (_, next)] = blocks[5..7] else { panic!("more than six") };
+            disk.corrupt(PATH, |bytes| bytes[at.offset as usize + 9] ^= 1);
+            assert_eq!(residents.loads(), 0);
+            if scrubs {
+                let mut from = Some(0);
+                let mut damaged = Vec::new();
+                while let Some(block) = from {
+                    let checked = table.check_blocks(&env, block).await.unwrap();
+                    damaged.extend(checked.damaged.iter().map(|it| it.offset));
+                    from = checked.next;
+                }
+                assert_eq!(damaged, [at.offset]);
+            } else {
+                let mut scan = TableScan::new(&env, &table, TokenRange::ALL).await.unwrap();
+                while scan.advance().await.is_ok() {
+                    assert!(scan.current().is_some(), "it ends in an error");
+                }
+            }
+            let lost = table.tokens_at(at.offset).unwrap();
+            assert_eq!((lost.first(), lost.last()), (first, next));
+        });
+    }
+}
