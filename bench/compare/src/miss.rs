@@ -1,5 +1,5 @@
 //! Reads that miss every cache, beside fio: the same disk, the same CPU, the same number in flight,
-//! in turns. fio does nothing but read, so it is the limit.
+//! in turns. fio, as it is by default, does nothing but read.
 
 use std::path::Path;
 use std::process::Command;
@@ -43,6 +43,8 @@ pub(crate) fn run(options: &MissOptions) -> anyhow::Result<()> {
     let cpu = cpu(options.cpu)?;
     let style = ProgressStyle::with_template("[{elapsed_precise}] {wide_bar} {pos}/{len} {msg}")?;
     let progress = ProgressBar::new(u64::from(options.rounds) + 1).with_style(style);
+    let version = Command::new("fio").arg("--version").output();
+    version.context("fio cannot be started: apt-get install fio")?;
     let root = tempfile::tempdir_in(&options.dir).context("a directory for the data")?;
     let data = root.path().join("kvcore");
     std::fs::create_dir(&data)?;
@@ -81,8 +83,8 @@ fn fio(dir: &Path, bytes: u64, cpu: usize) -> anyhow::Result<(f64, f64)> {
     command.args([format!("--size={bytes}"), format!("--cpus_allowed={cpu}")]);
     command.arg(format!("--filename={}", dir.join("fio").display()));
     command.arg(format!("--runtime={}", Scenario::seconds(true)));
-    command.args(["--time_based", "--output-format=json"]);
-    let output = command.output().context("fio cannot be started: apt-get install fio")?;
+    command.args(["--time_based", "--randrepeat=0", "--output-format=json"]);
+    let output = command.output()?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "fio: {said}");
     let told: Value = serde_json::from_slice(&output.stdout).context("what fio printed")?;

@@ -17,5 +17,6 @@ mod tests;
 
 pub use self::job::{Control, Input, Job, JobError, Rules, Step};
 pub use self::picker::{
-    Choice, CompactionOptions, Given, Reason, choose, choose_part, is_full_done, pressure,
+    Choice, CompactionOptions, Given, Reason, choose, choose_part, is_full_left, is_full_over,
+    pressure,
 };

@@ -165,17 +165,19 @@ pub fn choose_part(version: &Version, tokens: TokenRange, given: &Given<'_>) -> 
     is_due.then_some(Choice { reason, inputs, output_level, part })
 }
 
-/// Whether a full compaction is done, but for tables that cannot be read and those that cannot be
-/// merged without them.
+/// Whether there is a table that a full compaction has still to write anew, readable or not.
 #[must_use]
-pub fn is_full_done(version: &Version, given: &Given<'_>) -> bool {
-    let is_unreadable = |it: &TableEntry| given.unreadable.contains(&it.id);
-    let blocked: Vec<TokenRange> =
-        version.tables().filter(|it| is_unreadable(it)).map(|it| it.visible).collect();
-    let is_blocked = |it: &TableEntry| {
-        is_unreadable(it) || it.level != BOTTOM && blocked.iter().any(|b| b.overlaps(it.visible))
-    };
-    !version.tables().any(|it| given.is_wanted(it) && !is_blocked(it))
+pub fn is_full_left(version: &Version, given: &Given<'_>) -> bool {
+    version.tables().any(|it| given.is_wanted(it))
+}
+
+/// Whether a full compaction is over: every table is new, or those that are left cannot be read, or
+/// not be merged without such.
+#[must_use]
+pub fn is_full_over(version: &Version, options: &CompactionOptions, given: &Given<'_>) -> bool {
+    let with_room = Given { room_bytes: u64::MAX, ..*given };
+    let is_stuck = || given.running.is_empty() && choose(version, options, &with_room).is_none();
+    !is_full_left(version, given) || is_stuck()
 }
 
 /// How far behind compaction is, by the tables that reads have to ask: up to 1 all is well, and

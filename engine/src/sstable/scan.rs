@@ -2,7 +2,7 @@
 //!
 //! - Records come in the order of their keys, or an error does.
 //! - Blocks and partitions go around what is kept in memory: what a compaction reads once must not
-//!   push out what readers need.
+//!   push out what readers need. Of a damaged block the partition is kept: it tells what is lost.
 //! - A request is under way while the blocks of the one before are looked at. The first is small,
 //!   for whoever wants a few records; each is twice as long as the one before.
 

@@ -95,7 +95,8 @@ impl<E: Env> Store<E> {
     /// room: what is dead gives its space back, tombstones are purged as far as the horizon lets
     /// them. In the background, behind a flush of what is in memory, and forgotten if the store is
     /// closed meanwhile; [`Stats::full_compaction`](super::Stats::full_compaction) says when it is
-    /// done, which is never while a table has no room to be merged.
+    /// over, which is never while a table has no room to be merged. One that cannot be read is left
+    /// as it is, with what cannot be merged without it.
     pub fn compact_all(&mut self) {
         self.freeze();
         let upto = self.frozen.back().map_or(Sequence(0), |frozen| frozen.upto);
@@ -177,9 +178,10 @@ impl<E: Env> Store<E> {
         let full_before = self.compactions.full_before;
         let room_bytes = self.room_bytes();
         let given = Given { running, unreadable, room_bytes, now_ms, full_before };
-        if full_before.is_some() && compaction::is_full_done(&self.version, &given) {
-            let is_whole = unreadable.is_empty();
-            self.full_done(is_whole);
+        let options = &self.config.compaction;
+        if full_before.is_some() && compaction::is_full_over(&self.version, options, &given) {
+            let is_left = compaction::is_full_left(&self.version, &given);
+            self.full_over(is_left);
             return;
         }
         let Some(choice) = choose(&self.version, &self.config.compaction, &given) else {
@@ -193,14 +195,14 @@ impl<E: Env> Store<E> {
         self.start_job(choice, now_ms);
     }
 
-    /// A full compaction is done, of every table if it `is_whole`. What that has purged is written
-    /// down, so that no start does it again.
-    fn full_done(&mut self, is_whole: bool) {
+    /// A full compaction is over. Unless a table `is_left`, what it has purged is written down, so
+    /// that no start does it again.
+    fn full_over(&mut self, is_left: bool) {
         self.compactions.full_before = None;
         self.compactions.nothing_before_us = 0;
         self.stats.full_compaction = self.compactions.full_asked.is_some();
         let purged = self.compactions.full_purges;
-        if is_whole && purged != 0 && purged != self.version.purged() {
+        if !is_left && purged != 0 && purged != self.version.purged() {
             let edit = VersionEdit { purged, ..VersionEdit::default() };
             let (tables, over) = (Vec::new(), SignalOnDrop::default());
             self.changes.push_back(Change { job: Job::Commit, edit, tables, over });
@@ -248,7 +250,7 @@ impl<E: Env> Store<E> {
         self.stats.tables_unreadable = self.compactions.unreadable.len() as u64;
     }
 
-    /// How far compaction is behind, in percent of where writers are slowed not at all.
+    /// How far compaction is behind, in percent of the tables that there should be at most.
     pub(super) fn compaction_pressure_percent(&self) -> u64 {
         self.compactions.pressure_percent as u64
     }

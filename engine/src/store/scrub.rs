@@ -156,10 +156,8 @@ impl<E: Env> Store<E> {
         let Some(table) = self.open_tables.get(&id) else { return };
         // Nothing can be seen of what was being read when its vnode was dropped.
         let Some(tokens) = table.tokens_at(offset).filter(|it| table.shows(*it)) else { return };
-        let file = table.path().to_owned();
         self.leave_alone(id);
         if self.damage.note(Damage { file: id, offset, found_by }, tokens) {
-            tracing::error!(file, offset, ?found_by, "damaged: no compaction takes the table");
             self.lost_records(tokens);
         }
         self.stats.blocks_damaged = self.damage.len() as u64;

@@ -115,8 +115,9 @@ pub struct Stats {
     pub memtables_bytes: u64,
     /// Now: memtables that are full, and wait to be flushed or are.
     pub memtables_frozen: u64,
-    /// Now: how far compaction is behind, by the tables that reads have to ask, in percent of where
-    /// writers begin to be slowed.
+    /// Now: how far compaction is behind, by the tables that reads have to ask, in percent of those
+    /// that there should be at most. Writers are slowed from
+    /// [`SLOWED_PRESSURE_PERCENT`](crate::limits::SLOWED_PRESSURE_PERCENT) on.
     pub compaction_pressure_percent: u64,
     /// Commits of the manifest that failed and are tried again.
     pub manifest_errors: u64,
@@ -172,7 +173,7 @@ impl Stats {
     /// Blocks, and partitions of tables, that were not in memory for each read; 0 before the first.
     #[must_use]
     pub fn read_amplification(&self) -> f64 {
-        let answered = self.gets_memtable + self.gets_cache + self.gets_disk;
+        let answered = self.gets_memtable + self.gets_cache + self.gets_disk + self.gets_absent;
         let missed = self.cache_misses + self.partition_misses;
         if answered == 0 { 0.0 } else { missed as f64 / answered as f64 }
     }

@@ -30,6 +30,13 @@ async fn write_rounds(client: &mut Client, rounds: usize) {
     client.settle().await.unwrap();
 }
 
+async fn rest(client: &mut Client) {
+    for _ in 0..100 {
+        client.env.sleep_us(1000).await;
+        client.round().await.unwrap();
+    }
+}
+
 /// The keys of the namespace have no value, the others have theirs.
 async fn check_dropped(client: &mut Client) {
     let shown = client.shown(0).await.unwrap();
@@ -147,10 +154,7 @@ fn what_could_not_be_read_is_purged_by_a_later_start() {
             client.round().await.unwrap();
         }
         // What it replaced is removed behind it.
-        for _ in 0..100 {
-            client.env.sleep_us(1000).await;
-            client.round().await.unwrap();
-        }
+        rest(&mut client).await;
         let table = disk.paths().into_iter().find(|path| path.ends_with(".sst")).unwrap();
         let (on, sticky, how) = (Some(Io::Read), true, Fail::Eio);
         disk.inject(Fault { on, path: table, nth: 1, sticky, how });
@@ -172,9 +176,13 @@ fn what_could_not_be_read_is_purged_by_a_later_start() {
 }
 
 /// Puts that were on their way to the log came into a memtable behind those that were flushed for
-/// the purge, and stayed.
+/// the purge, and stayed; so did those that a start replayed.
 #[test]
 fn what_is_on_its_way_when_a_namespace_is_dropped_goes_too() {
+    [false, true].into_iter().for_each(drop_what_is_on_its_way);
+}
+
+fn drop_what_is_on_its_way(stops: bool) {
     let (sim, disk) = (Sim::new(1), SimDisk::new(1));
     let (env, ledger) = (sim.env(&disk), Rc::new(RefCell::new(Ledger::default())));
     let others = (0..KEYS).filter(|&key| namespace_of(key) != DROPPED).count() as u64;
@@ -188,6 +196,14 @@ fn what_is_on_its_way_when_a_namespace_is_dropped_goes_too() {
         client.settle().await.unwrap();
         while client.store.stats().full_compaction {
             client.round().await.unwrap();
+        }
+        if stops {
+            rest(&mut client).await;
+            drop(client);
+            let mut config = small_config();
+            config.namespaces = dropping();
+            (client, _) = Client::open(&env, config, &ledger).await.unwrap();
+            assert!(!client.store.stats().full_compaction, "it is told to be done");
         }
         client.store.flush().await.unwrap();
         let records = client.store.stats().table_records;

@@ -51,8 +51,8 @@ impl Facts {
 type OfCore = (&'static str, &'static str, fn(&CoreStats) -> u64);
 /// A figure of each core's store.
 type OfStore = (&'static str, &'static str, fn(&Stats) -> u64);
-/// How many times as much each core's store does as it is asked for.
-type Amplification = (&'static str, &'static str, fn(&Stats) -> f64);
+/// A figure of each core's store that is no whole number.
+type PartOfStore = (&'static str, &'static str, fn(&Stats) -> f64);
 
 const CORE_COUNTERS: &[OfCore] = &[
     ("core_rounds", "Rounds of the core's loop that found work", |core| core.ticks),
@@ -159,14 +159,6 @@ const STORE_GAUGES: &[OfStore] = &[
     ("memtables_frozen", "Memtables that wait to be flushed or are", |store| {
         store.memtables_frozen
     }),
-    ("puts_delay_us", "How long acknowledgements are held back, in microseconds", |store| {
-        store.puts_delay_us
-    }),
-    (
-        "compaction_pressure_percent",
-        "How far compaction is behind, in percent of where writers begin to be slowed",
-        |store| store.compaction_pressure_percent,
-    ),
     ("full_compaction", "Whether a compaction of all tables is under way", |store| {
         u64::from(store.full_compaction)
     }),
@@ -202,7 +194,17 @@ const STORE_GAUGES: &[OfStore] = &[
     }),
 ];
 
-const AMPLIFICATIONS: &[Amplification] = &[
+const STORE_PARTS: &[PartOfStore] = &[
+    (
+        "puts_delay_seconds",
+        "How long acknowledgements are held back now, to slow writers",
+        |store| store.puts_delay_us as f64 / US_PER_SECOND,
+    ),
+    (
+        "compaction_pressure",
+        "Tables that reads ask, over those there should be at most; from 2 on writers are slowed",
+        |store| store.compaction_pressure_percent as f64 / 100.0,
+    ),
     (
         "write_amplification",
         "Bytes that log, flushes and compactions wrote for each byte of a put",
@@ -215,7 +217,7 @@ const AMPLIFICATIONS: &[Amplification] = &[
     ),
     (
         "space_amplification",
-        "Bytes of tables for each byte of the bottom level, in which every key is once",
+        "Bytes of tables for each byte of the bottom, which has every key once; 0: it is empty",
         Stats::space_amplification,
     ),
 ];
@@ -268,10 +270,10 @@ impl Collector for CollectedScrape {
         let commits = stores.map(|(core, store)| (of_core(core), &store.log_latency));
         let help = "Writes of commit log batches, with their sync where durability asks for it";
         figures.latencies("log_commit_seconds", help, commits)?;
-        for (name, help, figure) in AMPLIFICATIONS {
+        for (name, help, figure) in STORE_PARTS {
             let stores = self.cores().filter_map(|core| Some((core, core.store.as_ref()?)));
-            let amplified = stores.map(|(core, store)| (of_core(core), Value::Part(figure(store))));
-            figures.family(GAUGE, name, help, amplified)?;
+            let parts = stores.map(|(core, store)| (of_core(core), Value::Part(figure(store))));
+            figures.family(GAUGE, name, help, parts)?;
         }
         let tables = self.of_levels(|store, level| store.tables[level]);
         figures.family(GAUGE, "tables", "Tables by level", tables)?;

@@ -232,7 +232,8 @@ fn a_full_compaction_ends_when_every_table_is_new() {
         let (running, unreadable) = (&[][..], &[][..]);
         let given = Given { running, unreadable, room_bytes: u64::MAX, now_ms: 0, full_before };
         let choice = choose(version, &CompactionOptions::default(), &given);
-        assert_eq!(choice.is_none(), is_full_done(version, &given));
+        assert_eq!(choice.is_none(), is_full_over(version, &CompactionOptions::default(), &given));
+        assert_eq!(choice.is_none(), !is_full_left(version, &given));
         choice
     };
     assert_eq!(wanted(&version, None), None);
@@ -255,22 +256,44 @@ fn a_full_compaction_ends_when_every_table_is_new() {
 /// for it never ended.
 #[test]
 fn a_full_compaction_does_not_wait_for_what_damage_keeps_back() {
-    let bottom = |id, first| {
-        let visible = range(first, first + 99);
-        TableEntry { visible, ..table(id, BOTTOM, 1000 * MIB) }
+    let place = |entry: TableEntry, first, last| {
+        let visible = range(first, last);
+        TableEntry {
+            visible,
+            properties: Properties { tokens: visible, ..entry.properties },
+            ..entry
+        }
     };
-    let above = |first| TableEntry { visible: range(first, first + 99), ..table(9, 0, MIB) };
-    let given = Given {
-        running: &[],
-        unreadable: &[FileId(1)],
-        room_bytes: u64::MAX,
-        now_ms: 0,
-        full_before: Some(FileId(20)),
+    let bottom = |id, first| place(table(id, BOTTOM, 1000 * MIB), first, first + 99);
+    let above = |id, first| place(table(id, 4, id * MIB), first, first + 99);
+    let over = |tables: &[TableEntry], unreadable: &[FileId], room_bytes| {
+        let full_before = Some(FileId(20));
+        let given = Given { running: &[], unreadable, room_bytes, now_ms: 0, full_before };
+        let version = version(tables.iter().copied());
+        assert!(is_full_left(&version, &given));
+        is_full_over(&version, &CompactionOptions::default(), &given)
     };
-    let done = |tables: Vec<TableEntry>| is_full_done(&version(tables), &given);
-    assert!(done(vec![bottom(1, 0), bottom(30, 100), above(50)]));
-    assert!(!done(vec![bottom(1, 0), bottom(30, 100), above(100)]), "it can be merged");
-    assert!(!done(vec![bottom(1, 0), bottom(2, 100), above(50)]), "one can be read");
+    let (damaged, all) = (&[FileId(1)][..], u64::MAX);
+    let two = [bottom(1, 0), bottom(30, 100)];
+    assert!(over(&[two[0], two[1], above(9, 0)], damaged, all));
+    assert!(
+        over(&[two[0], two[1], above(9, 0), above(10, 100)], damaged, all),
+        "as they are merged"
+    );
+    assert!(!over(&[two[0], two[1], above(9, 100)], damaged, all), "it can be merged");
+    assert!(!over(&[two[0], two[1], above(9, 100)], damaged, 0), "it waits for room");
+    assert!(!over(&[two[0], bottom(2, 100)], damaged, all), "one can be read");
+    assert!(
+        !over(
+            &[bottom(30, 0), above(9, 0), above(10, 0)].map(|it| match it.id {
+                FileId(10) => TableEntry { level: 5, ..it },
+                _ => it,
+            }),
+            &[FileId(9)],
+            all
+        ),
+        "the other one can be merged"
+    );
 }
 
 /// What lies beside a part in the tables of the bottom comes with it; tables above it are read in

@@ -203,7 +203,9 @@ impl Driver {
             if client.write(write.clone()).is_ok() {
                 return Ok(client.round().await?);
             }
-            assert!(self.trouble || client.store.stats().puts_busy > 0, "refused for nothing");
+            let stats = client.store.stats();
+            let is_busy = stats.puts_busy + stats.puts_busy_log > 0;
+            assert!(self.trouble || is_busy, "refused for nothing");
             client.env.sleep_us(SOON_US / 4).await;
             client.round().await?;
         }
