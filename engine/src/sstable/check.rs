@@ -36,8 +36,8 @@ impl<E: Env> Table<E> {
     }
 
     /// Reads the blocks from the one at byte `from` on, as many of one partition as one request
-    /// holds, and checks them; before the first of a partition, that as well. Those of which nothing
-    /// can be seen are passed over: nobody reads them any more.
+    /// holds, and checks them; before the first of a partition, that as well. Those of which
+    /// nothing can be seen are passed over: nobody reads them any more.
     ///
     /// # Errors
     /// The disk refuses.
