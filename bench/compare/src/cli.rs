@@ -38,6 +38,20 @@ pub(crate) enum Output {
     Json,
 }
 
+/// Flags that all measurements have.
+#[derive(Args, Debug)]
+pub(crate) struct CommonOptions {
+    /// The CPU that everything measured runs on [default: the last one]
+    #[arg(long)]
+    pub(crate) cpu: Option<usize>,
+    /// Where the data is put, and removed again; not on a tmpfs
+    #[arg(long, default_value = ".")]
+    pub(crate) dir: PathBuf,
+    /// What the summary is written as
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    pub(crate) output: Output,
+}
+
 /// Flags of `engine`.
 #[derive(Args, Debug)]
 pub(crate) struct EngineOptions {
@@ -53,15 +67,8 @@ pub(crate) struct EngineOptions {
     /// How often everything is measured
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rounds: u32,
-    /// The CPU that all of an engine runs on [default: the last one]
-    #[arg(long)]
-    pub(crate) cpu: Option<usize>,
-    /// Where the data is put, and removed again; not on a tmpfs
-    #[arg(long, default_value = ".")]
-    pub(crate) dir: PathBuf,
-    /// What the summary is written as
-    #[arg(short, long, value_enum, default_value_t = Output::Table)]
-    pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) common: CommonOptions,
 }
 
 /// Flags of `growth`.
@@ -73,15 +80,8 @@ pub(crate) struct GrowthOptions {
     /// MiB of memory, half of it for what was written last
     #[arg(long, default_value_t = 256)]
     pub(crate) memory_mib: u32,
-    /// The CPU that all of it runs on [default: the last one]
-    #[arg(long)]
-    pub(crate) cpu: Option<usize>,
-    /// Where the data is put, and removed again; not on a tmpfs
-    #[arg(long, default_value = ".")]
-    pub(crate) dir: PathBuf,
-    /// What the summary is written as
-    #[arg(short, long, value_enum, default_value_t = Output::Table)]
-    pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) common: CommonOptions,
 }
 
 /// Flags of `miss`.
@@ -90,15 +90,8 @@ pub(crate) struct MissOptions {
     /// How often both are measured
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rounds: u32,
-    /// The CPU that both run on [default: the last one]
-    #[arg(long)]
-    pub(crate) cpu: Option<usize>,
-    /// Where the data is put, and removed again; not on a tmpfs
-    #[arg(long, default_value = ".")]
-    pub(crate) dir: PathBuf,
-    /// What the summary is written as
-    #[arg(short, long, value_enum, default_value_t = Output::Table)]
-    pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) common: CommonOptions,
 }
 
 /// Flags of `child`.

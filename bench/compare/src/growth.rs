@@ -28,13 +28,13 @@ struct Size {
 
 /// Measures what `options` ask for and prints it.
 pub(crate) fn run(options: &GrowthOptions) -> anyhow::Result<()> {
-    let cpu = cpu(options.cpu)?;
+    let cpu = cpu(options.common.cpu)?;
     let style = ProgressStyle::with_template("[{elapsed_precise}] {wide_bar} {pos}/{len} {msg}")?;
     let steps = options.gib.len() * SCENARIOS.len();
     let progress = ProgressBar::new(steps as u64).with_style(style);
     let mut sizes = Vec::new();
     for &gib in &options.gib {
-        let root = tempfile::tempdir_in(&options.dir).context("a directory for the data")?;
+        let root = tempfile::tempdir_in(&options.common.dir).context("a directory for the data")?;
         let record = (KEY_BYTES + SCENARIOS[0].value_bytes()) as u64;
         let keys = (u64::from(gib) << 30) / record;
         let mut figures = Vec::new();
@@ -50,7 +50,7 @@ pub(crate) fn run(options: &GrowthOptions) -> anyhow::Result<()> {
         sizes.push(Size { gib, load, hits, absent });
     }
     progress.finish_and_clear();
-    match options.output {
+    match options.common.output {
         Output::Json => println!("{}", serde_json::to_string_pretty(&sizes)?),
         Output::Table => println!("{}", table(&sizes)),
     }

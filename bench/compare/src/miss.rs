@@ -40,12 +40,12 @@ impl Round {
 
 /// Measures what `options` ask for and prints it.
 pub(crate) fn run(options: &MissOptions) -> anyhow::Result<()> {
-    let cpu = cpu(options.cpu)?;
+    let cpu = cpu(options.common.cpu)?;
     let style = ProgressStyle::with_template("[{elapsed_precise}] {wide_bar} {pos}/{len} {msg}")?;
     let progress = ProgressBar::new(u64::from(options.rounds) + 1).with_style(style);
     let version = Command::new("fio").arg("--version").output();
     version.context("fio cannot be started: apt-get install fio")?;
-    let root = tempfile::tempdir_in(&options.dir).context("a directory for the data")?;
+    let root = tempfile::tempdir_in(&options.common.dir).context("a directory for the data")?;
     let data = root.path().join("kvcore");
     std::fs::create_dir(&data)?;
     let scenario = Scenario::ReadMiss1k;
@@ -65,7 +65,7 @@ pub(crate) fn run(options: &MissOptions) -> anyhow::Result<()> {
         rounds.push(Round { kvcore, fio_per_s, fio_p99_us });
     }
     progress.finish_and_clear();
-    match options.output {
+    match options.common.output {
         Output::Json => println!("{}", serde_json::to_string_pretty(&rounds)?),
         Output::Table => println!("{}", table(&mut rounds)),
     }

@@ -21,13 +21,13 @@ pub(crate) fn run(options: &EngineOptions) -> anyhow::Result<()> {
         [] => EngineKind::value_variants(),
         some => some,
     };
-    let cpu = cpu(options.cpu)?;
+    let cpu = cpu(options.common.cpu)?;
     let steps = options.rounds as usize * scenarios.len() * engines.len();
     let style = ProgressStyle::with_template("[{elapsed_precise}] {wide_bar} {pos}/{len} {msg}")?;
     let progress = ProgressBar::new(steps as u64).with_style(style);
     let mut measured = Vec::new();
     for round in 0..options.rounds {
-        let root = tempfile::tempdir_in(&options.dir).context("a directory for the data")?;
+        let root = tempfile::tempdir_in(&options.common.dir).context("a directory for the data")?;
         for &scenario in &scenarios {
             // Who comes first changes, and none comes after the same one every time.
             for turn in 0..engines.len() {
@@ -40,7 +40,7 @@ pub(crate) fn run(options: &EngineOptions) -> anyhow::Result<()> {
         }
     }
     progress.finish_and_clear();
-    match options.output {
+    match options.common.output {
         Output::Json => println!("{}", report::json(&measured)?),
         Output::Table => println!("{}", report::table(&measured)),
     }

@@ -204,10 +204,7 @@ fn a_node_that_gives_up_everything_has_no_tables() {
         assert!(client.store.stats().tables.iter().sum::<u64>() > 0);
         client.drop_vnodes_of(&(0..KEYS).collect::<Vec<_>>(), BITS);
         settle_drops(&mut client).await.unwrap();
-        for _ in 0..100 {
-            client.env.sleep_us(1000).await;
-            client.round().await.unwrap();
-        }
+        client.rest(100).await;
         assert_eq!(client.store.stats().tables.iter().sum::<u64>(), 0, "no table is left");
         assert_eq!(client.store.size_of(TokenRange::ALL).bytes, 0);
     });
@@ -238,7 +235,7 @@ fn damage_among_what_is_dropped_is_nobodys() {
             let rot = || disk.corrupt(&path, |bytes| bytes[at as usize + 9] ^= 1);
             if found_before {
                 rot();
-                rest(&mut client, 3).await;
+                client.rest(3000).await;
                 let found = client.store.damaged().map(|it| it.offset);
                 assert_eq!(found.collect::<Vec<_>>(), [at]);
             }
@@ -247,10 +244,10 @@ fn damage_among_what_is_dropped_is_nobodys() {
             if !found_before {
                 rot();
             }
-            rest(&mut client, 3).await;
+            client.rest(3000).await;
             assert!(client.store.stats().scrub_passes >= 2);
             client.store.compact_all();
-            rest(&mut client, 1).await;
+            client.rest(1000).await;
             assert_eq!(client.store.damaged().next(), None);
             let stats = client.store.stats();
             assert_eq!((stats.blocks_damaged, stats.tables_unreadable), (0, 0));
@@ -278,15 +275,6 @@ async fn block_within_a_vnode(env: &SimEnv, disk: &SimDisk) -> (String, u64, Tok
     (path.clone(), block.offset, token)
 }
 
-/// Lets virtual time pass.
-async fn rest(client: &mut Client, seconds: u64) {
-    let until_us = client.env.monotonic_us() + seconds * 1_000_000;
-    while client.env.monotonic_us() < until_us {
-        client.env.sleep_us(1000).await;
-        client.round().await.expect("the disk works");
-    }
-}
-
 /// Tables that go since nothing of them can be seen counted as compactions: whoever looked for what
 /// kept the disk busy was shown work that nobody did.
 #[test]
@@ -297,12 +285,6 @@ fn tables_that_go_as_they_are_are_no_compactions() {
     let config = StoreConfig { vnodes: bits, ..small_config() };
     sim.block_on(async {
         let (mut client, _) = Client::open(&env, config, &ledger).await.unwrap();
-        let rest = async |client: &mut Client| {
-            for _ in 0..100 {
-                client.env.sleep_us(1000).await;
-                client.round().await.unwrap();
-            }
-        };
         for round in 0..20 {
             for key in 0..KEYS {
                 let write = Write::put(key, client.taken(), 100 + round);
@@ -311,13 +293,13 @@ fn tables_that_go_as_they_are_are_no_compactions() {
         }
         client.settle().await.unwrap();
         client.store.flush().await.unwrap();
-        rest(&mut client).await;
+        client.rest(100).await;
         let before = client.store.stats().clone();
         assert!(before.compactions > 0 && before.compactions_running == 0);
         let written = before.compaction_bytes;
         client.drop_vnodes_of(&[0], bits);
         settle_drops(&mut client).await.unwrap();
-        rest(&mut client).await;
+        client.rest(100).await;
         let after = client.store.stats();
         assert!(after.tables_removed > before.tables_removed);
         assert_eq!(after.tables.iter().sum::<u64>(), 0, "no table is left");

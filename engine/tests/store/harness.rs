@@ -243,6 +243,15 @@ impl Client {
         self.poll()
     }
 
+    /// Lets virtual time pass, on a disk that works.
+    pub(crate) async fn rest(&mut self, ms: u64) {
+        let until_us = self.env.monotonic_us() + ms * 1000;
+        while self.env.monotonic_us() < until_us {
+            self.env.sleep_us(1000).await;
+            self.round().await.expect("the disk works");
+        }
+    }
+
     /// Reads a key as of `now_ms`. `None`: the store failed.
     pub(crate) async fn read(&mut self, key: u32, now_ms: u64) -> Option<Answer> {
         let bytes = key_bytes(key);

@@ -5,7 +5,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use engine::digest::{DigestRequest, View};
-use engine::env::Env;
 use engine::env::sim::{Fail, Fault, Io, Sim, SimDisk};
 use engine::namespaces::Namespaces;
 use engine::sstable::TokenRange;
@@ -28,13 +27,6 @@ async fn write_rounds(client: &mut Client, rounds: usize) {
         }
     }
     client.settle().await.unwrap();
-}
-
-async fn rest(client: &mut Client) {
-    for _ in 0..100 {
-        client.env.sleep_us(1000).await;
-        client.round().await.unwrap();
-    }
 }
 
 /// The keys of the namespace have no value, the others have theirs.
@@ -154,7 +146,7 @@ fn what_could_not_be_read_is_purged_by_a_later_start() {
             client.round().await.unwrap();
         }
         // What it replaced is removed behind it.
-        rest(&mut client).await;
+        client.rest(100).await;
         let table = disk.paths().into_iter().find(|path| path.ends_with(".sst")).unwrap();
         let (on, sticky, how) = (Some(Io::Read), true, Fail::Eio);
         disk.inject(Fault { on, path: table, nth: 1, sticky, how });
@@ -198,7 +190,7 @@ fn drop_what_is_on_its_way(stops: bool) {
             client.round().await.unwrap();
         }
         if stops {
-            rest(&mut client).await;
+            client.rest(100).await;
             drop(client);
             let mut config = small_config();
             config.namespaces = dropping();

@@ -37,15 +37,6 @@ fn table_of(disk: &SimDisk) -> String {
     table
 }
 
-/// Lets virtual time pass.
-async fn rest(client: &mut Client, ms: u64) {
-    let until_us = client.env.monotonic_us() + ms * 1000;
-    while client.env.monotonic_us() < until_us {
-        client.env.sleep_us(1000).await;
-        client.round().await.expect("the disk works");
-    }
-}
-
 #[test]
 fn damage_that_nobody_reads_is_found_within_a_pass() {
     let bytes = {
@@ -59,7 +50,7 @@ fn damage_that_nobody_reads_is_found_within_a_pass() {
         sim.block_on(async {
             let mut client = with_a_table(&sim, &disk, config()).await;
             disk.corrupt(&table_of(&disk), |bytes| bytes[at] ^= 1);
-            rest(&mut client, 2 * 1000 * PASS_S + 100).await;
+            client.rest(2 * 1000 * PASS_S + 100).await;
             let damaged: Vec<Damage> = client.store.damaged().collect();
             let [Damage { offset, found_by, .. }] = damaged[..] else {
                 panic!("byte {at} of {}: {damaged:?}", bytes.len());
@@ -103,7 +94,7 @@ fn every_table_is_scrubbed_to_its_end() {
                 bytes[at] ^= 1;
             });
         }
-        rest(&mut client, 2 * 1000 * PASS_S + 500).await;
+        client.rest(2 * 1000 * PASS_S + 500).await;
         let damaged: Vec<Damage> = client.store.damaged().collect();
         assert_eq!(damaged.len(), 3, "{damaged:?}");
         assert!(damaged.iter().all(|it| it.offset > 128 << 10 && it.found_by == FoundBy::Scrub));
@@ -115,7 +106,7 @@ fn a_sound_store_is_scrubbed_again_and_again_in_silence() {
     let (sim, disk) = (Sim::new(2), SimDisk::new(2));
     sim.block_on(async {
         let mut client = with_a_table(&sim, &disk, config()).await;
-        rest(&mut client, 10 * 1000 * PASS_S).await;
+        client.rest(10 * 1000 * PASS_S).await;
         let stats = client.store.stats();
         assert!((8..=12).contains(&stats.scrub_passes), "{} passes", stats.scrub_passes);
         let all = stats.table_bytes.iter().sum::<u64>();
@@ -133,7 +124,7 @@ fn it_never_reads_faster_than_it_may() {
         // The table in a second would be more than is allowed.
         config.scrub = ScrubOptions { pass_s: 1, bytes_per_s_max: 10_000 };
         let mut client = with_a_table(&sim, &disk, config).await;
-        rest(&mut client, 100_000).await;
+        client.rest(100_000).await;
         let Stats { scrub_bytes: bytes, table_bytes, .. } = client.store.stats();
         assert!(table_bytes.iter().sum::<u64>() > 12_000);
         assert!((800_000..=1_030_000).contains(bytes), "{bytes} bytes in 100 s");
@@ -148,12 +139,12 @@ fn a_table_that_cannot_be_read_is_tried_again_in_the_next_pass() {
         let mut client = with_a_table(&sim, &disk, config()).await;
         let (on, path) = (Some(Io::Read), ".sst".to_owned());
         disk.inject(Fault { on, path, nth: 1, sticky: true, how: Fail::Eio });
-        rest(&mut client, 2 * 1000 * PASS_S + 100).await;
+        client.rest(2 * 1000 * PASS_S + 100).await;
         let stats = client.store.stats();
         assert!(stats.scrub_errors >= 1 && stats.blocks_damaged == 0, "{stats:?}");
         let (before, errors) = (stats.scrub_bytes, stats.scrub_errors);
         disk.clear_faults();
-        rest(&mut client, 2 * 1000 * PASS_S + 100).await;
+        client.rest(2 * 1000 * PASS_S + 100).await;
         let stats = client.store.stats();
         assert!(stats.scrub_bytes > before && stats.scrub_errors == errors);
     });
