@@ -30,10 +30,10 @@ const OUTCOMES: [(Crash, u64); 11] = [
 ];
 
 /// At one moment of so many the process is killed, and the power goes while it starts again.
-const KILL_ONE_IN: u64 = 12;
+const KILL_ONE_IN: u64 = 20;
 
 /// One state of so many is gone on with: the power goes again while it is recovered from.
-const AGAIN_ONE_IN: u64 = 100;
+const AGAIN_ONE_IN: u64 = 200;
 
 /// One state of so many is gone on with: there are writes after the recovery, and then a cut.
 const LIVE_ON_ONE_IN: u64 = 20;
