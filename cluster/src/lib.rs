@@ -7,5 +7,6 @@
 pub mod dots;
 pub mod hlc;
 pub mod limits;
+pub mod time;
 
 pub use schemas::ids::{Actor, Dot, Hlc, NodeId, Version, Vnode, VnodeBits};
