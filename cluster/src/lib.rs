@@ -8,5 +8,6 @@ pub mod dots;
 pub mod hlc;
 pub mod limits;
 pub mod time;
+pub mod topology;
 
 pub use schemas::ids::{Actor, Dot, Hlc, NodeId, Version, Vnode, VnodeBits};

@@ -15,3 +15,16 @@ pub const CEILING_LEAD_MS: u64 = 2_000;
 
 // A stamp at the edge of the allowed skew must fit below a ceiling that is half used.
 const _: () = assert!(SKEW_MS_MAX < CEILING_LEAD_MS / 2);
+
+/// Voters of an epoch. Seven outlive three losses; more would only make each change slower.
+pub const VOTERS_MAX: usize = 7;
+
+/// Members of a cluster. Joins past it are refused: each costs every node a record and the ring an
+/// index of 16 bits.
+pub const MEMBERS_MAX: usize = 10_000;
+
+/// Copies of a vnode in all data centres together. Past it a namespace is refused: a coordinator
+/// keeps a line for each.
+pub const COPIES_MAX: usize = 32;
+
+const _: () = assert!(MEMBERS_MAX < u16::MAX as usize, "an index, and one for nobody");
