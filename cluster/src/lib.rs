@@ -7,6 +7,7 @@
 pub mod dots;
 pub mod hlc;
 pub mod limits;
+pub mod placement;
 pub mod time;
 pub mod topology;
 

@@ -109,6 +109,11 @@ impl Ring {
         self.epochs.len()
     }
 
+    /// Every vnode, ascending.
+    pub fn all_vnodes(&self) -> impl Iterator<Item = Vnode> + use<> {
+        (0..self.epochs.len()).map(|vnode| Vnode(vnode as u16))
+    }
+
     /// The slots of `vnode`, in order.
     ///
     /// # Panics
