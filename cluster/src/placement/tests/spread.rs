@@ -32,10 +32,10 @@ fn peers(document: &Document) -> Vec<Peers> {
 }
 
 /// A hundred changes: as many nodes join as leave or are lost.
-fn aged(mut document: Document, seed: u64) -> Document {
+fn aged(mut document: Document, racks: u64, seed: u64) -> Document {
     let mut rng = fastrand::Rng::with_seed(seed);
     for nth in 0..50 {
-        let newcomer = member(1000 + nth, "dc", &format!("rack{:02}", nth % 10), 100);
+        let newcomer = member(1000 + nth, "dc", &format!("rack{:02}", nth % racks), 100);
         document = joined(&document, newcomer);
         rebalance(&mut document);
         finish_all(&mut document);
@@ -55,7 +55,7 @@ fn aged(mut document: Document, seed: u64) -> Document {
 fn a_node_shares_vnodes_with_most_others_and_few_with_each() {
     let mut young = document(12, equals(100, 10), &[("dc", 3)]);
     rebalance(&mut young);
-    for document in [aged(young.clone(), 1), young] {
+    for document in [aged(young.clone(), 10, 1), young] {
         for peers in peers(&document) {
             assert!(peers.shared.len() >= 70, "{} others", peers.shared.len());
             let most = peers.shared.values().max().expect("there are others");
@@ -89,7 +89,7 @@ fn first_slots_are_shared_like_copies() {
     for racks in [10, 1] {
         let mut young = document(12, equals(100, racks), &[("dc", 3)]);
         rebalance(&mut young);
-        for (document, percent) in [(aged(young.clone(), 2), 15), (young, 5)] {
+        for (document, percent) in [(aged(young.clone(), racks, 2), 15), (young, 5)] {
             for Peers { copies, firsts, .. } in peers(&document) {
                 let off = (3 * firsts).abs_diff(copies);
                 assert!(off * 100 <= copies * percent, "{firsts} of {copies}");
