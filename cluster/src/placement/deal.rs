@@ -16,8 +16,8 @@ pub(super) fn clear(board: &mut Board) {
     }
 }
 
-/// The slot of `row` to free first, if one must be: of those whose rack can spare it one of a round
-/// that has two of the rack, and of these the one of the owner with the most above its quota.
+/// The slot of `row` to free first, if one must be: of those whose rack can spare it, the one of the
+/// owner with the most above its quota, so that little is left to level.
 fn misplaced(board: &Board, row: usize) -> Option<usize> {
     let owners = board.row(row);
     let has = |rack| board.in_rack(row, rack);
@@ -31,13 +31,7 @@ fn misplaced(board: &Board, row: usize) -> Option<usize> {
     };
     let taken = owners.iter().enumerate().filter(|&(_, &it)| it != NOBODY);
     let candidates = taken.filter(|&(_, &it)| can_go(it));
-    let is_twin = |slot: usize, place: u16| {
-        let nodes = &board.rack(place).nodes;
-        let of_round = owners[board.rounds[slot].clone()].iter();
-        of_round.filter(|&&it| it != NOBODY && nodes.contains(&usize::from(it))).count() > 1
-    };
-    let worst = candidates.max_by_key(|&(slot, &it)| (is_twin(slot, it), board.surplus(it)));
-    worst.map(|(slot, _)| slot)
+    candidates.max_by_key(|&(_, &it)| board.surplus(it)).map(|(slot, _)| slot)
 }
 
 /// Gives free slots back to their readers, as far as these have less than their quota: nothing has

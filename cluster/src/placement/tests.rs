@@ -8,4 +8,4 @@ mod history;
 mod plans;
 mod promises;
 mod spread;
-mod support;
+pub(super) mod support;

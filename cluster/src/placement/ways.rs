@@ -208,3 +208,33 @@ impl<'a> Ways<'a> {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use schemas::ids::Vnode;
+
+    use super::*;
+    use crate::placement::tests::support::{document, member};
+    use crate::topology::{MemberIndex, Phase, Slot};
+
+    /// Each of two edges may be fine and both together put two copies on a rack.
+    #[test]
+    fn a_way_that_is_in_its_own_way_ends_there() {
+        let racks = ["a", "b", "c", "c"];
+        let members = racks.iter().zip(1..).map(|(rack, id)| member(id, "dc", rack, 1));
+        let mut document = document(0, members.collect(), &[("dc", 2)]);
+        let slot = |it| Slot { reader: Some(MemberIndex(it)), successor: Some(MemberIndex(it)) };
+        document.ring.set(Vnode(0), &[slot(0), slot(1)], Phase::Stable, document.epoch);
+        let mut board = Board::lay_out(&document, "dc", 0..2).expect("there are nodes");
+        let mut turns = Turns::new(&board);
+        let mut slots = vec![vec![At::new(0, 0)], vec![At::new(0, 1)], vec![], vec![]];
+        let mut ways = Ways::new(&mut board, &mut turns, &mut slots, Whom::Anyone);
+        ways.distances = vec![None; 4];
+        let length = Distance { moves: 0, edges: 0 };
+        ways.open(length);
+        let first = Edge { at: At::new(0, 0), from: 0, to: 2 };
+        let last = Edge { at: At::new(0, 1), from: 1, to: 3 };
+        assert!(!ways.walk(&[first, last], length));
+        assert_eq!(board.row(0), [0, 3]);
+    }
+}

@@ -76,7 +76,9 @@ fn what_replaces_a_lost_reader_or_nobody_comes_from_all_other_readers() {
 
     let mut added = small();
     name(&mut added, 0, [(1, 1), (0, 3)]);
-    assert_eq!(links(&planned(&small(), &added, &[1, 2])), [(1, 3, 1, false)]);
+    let waits = planned(&small(), &added, &[1, 2]);
+    assert_eq!(links(&waits), [(1, 3, 1, false)]);
+    assert_eq!((waits.links[0].eta, waits.eta), (Duration::from_secs(10), Duration::ZERO));
 }
 
 #[test]
@@ -106,6 +108,9 @@ fn what_was_on_its_way_is_told_from_what_is_new() {
     assert_eq!(plan.abandoned, volume(1));
     let back = planned(&before, &small(), &[1, 2, 3]);
     assert_eq!((back.streamed, back.abandoned), (volume(0), volume(2)));
+    let mut ended = before.clone();
+    name(&mut ended, 0, [(1, 3), (2, 0)]);
+    assert_eq!(planned(&before, &ended, &[1]).abandoned, volume(0), "a reader had arrived");
 }
 
 #[test]
@@ -127,7 +132,8 @@ fn of_a_vnode_that_settles_successors_are_read_and_nothing_is_streamed() {
     assert_eq!(plan.streamed, volume(0));
     let reduced = Reduced { vnode: Vnode(0), dc: 0, copies: 2, live: 1 };
     assert_eq!(plan.reduced[0], reduced, "node 3 is down");
-    assert_eq!(plan.nodes[2].before, volume(2), "it has caught up");
+    let held: Vec<Volume> = plan.nodes.iter().map(|it| it.before).collect();
+    assert_eq!(held, [volume(1), volume(2), volume(2)], "node 3 has caught up");
 }
 
 /// Sums agree, whatever moves.

