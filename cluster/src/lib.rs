@@ -6,9 +6,15 @@
 
 pub mod coordinator;
 pub mod dots;
+pub mod event;
 pub mod hlc;
 pub mod limits;
+pub mod message;
+pub mod record;
+mod replica;
+pub mod shard;
 pub mod time;
 pub mod topology;
+pub mod tunables;
 
 pub use schemas::ids::{Actor, Dot, Hlc, NodeId, Version, Vnode, VnodeBits};

@@ -22,17 +22,17 @@ pub enum Access {
 }
 
 /// A set of the slots of a vnode; at most [`COPIES_MAX`](crate::limits::COPIES_MAX).
-type Slots = u32;
+pub(super) type Slots = u32;
 
 /// The copies of one configuration of a vnode.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Side {
+pub(super) enum Side {
     Readers,
     Successors,
 }
 
 impl Side {
-    fn of(self, slot: Slot) -> Option<MemberIndex> {
+    pub(super) fn of(self, slot: Slot) -> Option<MemberIndex> {
         match self {
             Self::Readers => slot.reader,
             Self::Successors => slot.successor,
@@ -83,13 +83,8 @@ impl Quorum {
         access: Access,
         local: &str,
     ) -> Result<Self, Unmeetable> {
-        let sides: &[Side] = match (access, ring.phase(vnode)) {
-            (_, Phase::Stable) | (Access::Read, Phase::Moving) => &[Side::Readers],
-            (Access::Read, Phase::Settling) => &[Side::Successors],
-            (Access::Write, Phase::Moving | Phase::Settling) => &[Side::Readers, Side::Successors],
-        };
         let mut quorum = Self { needs: SmallVec::new(), readers: 0, successors: 0 };
-        for &side in sides {
+        for &side in configurations(access, ring.phase(vnode)) {
             quorum.add_side(ring, vnode, replication, level, side, local)?;
         }
         Ok(quorum)
@@ -107,8 +102,7 @@ impl Quorum {
         let mut all = 0;
         let mut start = 0;
         for dc in ring.layout() {
-            let used = replication.iter().find(|it| it.name == dc.name).map_or(0, |it| it.copies);
-            let places = start..start + usize::from(used.min(dc.copies));
+            let places = start..start + usize::from(used_of(dc, replication));
             let filled = |&at: &usize| side.of(ring.slot(vnode, at)).is_some();
             let slots = places.filter(filled).fold(0, |slots, at| slots | 1 << at);
             all |= slots;
@@ -188,6 +182,32 @@ impl Quorum {
         let progress = self.needs.iter().map(|need| (self.answered(need, 0, 0), need.count));
         progress.max_by_key(|(got, needed)| needed.saturating_sub(*got)).unwrap_or((0, 0))
     }
+}
+
+/// The configurations of a vnode that `access` concerns.
+pub(super) fn configurations(access: Access, phase: Phase) -> &'static [Side] {
+    match (access, phase) {
+        (_, Phase::Stable) | (Access::Read, Phase::Moving) => &[Side::Readers],
+        (Access::Read, Phase::Settling) => &[Side::Successors],
+        (Access::Write, Phase::Moving | Phase::Settling) => &[Side::Readers, Side::Successors],
+    }
+}
+
+/// The slots of each vnode that a namespace with `replication` uses.
+pub(super) fn used_slots(ring: &Ring, replication: &[DataCentre]) -> Slots {
+    let dcs = ring.layout().iter().map(|dc| (dc, used_of(dc, replication)));
+    let mut start = 0;
+    dcs.fold(0, |slots, (dc, used)| {
+        let places = start..start + usize::from(used);
+        start += usize::from(dc.copies);
+        places.fold(slots, |slots, at| slots | 1 << at)
+    })
+}
+
+/// How many slots of `dc` a namespace with `replication` uses.
+fn used_of(dc: &DataCentre, replication: &[DataCentre]) -> u8 {
+    let wanted = replication.iter().find(|it| it.name == dc.name).map_or(0, |it| it.copies);
+    wanted.min(dc.copies)
 }
 
 fn majority(slots: Slots) -> u32 {

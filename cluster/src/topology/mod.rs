@@ -2,6 +2,8 @@
 //! vnode.
 
 mod document;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod ring;
 
 pub use self::document::{DataCentre, Document, Epoch, Member, Namespace, Policy, Standing};

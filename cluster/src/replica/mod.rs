@@ -1,0 +1,10 @@
+//! A node's part in operations: whether it may answer for a vnode, what it stores, what it has.
+
+mod asked;
+mod fence;
+mod read_path;
+mod write_path;
+
+pub(crate) use self::asked::Ask;
+pub(crate) use self::read_path::{got, read};
+pub(crate) use self::write_path::{durable, taken, write};
