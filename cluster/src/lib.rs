@@ -7,10 +7,12 @@
 pub mod coordinator;
 pub mod dots;
 pub mod event;
+mod handoff;
 pub mod hlc;
 pub mod limits;
 pub mod message;
 pub mod record;
+pub mod repair;
 mod replica;
 pub mod shard;
 pub mod time;

@@ -1,8 +1,10 @@
-//! What tests of more than one crate are made of, and the simulator: the history of what clients
-//! did ([`history`]), and the oracles that hold it against the promises ([`checker`]).
+//! What tests of more than one crate are made of, and the simulator: a cluster in one process
+//! ([`sim`]), the history of what clients did ([`history`]), and the oracles that hold it against
+//! the promises ([`checker`]).
 //!
 //! The tests themselves are the test binaries beside it; `DESIGN.md` says which is which and why.
 
 pub mod checker;
 pub mod history;
 pub mod limits;
+pub mod sim;
