@@ -4,6 +4,7 @@
 //! What is here so far is what one node needs to give versions: a hybrid logical clock ([`hlc`])
 //! and the counters behind dots ([`dots`]). `DESIGN.md` answers why.
 
+pub mod autoscale;
 pub mod dots;
 pub mod hlc;
 pub mod limits;
