@@ -51,7 +51,7 @@ fn weigh(settings: &Settings, next: &mut AutoscaleState, view: &View, now: Insta
         Some(fleet) if fleet.is_heard(settings) => fleet,
         fleet => {
             next.forget();
-            let (heard, nodes) = fleet.map_or((0, 0), |fleet| (fleet.heard, fleet.len()));
+            let (heard, nodes) = fleet.map_or((0, 0), |fleet| (fleet.heard, fleet.all.nodes));
             return Decision::Hold(Hold::Unknown { heard, nodes });
         }
     };
@@ -83,10 +83,14 @@ fn add(settings: &Settings, next: &AutoscaleState, view: &View) -> Option<Decisi
         let left = settings.add_after - reason.held;
         return Some(Decision::Hold(Hold::AddSoon { reason, left }));
     }
-    let members = u32::try_from(view.members.len()).unwrap_or(u32::MAX);
+    let machines = view.starting;
+    let more = reason.more.saturating_sub(machines);
+    if more == 0 {
+        return Some(Decision::Hold(Hold::Starting { reason, machines }));
+    }
+    let members = u32::try_from(view.members.len()).unwrap_or(u32::MAX).saturating_add(machines);
     let maximum = settings.nodes_max;
-    let room = maximum.saturating_sub(members).min(settings.add_nodes_max);
-    let count = reason.more.min(room);
+    let count = more.min(maximum.saturating_sub(members)).min(settings.add_nodes_max);
     Some(if count == 0 {
         Decision::Hold(Hold::AtMaximum { reason, members, maximum })
     } else {
@@ -112,7 +116,7 @@ fn remove(
         let left = settings.remove_after - held;
         return Decision::Hold(Hold::RemoveSoon { node: spare.node, left });
     }
-    assert!(fleet.len() > nodes_min(settings, view), "never below the minimum and N");
+    assert!(fleet.all.nodes > nodes_min(settings, view), "never below the minimum and N");
     let reason = RemoveReason {
         cpu_permille: spare.cpu_permille,
         cpu_target_permille: settings.cpu_target_permille,

@@ -1,10 +1,11 @@
 //! How many nodes the load needs: each target on its own, the greatest wins.
 //!
 //! CPU and disk are proportional: all in all the nodes there are, times load over target, rounded
-//! up, as the horizontal pod autoscaler of Kubernetes has it. Latency is not proportional to anything, so it
-//! asks for one node more, for as long as the CPU says that there is work to be spread.
+//! up, as the horizontal pod autoscaler of Kubernetes has it; in each group of nodes on its own, as
+//! work and data stay within it. Latency is not proportional to anything, so it asks for one node more, for as
+//! long as the CPU says that there is work to be spread.
 
-use super::fleet::Fleet;
+use super::fleet::{Fleet, Sum};
 use super::policy::Settings;
 use super::reason::Shortage;
 use super::view::View;
@@ -35,40 +36,43 @@ pub(super) fn demands(settings: &Settings, view: &View, fleet: &Fleet) -> [Optio
 }
 
 fn nodes(settings: &Settings, view: &View, fleet: &Fleet) -> Option<Demand> {
-    let (nodes, minimum) = (fleet.len(), nodes_min(settings, view));
+    let (nodes, minimum) = (fleet.all.nodes, nodes_min(settings, view));
     let shortage = Shortage::Nodes { nodes, minimum };
     (nodes < minimum).then(|| Demand { shortage, more: minimum - nodes })
 }
 
 fn disk(settings: &Settings, fleet: &Fleet) -> Option<Demand> {
-    let (permille, target) = (fleet.disk_permille(), settings.disk_target_permille);
-    let shortage = Shortage::Disk { permille, target_permille: target };
-    (permille > target)
-        .then(|| Demand { shortage, more: more(fleet, permille.into(), target.into()) })
+    let target = settings.disk_target_permille;
+    let shortage = Shortage::Disk { permille: fleet.disk_permille(), target_permille: target };
+    let nodes = |group| fleet.groups.get(group).map_or(0, |sum| sum.nodes);
+    let disks = fleet.disks();
+    let short = disks.iter().map(|(group, &used)| more(nodes(group), used.into(), target.into()));
+    let more = short.fold(0, u32::saturating_add);
+    (more > 0).then_some(Demand { shortage, more })
 }
 
 fn cpu(settings: &Settings, fleet: &Fleet) -> Option<Demand> {
     let target = settings.cpu_target_permille;
     let shortage = Shortage::Cpu { permille: fleet.cpu_permille(), target_permille: target };
-    let is_over = fleet.work * 1000 > settings.upper_ppm(target) * fleet.weight;
-    is_over.then(|| Demand {
-        shortage,
-        more: more(fleet, fleet.work, u128::from(target) * fleet.weight),
-    })
+    let is_over = |group: &&Sum| group.is_over(settings.upper_ppm(target));
+    let short = |group: &Sum| more(group.nodes, group.work, u128::from(target) * group.weight);
+    let over = fleet.groups.values().filter(is_over);
+    let more = over.map(short).fold(0, u32::saturating_add);
+    (more > 0).then_some(Demand { shortage, more })
 }
 
 fn latency(settings: &Settings, fleet: &Fleet) -> Option<Demand> {
     let target = settings.p99?;
     let p99_us = fleet.p99_us();
-    let is_busy = fleet.work >= u128::from(target.cpu_floor_permille) * fleet.weight;
+    let is_busy = fleet.all.work >= u128::from(target.cpu_floor_permille) * fleet.all.weight;
     let shortage = Shortage::P99 { p99_us, target_us: target.p99_us };
     (is_busy && p99_us > target.p99_us).then_some(Demand { shortage, more: 1 })
 }
 
-/// The nodes there are, times what `load` is over `target`, over `target`, rounded up. A node that
-/// is added has the mean weight of those there are.
-fn more(fleet: &Fleet, load: u128, target: u128) -> u32 {
+/// `nodes` times what `load` is over `target`, over `target`, rounded up: at least 1 if it is over.
+/// A node that is added has the mean weight of those there are.
+fn more(nodes: u32, load: u128, target: u128) -> u32 {
     let over = load.saturating_sub(target);
-    let more = u128::from(fleet.len()).saturating_mul(over).div_ceil(target);
+    let more = u128::from(nodes).saturating_mul(over).div_ceil(target);
     u32::try_from(more).unwrap_or(u32::MAX)
 }

@@ -31,5 +31,6 @@ pub use decide::decide;
 pub use policy::{LatencyTarget, Policy, PolicyError, Settings};
 pub use proposer::proposer;
 pub use reason::{AddReason, Decision, Hold, Kept, RemoveReason, Shortage};
+pub use removal::racks_to_start_in;
 pub use state::AutoscaleState;
 pub use view::{Load, Member, MemberState, View};

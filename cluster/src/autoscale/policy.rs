@@ -32,7 +32,7 @@ pub struct Settings {
     /// How long a node is not needed before it is removed; at least `add_after`.
     pub remove_after: Duration,
     /// Rest after a change of the members, after a decision, and after this node began to
-    /// evaluate. Longer than a machine takes to start and join.
+    /// evaluate. Longer than the loads take to tell of it.
     pub cooldown: Duration,
     /// Age at which a load record counts as none; more than the time between two evaluations.
     pub stale_after: Duration,

@@ -42,7 +42,7 @@ pub enum Decision {
 pub enum Hold {
     /// All is within its band.
     Steady {
-        /// Mean CPU.
+        /// Mean CPU by weight, of the rack where it is greatest if each rack holds everything.
         cpu_permille: u32,
         /// Used part of the fullest disk.
         disk_permille: u32,
@@ -75,11 +75,18 @@ pub enum Hold {
         /// Until they are added.
         left: Duration,
     },
+    /// Nodes are needed, and as many have been asked for.
+    Starting {
+        /// What for.
+        reason: AddReason,
+        /// Machines on their way.
+        machines: u32,
+    },
     /// Nodes are needed, and there may be no more.
     AtMaximum {
         /// What for.
         reason: AddReason,
-        /// The members there are.
+        /// The members there are, and the machines on their way.
         members: u32,
         /// The members there may be.
         maximum: u32,
@@ -110,8 +117,6 @@ pub enum Kept {
         /// How many.
         nodes: u32,
     },
-    /// Each is the last of its rack, and the copies need all racks.
-    Racks,
     /// Those that would take over its work would have too much.
     Cpu {
         /// Mean CPU of those after the removal.
@@ -165,7 +170,7 @@ pub enum Shortage {
     },
     /// Mean CPU is over its target and the band.
     Cpu {
-        /// The mean, by weight.
+        /// The mean by weight, of the rack where it is greatest if each rack holds everything.
         permille: u32,
         /// The target.
         target_permille: u32,
@@ -237,6 +242,9 @@ impl fmt::Display for Hold {
                 write!(f, "the last change is too recent, {} s to go", left.as_secs())
             }
             Self::AddSoon { reason, left } => write!(f, "{reason}; {} s to go", left.as_secs()),
+            Self::Starting { reason, machines } => {
+                write!(f, "{reason}, and {machines} are starting")
+            }
             Self::AtMaximum { reason, members, maximum } => {
                 write!(f, "{reason}, but there are {members} of at most {maximum}")
             }
@@ -255,7 +263,6 @@ impl fmt::Display for Kept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Silent { nodes } => write!(f, "{nodes} of the nodes do not tell theirs"),
-            Self::Racks => write!(f, "each node is the last of a rack that the copies need"),
             Self::Cpu { permille, limit_permille } => write!(
                 f,
                 "without a node CPU would be at {}, over {}",

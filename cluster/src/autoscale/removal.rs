@@ -1,8 +1,9 @@
-//! Which node can go, and what the rest would carry then.
+//! Which node can go and what the rest would carry then; and where one that comes should be.
 //!
 //! The choice is the same for whoever makes it: a node of the rack with the most weight, so that
 //! racks even out; no voter if that can be helped, as its seat would have to be given to another;
-//! then the one of least weight, which moves least; then the least id.
+//! then the one of least weight, which moves least; then the least id. What comes goes to the rack
+//! with the least weight.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -13,8 +14,8 @@ use super::demand::nodes_min;
 use super::fleet::{Fleet, Serving, disk_permille, permille};
 use super::policy::Settings;
 use super::reason::{Hold, Kept};
-use super::view::View;
-use crate::limits::AUTOSCALE_CANDIDATES_MAX;
+use super::view::{Member, MemberState, View};
+use crate::limits::{AUTOSCALE_CANDIDATES_MAX, AUTOSCALE_NODES_MAX};
 
 /// A node that can go, and what the rest would carry without it.
 #[derive(Clone, Copy)]
@@ -33,103 +34,95 @@ pub(super) struct Spare {
 pub(super) fn spare(settings: &Settings, view: &View, fleet: &Fleet) -> Result<Spare, Hold> {
     let limit_ppm = settings.lower_ppm(settings.cpu_target_permille);
     let lightest = fleet.nodes.iter().map(Serving::weight).min().unwrap_or(0);
-    if fleet.work * 1000 > limit_ppm * (fleet.weight - lightest) {
+    if fleet.all.without(lightest).is_over(limit_ppm) {
         let (cpu_permille, disk_permille) = (fleet.cpu_permille(), fleet.disk_permille());
         return Err(Hold::Steady { cpu_permille, disk_permille });
     }
-    let (nodes, minimum) = (fleet.len(), nodes_min(settings, view));
+    let (nodes, minimum) = (fleet.all.nodes, nodes_min(settings, view));
     if nodes <= minimum {
         return Err(Hold::AtMinimum { nodes, minimum });
     }
     if fleet.silent() > 0 {
         return Err(Hold::Kept(Kept::Silent { nodes: fleet.silent() }));
     }
-    let racks = Racks::of(view, fleet);
     let mut kept = None;
-    for node in racks.candidates(fleet) {
-        match without(settings, fleet, &racks, &node) {
+    for node in candidates(fleet) {
+        match without(settings, fleet, &node) {
             Ok(spare) => return Ok(spare),
             Err(reason) => kept = kept.or(Some(reason)),
         }
     }
-    Err(Hold::Kept(kept.unwrap_or(Kept::Racks)))
+    let kept = kept.expect("more nodes than N: more racks than that, or a rack of several");
+    Err(Hold::Kept(kept))
 }
 
-/// Weight and number of nodes of each rack.
-struct Racks {
-    racks: BTreeMap<u16, (u128, u32)>,
-    /// Whether each rack holds a copy, or more, of everything: what one of its nodes gives up
-    /// stays in the rack.
-    each_holds_all: bool,
+/// Those that are not the last of their group, best first: the last one would take a rack with it
+/// that the copies need.
+fn candidates<'a>(fleet: &Fleet<'a>) -> Vec<Serving<'a>> {
+    let racks = rack_weights(fleet.nodes.iter().map(|node| node.member));
+    let may_go = |node: &&Serving| fleet.group(node).nodes > 1;
+    let mut candidates: Vec<Serving> = fleet.nodes.iter().filter(may_go).copied().collect();
+    candidates.sort_by_key(|Serving { member, .. }| {
+        let rack_weight = racks.get(&member.rack).copied();
+        (Reverse(rack_weight), member.voter, member.weight, member.node)
+    });
+    candidates.truncate(AUTOSCALE_CANDIDATES_MAX);
+    candidates
 }
 
-impl Racks {
-    fn of(view: &View, fleet: &Fleet) -> Self {
-        let mut racks: BTreeMap<u16, (u128, u32)> = BTreeMap::new();
-        for node in &fleet.nodes {
-            let (weight, nodes) = racks.entry(node.member.rack).or_default();
-            *weight += node.weight();
-            *nodes += 1;
-        }
-        let copies = usize::try_from(view.replication).unwrap_or(usize::MAX);
-        Self { each_holds_all: racks.len() <= copies, racks }
+fn rack_weights<'a>(members: impl Iterator<Item = &'a Member>) -> BTreeMap<u16, u64> {
+    let mut racks = BTreeMap::new();
+    for member in members {
+        *racks.entry(member.rack).or_default() += u64::from(member.weight);
     }
+    racks
+}
 
-    fn rack(&self, node: &Serving) -> (u128, u32) {
-        self.racks.get(&node.member.rack).copied().unwrap_or_default()
-    }
-
-    /// Those that leave the racks as they have to be, best first.
-    fn candidates<'a>(&self, fleet: &Fleet<'a>) -> Vec<Serving<'a>> {
-        let may_go = |node: &&Serving| !self.each_holds_all || self.rack(node).1 > 1;
-        let mut candidates: Vec<Serving> = fleet.nodes.iter().filter(may_go).copied().collect();
-        candidates.sort_by_key(|node| {
-            let Serving { member, .. } = node;
-            (Reverse(self.rack(node).0), member.voter, member.weight, member.node)
-        });
-        candidates.truncate(AUTOSCALE_CANDIDATES_MAX);
-        candidates
-    }
+/// The racks in which to start `count` machines, one after the other: each goes where there is
+/// least weight then. Empty if there is no member to tell the racks.
+#[must_use]
+pub fn racks_to_start_in(view: &View, count: u32) -> Vec<u16> {
+    let stays = |member: &&Member| member.state != MemberState::Leaving;
+    let mut racks = rack_weights(view.members.iter().filter(stays));
+    let weight: u64 = racks.values().sum();
+    let mean = weight.div_ceil(view.members.len().max(1) as u64).max(1);
+    let next = |_| {
+        let lightest = racks.iter_mut().min_by_key(|(_, weight)| **weight)?;
+        *lightest.1 += mean;
+        Some(*lightest.0)
+    };
+    (0..count.min(AUTOSCALE_NODES_MAX)).map_while(next).collect()
 }
 
 /// What the rest carries without `node`.
 ///
 /// # Errors
 /// What would be too much.
-fn without(
-    settings: &Settings,
-    fleet: &Fleet,
-    racks: &Racks,
-    node: &Serving,
-) -> Result<Spare, Kept> {
-    let stays = |other: &&Serving| other.member.node != node.member.node;
-    let takes = |other: &&Serving| !racks.each_holds_all || other.member.rack == node.member.rack;
-    let heirs: Vec<&Serving> = fleet.nodes.iter().filter(stays).filter(takes).collect();
-    let weight: u128 = heirs.iter().map(|heir| heir.weight()).sum();
-    let work: u128 = heirs.iter().map(|heir| heir.work()).sum();
-
-    let rest = fleet.weight - node.weight();
+fn without(settings: &Settings, fleet: &Fleet, node: &Serving) -> Result<Spare, Kept> {
     let limit_ppm = settings.lower_ppm(settings.cpu_target_permille);
-    let groups = [(fleet.work, rest), (work + node.work(), weight)];
-    if let Some((work, weight)) = groups.into_iter().find(|(w, of)| w * 1000 > limit_ppm * of) {
+    let (all, group) = (fleet.all, fleet.group(node));
+    let rests = [all.without(node.weight()), group.without(node.weight())];
+    if let Some(rest) = rests.into_iter().find(|rest| rest.is_over(limit_ppm)) {
         let limit_permille = permille(limit_ppm / 1000);
-        return Err(Kept::Cpu { permille: permille(work.div_ceil(weight)), limit_permille });
+        return Err(Kept::Cpu { permille: rest.cpu_permille(), limit_permille });
     }
-    let cpu_permille = permille(fleet.work.div_ceil(rest));
-    latency(settings, fleet, cpu_permille)?;
+    let [rest, heirs] = rests;
+    latency(settings, fleet, rest.cpu_permille())?;
 
     let given = node.load.map_or(0, |load| u128::from(load.disk_used_bytes));
-    let filled = |heir: &&Serving| {
+    let takes =
+        |other: &&Serving| other.group == node.group && !std::ptr::eq(other.member, node.member);
+    let filled = |heir: &Serving| {
         let load = heir.load?;
-        let share = given.saturating_mul(heir.weight()).div_ceil(weight);
+        let share = given.saturating_mul(heir.weight()).div_ceil(heirs.weight);
         Some(disk_permille(share.saturating_add(load.disk_used_bytes.into()), load))
     };
-    let disk_permille = heirs.iter().filter_map(filled).max().unwrap_or(0);
+    let disk_permille = fleet.nodes.iter().filter(takes).filter_map(filled).max().unwrap_or(0);
     let limit_permille = permille(settings.lower_ppm(settings.disk_target_permille) / 1000);
     if disk_permille > limit_permille {
         return Err(Kept::Disk { permille: disk_permille, limit_permille });
     }
-    Ok(Spare { node: node.member.node, cpu_permille, disk_permille })
+    Ok(Spare { node: node.member.node, cpu_permille: rest.cpu_permille(), disk_permille })
 }
 
 /// Latency grows faster than load, so a removal needs half of the target free; where the CPU

@@ -39,6 +39,7 @@ fn members(count: u64, load: Load) -> Vec<Member> {
         node: node(id),
         rack: (id % 3) as u16,
         weight: 100,
+        vnodes: 100,
         state: MemberState::Up,
         voter: false,
         load: Some(load),
@@ -46,8 +47,15 @@ fn members(count: u64, load: Load) -> Vec<Member> {
     (1..=count).map(member).collect()
 }
 
+/// Each rack holds everything.
 fn view(members: &[Member]) -> View<'_> {
-    View { epoch: 9, changed_epoch: 5, dc: 2, replication: 3, members, pending_moves: 0 }
+    let (epoch, changed_epoch, dc, replication) = (9, 5, 2, 3);
+    View { epoch, changed_epoch, dc, replication, members, starting: 0, pending_moves: 0 }
+}
+
+/// Work and data are spread over all nodes: there are more racks than copies.
+fn spread(members: &[Member]) -> View<'_> {
+    View { replication: 2, ..view(members) }
 }
 
 /// What is decided once the same view was evaluated each 10 s, with fresh records, for so long that
@@ -121,23 +129,38 @@ fn nodes_added_are_proportional_to_the_load_and_bounded() {
         (10, 900, 2),
         (11, 900, 1),
     ] {
-        let decision = in_the_end(&policy, &view(&members(nodes, load(cpu, 100))));
+        let decision = in_the_end(&policy, &spread(&members(nodes, load(cpu, 100))));
         assert_eq!(added(decision), more, "{nodes} nodes at {cpu}");
     }
-    assert!(is_steady(in_the_end(&policy, &view(&members(6, load(660, 100))))));
-    let at_most = held(in_the_end(&policy, &view(&members(12, load(900, 100)))));
+    assert!(is_steady(in_the_end(&policy, &spread(&members(6, load(660, 100))))));
+    let at_most = held(in_the_end(&policy, &spread(&members(12, load(900, 100)))));
     assert!(matches!(at_most, Hold::AtMaximum { members: 12, maximum: 12, .. }), "{at_most}");
     // An operator's own nodes may be more than the policy's maximum: they stay.
-    let beyond = held(in_the_end(&policy, &view(&members(14, load(900, 100)))));
+    let beyond = held(in_the_end(&policy, &spread(&members(14, load(900, 100)))));
     assert!(matches!(beyond, Hold::AtMaximum { members: 14, maximum: 12, .. }), "{beyond}");
+}
+
+/// Machines take minutes to start: what was asked for is not asked for again, by whomever.
+#[test]
+fn machines_that_start_count() {
+    let policy = policy(|_| {});
+    let members = members(6, load(900, 100));
+    let starting = |starting| in_the_end(&policy, &View { starting, ..spread(&members) });
+    assert_eq!(added(starting(0)), 3);
+    assert_eq!(added(starting(2)), 1);
+    assert!(matches!(held(starting(3)), Hold::Starting { machines: 3, .. }));
+    assert!(matches!(held(starting(u32::MAX)), Hold::Starting { .. }));
+    let eight = self::policy(|settings| settings.nodes_max = 8);
+    let hold = in_the_end(&eight, &View { starting: 2, ..spread(&members) });
+    assert!(matches!(held(hold), Hold::AtMaximum { members: 8, maximum: 8, .. }));
 }
 
 #[test]
 fn a_removal_leaves_the_rest_below_the_target_and_the_band() {
     let policy = policy(|_| {});
-    // 540 * 5 / 6 = 450: what six nodes may have so that five have at most the lower edge.
-    assert_eq!(removed(in_the_end(&policy, &view(&members(9, load(354, 100))))), 1);
-    // In three racks of three each, the two that are left of a rack take over its work alone.
+    // In three racks of three each, the two that are left of a rack take over its work alone:
+    // 360 * 3 / 2 = 540, the lower edge.
+    assert_eq!(removed(in_the_end(&policy, &view(&members(9, load(360, 100))))), 1);
     let kept = held(in_the_end(&policy, &view(&members(9, load(361, 100)))));
     assert!(matches!(kept, Hold::Kept(Kept::Cpu { permille: 542, .. })), "{kept}");
     assert!(is_steady(in_the_end(&policy, &view(&members(9, load(481, 100))))));
@@ -172,13 +195,6 @@ fn the_last_node_of_a_rack_that_copies_need_stays() {
     assert_eq!(removed(in_the_end(&policy, &view(&nodes))), 3, "only rack 2 can spare one");
     let four = View { replication: 4, ..view(&nodes) };
     assert!(matches!(held(in_the_end(&policy, &four)), Hold::AtMinimum { minimum: 4, .. }));
-    let mut single = members(5, load(10, 10));
-    for (member, rack) in single.iter_mut().zip([0, 1, 2, 3, 4]) {
-        member.rack = rack;
-        member.weight = if rack == 0 { 1 } else { 100 };
-    }
-    let five = View { replication: 5, members: &single[..5], ..view(&single) };
-    assert!(matches!(held(in_the_end(&policy, &five)), Hold::AtMinimum { .. }));
 }
 
 #[test]
@@ -204,8 +220,10 @@ fn the_node_to_go_is_of_the_heaviest_rack_no_voter_light_and_of_the_least_id() {
 fn a_full_disk_adds_and_a_disk_that_would_be_full_keeps() {
     let policy = policy(|_| {});
     // ceil(6 * 0.9 / 0.7) = 8; there is no band above the target.
-    assert_eq!(added(in_the_end(&policy, &view(&members(6, load(100, 900))))), 2);
-    assert_eq!(added(in_the_end(&policy, &view(&members(6, load(100, 701))))), 1);
+    assert_eq!(added(in_the_end(&policy, &spread(&members(6, load(100, 900))))), 2);
+    assert_eq!(added(in_the_end(&policy, &spread(&members(6, load(100, 701))))), 1);
+    // Of three racks that are full each needs one.
+    assert_eq!(added(in_the_end(&policy, &view(&members(6, load(100, 701))))), 3);
     // Two nodes of a rack of three take over its data: 430 * 3 / 2 = 645, over 630.
     let kept = held(in_the_end(&policy, &view(&members(9, load(100, 430)))));
     assert_eq!(kept, Hold::Kept(Kept::Disk { permille: 645, limit_permille: 630 }));
@@ -259,7 +277,26 @@ fn one_hot_node_is_not_a_hot_cluster() {
     let policy = policy(|_| {});
     let mut nodes = members(6, load(550, 100));
     nodes[1].load = Some(load(1000, 100));
-    assert!(is_steady(in_the_end(&policy, &view(&nodes))));
+    assert!(is_steady(in_the_end(&policy, &spread(&nodes))));
+}
+
+/// With as many racks as copies each rack has all the work, however few its nodes are.
+#[test]
+fn a_rack_of_few_is_as_loaded_as_one_of_many() {
+    let policy = policy(|_| {});
+    let mut nodes = members(6, load(450, 100));
+    nodes[0].rack = 2;
+    nodes[3].load = Some(load(800, 100));
+    // ceil(1 * 800 / 600) - 1, of the one node of rack 1.
+    assert_eq!(added(in_the_end(&policy, &view(&nodes))), 1);
+    assert!(is_steady(in_the_end(&policy, &spread(&nodes))));
+    assert_eq!(racks_to_start_in(&view(&nodes), 4), [1, 0, 1, 0]);
+    nodes[3].load = Some(load(450, 800));
+    for member in &mut nodes[..3] {
+        member.vnodes = 50;
+    }
+    assert_eq!(added(in_the_end(&policy, &view(&nodes))), 1);
+    assert_eq!(racks_to_start_in(&view(&[]), 4), [0u16; 0]);
 }
 
 #[test]
@@ -390,7 +427,7 @@ fn as_many_are_added_as_were_short_of_late() {
             let now = START + Duration::from_secs(second);
             let nodes = heard_at(&members(6, load(cpu_at(second), 100)), now);
             let decision;
-            (state, decision) = decide(&policy, &state, &view(&nodes), now);
+            (state, decision) = decide(&policy, &state, &spread(&nodes), now);
             if let Decision::Add { count, .. } = decision { Some(count) } else { None }
         })
     };
@@ -455,6 +492,7 @@ fn any_member() -> impl Strategy<Value = Member> {
             node: node(id.max(1)),
             rack,
             weight,
+            vnodes: weight / 3,
             state: MemberState::Up,
             voter,
             load,
@@ -463,6 +501,8 @@ fn any_member() -> impl Strategy<Value = Member> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     /// Whatever the records and the weights are: no panic, and the bounds hold.
     #[test]
     fn bounds_hold_for_every_view(

@@ -24,6 +24,8 @@ pub struct View<'a> {
     pub replication: u32,
     /// All its members.
     pub members: &'a [Member],
+    /// Machines that decided proposals asked for and that have neither joined nor been given up.
+    pub starting: u32,
     /// Vnodes whose successor is not their owner yet or whose old owner still holds its copy.
     pub pending_moves: u32,
 }
@@ -38,6 +40,9 @@ pub struct Member {
     /// Its share of the data and of the work, relative to the others'. One of weight 0 holds
     /// nothing and is left out of all averages.
     pub weight: u32,
+    /// Vnodes it owns: its part of the data, exactly. It follows the weights as far as racks let
+    /// it.
+    pub vnodes: u32,
     /// What the document says of it.
     pub state: MemberState,
     /// Whether it is one of the voters.
