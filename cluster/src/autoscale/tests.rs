@@ -291,11 +291,11 @@ fn a_rack_of_few_is_as_loaded_as_one_of_many() {
     assert_eq!(added(in_the_end(&policy, &view(&nodes))), 1);
     assert!(is_steady(in_the_end(&policy, &spread(&nodes))));
     assert_eq!(racks_to_start_in(&view(&nodes), 4), [1, 0, 1, 0]);
-    nodes[3].load = Some(load(450, 800));
-    for member in &mut nodes[..3] {
-        member.vnodes = 50;
+    for (member, of_rack) in nodes.iter_mut().zip([3, 3, 2, 1, 3, 2]) {
+        member.vnodes = 4_096 / of_rack;
+        member.load = Some(load(450, 800 / u64::from(of_rack)));
     }
-    assert_eq!(added(in_the_end(&policy, &view(&nodes))), 1);
+    assert_eq!(added(in_the_end(&policy, &view(&nodes))), 1, "its disk is the one that is full");
     assert_eq!(racks_to_start_in(&view(&[]), 4), [0u16; 0]);
 }
 

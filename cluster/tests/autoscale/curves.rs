@@ -20,7 +20,7 @@ fn run(nodes: u64, racks: u16) -> Run {
 }
 
 /// Steps of `cpu` since `from` at which the mean was over `limit`: permille of all.
-fn over(run: &Run, from: u64, limit: u64) -> usize {
+pub(crate) fn over(run: &Run, from: u64, limit: u64) -> usize {
     let steps = &run.cpu[(from / STEP) as usize..];
     steps.iter().filter(|&&cpu| cpu > limit).count() * 1000 / steps.len()
 }

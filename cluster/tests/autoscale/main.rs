@@ -3,4 +3,5 @@
 mod curves;
 mod faults;
 mod model;
+mod recorded;
 mod swarm;
