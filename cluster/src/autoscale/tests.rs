@@ -140,6 +140,14 @@ fn nodes_added_are_proportional_to_the_load_and_bounded() {
     assert!(matches!(beyond, Hold::AtMaximum { members: 14, maximum: 12, .. }), "{beyond}");
 }
 
+#[test]
+fn of_two_shortages_the_greater_counts() {
+    let policy = policy(|_| {});
+    for (cpu, disk, more) in [(900, 750, 3), (700, 900, 2)] {
+        assert_eq!(added(in_the_end(&policy, &spread(&members(6, load(cpu, disk))))), more);
+    }
+}
+
 /// Machines take minutes to start: what was asked for is not asked for again, by whomever.
 #[test]
 fn machines_that_start_count() {
@@ -193,6 +201,11 @@ fn the_last_node_of_a_rack_that_copies_need_stays() {
     assert_eq!(removed(in_the_end(&policy, &view(&nodes))), 1, "three of four racks are enough");
     nodes[3].rack = 2;
     assert_eq!(removed(in_the_end(&policy, &view(&nodes))), 3, "only rack 2 can spare one");
+    for member in &mut nodes {
+        member.load = Some(load(0, 0));
+    }
+    nodes[0].weight = 900;
+    assert_eq!(removed(in_the_end(&policy, &view(&nodes))), 3, "though rack 0 is the heaviest");
     let four = View { replication: 4, ..view(&nodes) };
     assert!(matches!(held(in_the_end(&policy, &four)), Hold::AtMinimum { minimum: 4, .. }));
 }
@@ -228,6 +241,10 @@ fn a_full_disk_adds_and_a_disk_that_would_be_full_keeps() {
     let kept = held(in_the_end(&policy, &view(&members(9, load(100, 430)))));
     assert_eq!(kept, Hold::Kept(Kept::Disk { permille: 645, limit_permille: 630 }));
     assert_eq!(removed(in_the_end(&policy, &view(&members(9, load(100, 420))))), 1);
+    // What counts is what the others have then, not what it has.
+    let mut nodes = members(9, load(100, 200));
+    nodes[0].load = Some(load(100, 500));
+    assert_eq!(removed(in_the_end(&policy, &view(&nodes))), 1);
     // A smaller disk among them takes its share all the same.
     let mut nodes = members(9, load(100, 250));
     nodes[3].load = Some(Load { disk_total_bytes: TB / 2, ..load(100, 250) });
@@ -411,10 +428,15 @@ fn a_shortage_has_to_last_and_a_change_to_settle() {
     assert_eq!(changes_at(broken), Some(1_360), "and starts anew after a break");
     let moved = (0..200).map(|step| (10, if step < 50 { 5 } else { 6 }, 900));
     assert_eq!(changes_at(moved), Some(1_100), "a change that others made starts a cool-down");
+    let unheard = steady(1_000, 500).chain(steady(100, 900));
+    let unheard = unheard.chain(steady(10, u32::MAX)).chain(steady(1_000, 900));
+    assert_eq!(changes_at(unheard), Some(1_290), "so it does after a moment that nobody told of");
     // No record in between was seen to be high: a pause of the process breaks what held.
     let paused = steady(1_000, 500).chain([(300, 5, 900)]).chain(steady(1_000, 900));
     assert_eq!(changes_at(paused), Some(1_480));
     assert_eq!(changes_at(steady(9_000, 100)), Some(1_800), "slow to remove");
+    let woken = steady(1_000, 100).chain(steady(10, 900)).chain(steady(9_000, 100));
+    assert_eq!(changes_at(woken), Some(2_810), "and slower if a node was needed meanwhile");
 }
 
 /// A spike at the moment of the decision does not count; what grew for long does.
@@ -433,6 +455,7 @@ fn as_many_are_added_as_were_short_of_late() {
     };
     assert_eq!(count(|second| if second >= 2_000 { 1000 } else { 700 }), Some(1));
     assert_eq!(count(|second| if second >= 1_500 { 1000 } else { 700 }), Some(4));
+    assert_eq!(count(|second| if second == 1_850 { 700 } else { 1000 }), Some(1));
 }
 
 #[test]
