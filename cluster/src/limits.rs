@@ -2,22 +2,6 @@
 
 use std::time::Duration;
 
-/// How far ahead of the node's own clock a stamp brought by a client may be, in milliseconds.
-///
-/// Past it the request is refused: a client with a broken clock would drag the whole cluster's
-/// stamps into the future. 500 ms is far more than synchronised clocks differ by.
-pub const SKEW_MS_MAX: u64 = 500;
-
-/// How far ahead of what is in use the synced ceiling of the clock is set, in milliseconds.
-///
-/// Large enough that a renewal which takes a second (a disk with a full queue) is never waited
-/// for; small enough that a node which crashed and came back at once, and so starts above its old
-/// ceiling, stamps only this far into the future.
-pub const CEILING_LEAD_MS: u64 = 2_000;
-
-// A stamp at the edge of the allowed skew must fit below a ceiling that is half used.
-const _: () = assert!(SKEW_MS_MAX < CEILING_LEAD_MS / 2);
-
 /// Nodes of one data centre that an autoscale policy may ask for: as many as a route tells clients
 /// of. A policy that allows more is refused.
 pub const AUTOSCALE_NODES_MAX: u32 = 1024;
@@ -46,3 +30,19 @@ pub const AUTOSCALE_CANDIDATES_MAX: usize = 16;
 
 const _: () = assert!(AUTOSCALE_NODES_MAX as usize <= schemas::limits::ROUTE_NODES_MAX);
 const _: () = assert!(AUTOSCALE_BAND_PERMILLE_MAX < 1000);
+
+/// How far ahead of the node's own clock a stamp brought by a client may be, in milliseconds.
+///
+/// Past it the request is refused: a client with a broken clock would drag the whole cluster's
+/// stamps into the future. 500 ms is far more than synchronised clocks differ by.
+pub const SKEW_MS_MAX: u64 = 500;
+
+/// How far ahead of what is in use the synced ceiling of the clock is set, in milliseconds.
+///
+/// Large enough that a renewal which takes a second (a disk with a full queue) is never waited
+/// for; small enough that a node which crashed and came back at once, and so starts above its old
+/// ceiling, stamps only this far into the future.
+pub const CEILING_LEAD_MS: u64 = 2_000;
+
+// A stamp at the edge of the allowed skew must fit below a ceiling that is half used.
+const _: () = assert!(SKEW_MS_MAX < CEILING_LEAD_MS / 2);

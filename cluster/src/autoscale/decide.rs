@@ -94,7 +94,7 @@ fn add(settings: &Settings, next: &AutoscaleState, view: &View) -> Option<Decisi
     Some(if count == 0 {
         Decision::Hold(Hold::AtMaximum { reason, members, maximum })
     } else {
-        Decision::Add { epoch: view.epoch, dc: view.dc, count, reason }
+        Decision::Add { epoch: view.epoch, dc: view.dc.into(), count, reason }
     })
 }
 
@@ -124,5 +124,5 @@ fn remove(
         disk_target_permille: settings.disk_target_permille,
         held,
     };
-    Decision::Remove { epoch: view.epoch, dc: view.dc, node: spare.node, reason }
+    Decision::Remove { epoch: view.epoch, dc: view.dc.into(), node: spare.node, reason }
 }

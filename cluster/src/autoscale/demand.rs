@@ -2,8 +2,8 @@
 //!
 //! CPU and disk are proportional: all in all the nodes there are, times load over target, rounded
 //! up, as the horizontal pod autoscaler of Kubernetes has it; in each group of nodes on its own, as
-//! work and data stay within it. Latency is not proportional to anything, so it asks for one node more, for as
-//! long as the CPU says that there is work to be spread.
+//! work and data stay within it. Latency is not proportional to anything, so it asks for one node
+//! more, for as long as the CPU says that there is work to be spread.
 
 use super::fleet::{Fleet, Sum};
 use super::policy::Settings;

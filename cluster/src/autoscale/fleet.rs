@@ -14,11 +14,11 @@ use crate::time::Instant;
 /// A node that serves and holds data.
 #[derive(Clone, Copy)]
 pub(super) struct Serving<'a> {
-    pub(super) member: &'a Member,
+    pub(super) member: &'a Member<'a>,
     /// Its load, if one that can be believed was received lately.
     pub(super) load: Option<&'a Load>,
-    /// The number of its group.
-    pub(super) group: u16,
+    /// The name of its group: its rack's, or none.
+    pub(super) group: &'a str,
 }
 
 impl Serving<'_> {
@@ -67,7 +67,7 @@ impl Sum {
 pub(super) struct Fleet<'a> {
     pub(super) nodes: Vec<Serving<'a>>,
     pub(super) all: Sum,
-    pub(super) groups: BTreeMap<u16, Sum>,
+    pub(super) groups: BTreeMap<&'a str, Sum>,
     /// How many are heard.
     pub(super) heard: u32,
 }
@@ -77,14 +77,14 @@ impl<'a> Fleet<'a> {
     pub(super) fn of(settings: &Settings, view: &View<'a>, now: Instant) -> Option<Self> {
         let serves = |member: &&Member| member.state == MemberState::Up && member.weight > 0;
         let members = || view.members.iter().filter(serves);
-        let racks: BTreeSet<u16> = members().map(|member| member.rack).collect();
+        let racks: BTreeSet<&str> = members().map(|member| member.rack).collect();
         let racks_hold_all = count(racks.iter()) <= view.replication;
         let mut fleet =
             Self { nodes: Vec::new(), all: Sum::default(), groups: BTreeMap::new(), heard: 0 };
         for member in members() {
             let load = member.load.as_ref();
             let load = load.filter(|load| load.counts(now, settings.stale_after));
-            let group = if racks_hold_all { member.rack } else { 0 };
+            let group = if racks_hold_all { member.rack } else { "" };
             let node = Serving { member, load, group };
             fleet.all.add(&node);
             fleet.groups.entry(group).or_default().add(&node);
@@ -96,7 +96,7 @@ impl<'a> Fleet<'a> {
 
     /// What the group of `node` adds up to.
     pub(super) fn group(&self, node: &Serving) -> Sum {
-        self.groups.get(&node.group).copied().unwrap_or_default()
+        self.groups.get(node.group).copied().unwrap_or_default()
     }
 
     /// How many are not heard.
@@ -119,13 +119,13 @@ impl<'a> Fleet<'a> {
     ///
     /// Vnodes are alike, so all nodes should hold about the same a vnode. What one has beyond twice
     /// the median of that is not counted: it is something that more nodes do not cure, or a lie.
-    pub(super) fn disks(&self) -> BTreeMap<u16, u32> {
+    pub(super) fn disks(&self) -> BTreeMap<&'a str, u32> {
         let per_vnode = |node: &Serving, load: &Load| {
             u128::from(load.disk_used_bytes).checked_div(node.member.vnodes.into())
         };
         // One byte more, for what the division lost.
         let twice = 2 * (self.median(per_vnode).flatten().unwrap_or(0) + 1);
-        let mut disks: BTreeMap<u16, u32> = BTreeMap::new();
+        let mut disks: BTreeMap<&str, u32> = BTreeMap::new();
         for node in &self.nodes {
             let Some(load) = node.load else { continue };
             let placed = twice.saturating_mul(node.member.vnodes.into());

@@ -9,16 +9,16 @@ use schemas::ids::NodeId;
 ///
 /// [`Decision::Add`] and [`Decision::Remove`] are proposals for the epoch after `epoch`: if another
 /// epoch has been decided meanwhile they are refused as stale.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Decision {
     /// Nothing is to be changed, or may be yet.
     Hold(Hold),
     /// Machines are to be started.
     Add {
         /// The epoch it was made from.
-        epoch: u64,
+        epoch: u32,
         /// Where.
-        dc: u16,
+        dc: Box<str>,
         /// How many, at least 1.
         count: u32,
         /// Why.
@@ -27,9 +27,9 @@ pub enum Decision {
     /// A node is to leave.
     Remove {
         /// The epoch it was made from.
-        epoch: u64,
+        epoch: u32,
         /// Where.
-        dc: u16,
+        dc: Box<str>,
         /// Which.
         node: NodeId,
         /// Why.

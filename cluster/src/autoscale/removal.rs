@@ -63,14 +63,14 @@ fn candidates<'a>(fleet: &Fleet<'a>) -> Vec<Serving<'a>> {
     let may_go = |node: &&Serving| fleet.group(node).nodes > 1;
     let mut candidates: Vec<Serving> = fleet.nodes.iter().filter(may_go).copied().collect();
     candidates.sort_by_key(|Serving { member, .. }| {
-        let rack_weight = racks.get(&member.rack).copied();
+        let rack_weight = racks.get(member.rack).copied();
         (Reverse(rack_weight), member.voter, member.weight, member.node)
     });
     candidates.truncate(AUTOSCALE_CANDIDATES_MAX);
     candidates
 }
 
-fn rack_weights<'a>(members: impl Iterator<Item = &'a Member>) -> BTreeMap<u16, u64> {
+fn rack_weights<'a>(members: impl Iterator<Item = &'a Member<'a>>) -> BTreeMap<&'a str, u64> {
     let mut racks = BTreeMap::new();
     for member in members {
         *racks.entry(member.rack).or_default() += u64::from(member.weight);
@@ -81,7 +81,7 @@ fn rack_weights<'a>(members: impl Iterator<Item = &'a Member>) -> BTreeMap<u16, 
 /// The racks in which to start `count` machines, one after the other: each goes where there is
 /// least weight then. Empty if there is no member to tell the racks.
 #[must_use]
-pub fn racks_to_start_in(view: &View, count: u32) -> Vec<u16> {
+pub fn racks_to_start_in<'a>(view: &View<'a>, count: u32) -> Vec<&'a str> {
     let stays = |member: &&Member| member.state != MemberState::Leaving;
     let mut racks = rack_weights(view.members.iter().filter(stays));
     let weight: u64 = racks.values().sum();

@@ -15,7 +15,7 @@ pub struct AutoscaleState {
     /// The last change, decision or movement seen, or the start.
     quiet_since: Instant,
     evaluated_at: Instant,
-    changed_epoch: Option<u64>,
+    changed_epoch: Option<u32>,
     short: [Option<Short>; KINDS],
     spare_since: Option<Instant>,
 }

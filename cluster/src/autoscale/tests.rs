@@ -9,6 +9,7 @@ use schemas::ids::NodeId;
 use super::*;
 use crate::time::Instant;
 
+const RACKS: [&str; 5] = ["r0", "r1", "r2", "r3", "r4"];
 const TB: u64 = 1_000_000_000_000;
 const START: Instant = Instant(1 << 40);
 
@@ -34,10 +35,10 @@ fn load(cpu_permille: u32, disk_permille: u64) -> Load {
 }
 
 /// Nodes 1 to `count` of weight 100, in turn in three racks.
-fn members(count: u64, load: Load) -> Vec<Member> {
+fn members(count: u64, load: Load) -> Vec<Member<'static>> {
     let member = |id| Member {
         node: node(id),
-        rack: (id % 3) as u16,
+        rack: RACKS[id as usize % 3],
         weight: 100,
         vnodes: 100,
         state: MemberState::Up,
@@ -48,13 +49,13 @@ fn members(count: u64, load: Load) -> Vec<Member> {
 }
 
 /// Each rack holds everything.
-fn view(members: &[Member]) -> View<'_> {
-    let (epoch, changed_epoch, dc, replication) = (9, 5, 2, 3);
+fn view<'a>(members: &'a [Member<'a>]) -> View<'a> {
+    let (epoch, changed_epoch, dc, replication) = (9, 5, "dc1", 3);
     View { epoch, changed_epoch, dc, replication, members, starting: 0, pending_moves: 0 }
 }
 
 /// Work and data are spread over all nodes: there are more racks than copies.
-fn spread(members: &[Member]) -> View<'_> {
+fn spread<'a>(members: &'a [Member<'a>]) -> View<'a> {
     View { replication: 2, ..view(members) }
 }
 
@@ -79,7 +80,7 @@ fn in_the_end(policy: &Policy, view: &View) -> Decision {
 }
 
 /// The members, with what was received at [`START`] received at `now`; older records stay old.
-fn heard_at(members: &[Member], now: Instant) -> Vec<Member> {
+fn heard_at<'a>(members: &[Member<'a>], now: Instant) -> Vec<Member<'a>> {
     let mut members = members.to_vec();
     for load in members.iter_mut().filter_map(|member| member.load.as_mut()) {
         if load.received_at == START {
@@ -91,14 +92,14 @@ fn heard_at(members: &[Member], now: Instant) -> Vec<Member> {
 
 fn added(decision: Decision) -> u32 {
     match decision {
-        Decision::Add { epoch: 9, dc: 2, count, .. } => count,
+        Decision::Add { epoch: 9, dc, count, .. } if *dc == *"dc1" => count,
         other => panic!("{other}"),
     }
 }
 
 fn removed(decision: Decision) -> u64 {
     match decision {
-        Decision::Remove { epoch: 9, dc: 2, node, .. } => node.0.get(),
+        Decision::Remove { epoch: 9, dc, node, .. } if *dc == *"dc1" => node.0.get(),
         other => panic!("{other}"),
     }
 }
@@ -195,11 +196,11 @@ fn never_fewer_than_the_minimum_and_n() {
 fn the_last_node_of_a_rack_that_copies_need_stays() {
     let policy = policy(|_| {});
     let mut nodes = members(4, load(10, 10));
-    for (member, rack) in nodes.iter_mut().zip([0, 1, 2, 3]) {
+    for (member, rack) in nodes.iter_mut().zip(RACKS) {
         member.rack = rack;
     }
     assert_eq!(removed(in_the_end(&policy, &view(&nodes))), 1, "three of four racks are enough");
-    nodes[3].rack = 2;
+    nodes[3].rack = "r2";
     assert_eq!(removed(in_the_end(&policy, &view(&nodes))), 3, "only rack 2 can spare one");
     for member in &mut nodes {
         member.load = Some(load(0, 0));
@@ -302,18 +303,18 @@ fn one_hot_node_is_not_a_hot_cluster() {
 fn a_rack_of_few_is_as_loaded_as_one_of_many() {
     let policy = policy(|_| {});
     let mut nodes = members(6, load(450, 100));
-    nodes[0].rack = 2;
+    nodes[0].rack = "r2";
     nodes[3].load = Some(load(800, 100));
     // ceil(1 * 800 / 600) - 1, of the one node of rack 1.
     assert_eq!(added(in_the_end(&policy, &view(&nodes))), 1);
     assert!(is_steady(in_the_end(&policy, &spread(&nodes))));
-    assert_eq!(racks_to_start_in(&view(&nodes), 4), [1, 0, 1, 0]);
+    assert_eq!(racks_to_start_in(&view(&nodes), 4), ["r1", "r0", "r1", "r0"]);
     for (member, of_rack) in nodes.iter_mut().zip([3, 3, 2, 1, 3, 2]) {
         member.vnodes = 4_096 / of_rack;
         member.load = Some(load(450, 800 / u64::from(of_rack)));
     }
     assert_eq!(added(in_the_end(&policy, &view(&nodes))), 1, "its disk is the one that is full");
-    assert_eq!(racks_to_start_in(&view(&[]), 4), [0u16; 0]);
+    assert_eq!(racks_to_start_in(&view(&[]), 4), [""; 0]);
 }
 
 #[test]
@@ -400,7 +401,7 @@ fn nothing_is_proposed_while_the_topology_moves() {
 
 /// The first moment, in seconds from [`START`], at which `steps` lead to a change: each is how many
 /// seconds until the next evaluation, the epoch of the last change, and the CPU.
-fn changes_at(steps: impl IntoIterator<Item = (u64, u64, u32)>) -> Option<u64> {
+fn changes_at(steps: impl IntoIterator<Item = (u64, u32, u32)>) -> Option<u64> {
     let policy = policy(|_| {});
     let (mut state, mut second) = (AutoscaleState::new(START), 0);
     for (wait, changed_epoch, cpu) in steps {
@@ -484,13 +485,13 @@ fn decisions_print_as_sentences() {
     let add = in_the_end(&policy, &view(&members(6, load(900, 100))));
     assert_eq!(
         add.to_string(),
-        "add 3 nodes to data centre 2 of epoch 9: CPU at 90.0 % is over its target of 60.0 %, \
+        "add 3 nodes to data centre dc1 of epoch 9: CPU at 90.0 % is over its target of 60.0 %, \
          for 600 s now; 3 more would do"
     );
     let remove = in_the_end(&policy, &view(&members(9, load(300, 200))));
     assert_eq!(
         remove.to_string(),
-        "remove node 0000000000000001 from data centre 2 of epoch 9: without it CPU will be at \
+        "remove node 0000000000000001 from data centre dc1 of epoch 9: without it CPU will be at \
          33.8 % of 60.0 %, the fullest disk at 30.0 % of 70.0 %, for 1800 s now"
     );
     let hold = in_the_end(&policy, &view(&members(3, load(300, 200))));
@@ -507,10 +508,10 @@ fn any_load() -> impl Strategy<Value = Load> {
     prop_oneof![3 => plausible, 1 => any]
 }
 
-fn any_member() -> impl Strategy<Value = Member> {
+fn any_member() -> impl Strategy<Value = Member<'static>> {
     let weight = prop_oneof![Just(100u32), 0u32..300, any::<u32>()];
     let load = prop::option::weighted(0.9, any_load());
-    (any::<u64>(), 0u16..5, weight, any::<bool>(), load).prop_map(
+    (any::<u64>(), prop::sample::select(&RACKS[..]), weight, any::<bool>(), load).prop_map(
         |(id, rack, weight, voter, load)| Member {
             node: node(id.max(1)),
             rack,

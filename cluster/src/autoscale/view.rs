@@ -14,16 +14,16 @@ use crate::time::Instant;
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
     /// The epoch of the topology document that the members were taken from.
-    pub epoch: u64,
+    pub epoch: u32,
     /// The last epoch, at most `epoch`, that changed this data centre's members or weights or
     /// decided an autoscale proposal for it.
-    pub changed_epoch: u64,
-    /// The data centre's number in the document.
-    pub dc: u16,
+    pub changed_epoch: u32,
+    /// The data centre's name.
+    pub dc: &'a str,
     /// N: copies of each vnode in this data centre.
     pub replication: u32,
     /// All its members.
-    pub members: &'a [Member],
+    pub members: &'a [Member<'a>],
     /// Machines that decided proposals asked for and that have neither joined nor been given up.
     pub starting: u32,
     /// Vnodes whose successor is not their owner yet or whose old owner still holds its copy.
@@ -32,11 +32,11 @@ pub struct View<'a> {
 
 /// A node of the data centre.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Member {
+pub struct Member<'a> {
     /// Who.
     pub node: NodeId,
-    /// Its rack's number in the document.
-    pub rack: u16,
+    /// Its rack's name.
+    pub rack: &'a str,
     /// Its share of the data and of the work, relative to the others'. One of weight 0 holds
     /// nothing and is left out of all averages.
     pub weight: u32,

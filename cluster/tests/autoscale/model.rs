@@ -22,6 +22,8 @@ const DISK_BYTES: u64 = 1_000_000_000_000;
 /// Seconds between two evaluations.
 pub(crate) const STEP: u64 = 30;
 
+const RACKS: [&str; 4] = ["r0", "r1", "r2", "r3"];
+
 const START_SECONDS: u64 = 180;
 const MOVE_SECONDS: u64 = 240;
 const MOVE_CPU_PERMILLE: u64 = 30;
@@ -43,8 +45,8 @@ pub(crate) fn cpu(cpu: u64) -> Offered {
 /// A data centre.
 #[derive(Clone)]
 pub(crate) struct Site {
-    pub(crate) epoch: u64,
-    pub(crate) changed_epoch: u64,
+    pub(crate) epoch: u32,
+    pub(crate) changed_epoch: u32,
     machines: Vec<Machine>,
     /// When each machine that was asked for is there.
     starting: Vec<u64>,
@@ -159,7 +161,7 @@ impl Site {
 
     /// The members with what they tell of themselves. Each rack has a copy where there are as many
     /// racks as copies; otherwise all share alike.
-    pub(crate) fn members(&self, offered: Offered, second: u64) -> Vec<Member> {
+    pub(crate) fn members(&self, offered: Offered, second: u64) -> Vec<Member<'static>> {
         let group = |machine: &Machine| if self.racks == 3 { machine.rack } else { 0 };
         let mut weights: BTreeMap<u16, u64> = BTreeMap::new();
         for machine in self.serving() {
@@ -185,7 +187,7 @@ impl Site {
             };
             Member {
                 node: NodeId(NonZeroU64::new(machine.id).expect("ids begin at 1")),
-                rack: machine.rack,
+                rack: RACKS[usize::from(machine.rack)],
                 weight: machine.weight,
                 vnodes: part(VNODES * u64::from(machine.weight) / 100) as u32,
                 state: machine.state,
@@ -197,11 +199,11 @@ impl Site {
     }
 
     /// What a node that evaluates sees.
-    pub(crate) fn view<'a>(&self, members: &'a [Member]) -> View<'a> {
+    pub(crate) fn view<'a>(&self, members: &'a [Member<'a>]) -> View<'a> {
         let (epoch, changed_epoch) = (self.epoch, self.changed_epoch);
         let (starting, pending_moves) = (self.starting.len() as u32, self.is_moving().into());
         let replication = COPIES;
-        View { epoch, changed_epoch, dc: 0, replication, members, starting, pending_moves }
+        View { epoch, changed_epoch, dc: "dc1", replication, members, starting, pending_moves }
     }
 }
 
@@ -244,7 +246,7 @@ impl Run {
         &mut self,
         seconds: u64,
         offered: impl Fn(u64) -> Offered,
-        mut spoil: impl FnMut(u64, &mut Vec<Member>),
+        mut spoil: impl FnMut(u64, &mut Vec<Member<'static>>),
     ) {
         let end = self.second + seconds;
         while self.second < end {
@@ -334,4 +336,4 @@ impl Run {
 }
 
 /// Leaves the records as they are.
-pub(crate) fn honest(_: u64, _: &mut Vec<Member>) {}
+pub(crate) fn honest(_: u64, _: &mut Vec<Member<'static>>) {}

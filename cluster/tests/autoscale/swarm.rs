@@ -60,7 +60,7 @@ proptest! {
                 run.states = vec![AutoscaleState::new(at(run.second)); rng.usize(1..4)];
             }
             let silent = if rng.u8(..) < 64 { rng.usize(..4) } else { 0 };
-            run.go(seconds, |_| offered, |_, members: &mut Vec<Member>| {
+            run.go(seconds, |_| offered, |_, members: &mut Vec<Member<'static>>| {
                 for member in members.iter_mut().take(silent) {
                     member.load = None;
                 }
