@@ -2,8 +2,10 @@
 //! seeded generator it is given, no files. `clippy.toml` enforces it.
 //!
 //! What is here so far is what one node needs to give versions: a hybrid logical clock ([`hlc`])
-//! and the counters behind dots ([`dots`]). `DESIGN.md` answers why.
+//! and the counters behind dots ([`dots`]); and, for many, the policy that says how many there
+//! should be ([`autoscale`]). `DESIGN.md` answers why.
 
+pub mod autoscale;
 pub mod coordinator;
 pub mod dots;
 pub mod event;
