@@ -20,13 +20,13 @@ pub use self::quorum::{Access, Quorum, Unmeetable};
 pub use self::request::{Refused, Reply, Request, Wanted};
 use self::table::Table;
 use self::write_path::refuse;
-use crate::dots::DotCounters;
 use crate::event::{RequestId, StoreError};
-use crate::hlc::HlcClock;
 use crate::message::{Answer, OpId, Refusal};
 use crate::record::Key;
 use crate::shard::{Core, Turn};
 use crate::time::Instant;
+use crate::version::DotCounters;
+use crate::version::HlcClock;
 
 /// What an operation gave the store an order for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

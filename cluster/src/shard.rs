@@ -14,13 +14,13 @@ use std::sync::Arc;
 use schemas::ids::{Actor, Hlc, Vnode};
 
 use crate::coordinator::Coordinator;
-use crate::dots::DotCounters;
 use crate::event::{Effect, Event, Ticket};
 use crate::message::Message;
 use crate::replica;
 use crate::time::{Instant, Now};
 use crate::topology::Document;
 use crate::tunables::Tunables;
+use crate::version::DotCounters;
 
 /// The distributed logic of one core.
 ///
