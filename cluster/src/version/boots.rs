@@ -25,7 +25,7 @@
 //! - What is answered is **exact**: the vnode is held, and the clock never ran out of room. A clock
 //!   may forget what is there ([`schemas::clock`]); a comparison of whole copies makes it exact
 //!   again.
-//! - Another epoch of the vnode begins anew: owners may have become givers.
+//! - In another epoch of the vnode one asks anew: owners may have become givers.
 //!
 //! What is learnt stays true for ever, for nobody has the void ones, and nobody gives them again.
 
@@ -36,11 +36,33 @@ use schemas::ids::{Actor, NodeId};
 
 use crate::topology::Epoch;
 
+/// Who is asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Round {
+    /// Those who may hand over what they have, and forget it.
+    Givers,
+    /// Those who keep it.
+    Owners,
+}
+
+/// What nodes are asked. An answer to an earlier question may lack what has come since.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Question {
+    /// Whose dots.
+    pub actor: Actor,
+    /// The vnode's epoch. A node of another one does not answer.
+    pub epoch: Epoch,
+    /// Never used before by who asks.
+    pub number: u64,
+    /// As what the node is asked.
+    pub round: Round,
+}
+
 /// What one node says of a life of another.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Report {
-    /// The vnode's epoch, as the node knows it.
-    pub epoch: Epoch,
+    /// What it was asked. The answer was made after the question came.
+    pub question: Question,
     /// Whether the clock has all that the node has of the actor.
     pub is_exact: bool,
     /// The dots that the node has; of other actors too, if it likes.
@@ -50,9 +72,9 @@ pub struct Report {
 /// Why a report does not count.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Ignored {
-    /// Of another epoch than the one asked about.
-    Epoch,
-    /// Of a node that is not asked, not asked yet, or has answered.
+    /// To another question.
+    OtherQuestion,
+    /// Of a node that is not asked, or has answered.
     NotAsked,
     /// It may not tell all. The node is still asked.
     Inexact,
@@ -61,8 +83,7 @@ pub enum Ignored {
 /// Asks who has what of an ended life in one vnode.
 #[derive(Clone, Debug)]
 pub struct EndedBoot {
-    actor: Actor,
-    epoch: Epoch,
+    question: Question,
     /// Those who have not answered.
     givers: BTreeSet<NodeId>,
     owners: BTreeSet<NodeId>,
@@ -79,18 +100,28 @@ pub struct Ended {
 }
 
 impl EndedBoot {
-    /// Begins to ask about `actor` in the vnode's `epoch`. A node may be giver and owner.
+    /// Begins to ask about `actor` in the vnode's `epoch`, with a `number` that the asking node
+    /// never used before. A node may be giver and owner.
     #[must_use]
     pub fn new(
         actor: Actor,
         epoch: Epoch,
+        number: u64,
         givers: BTreeSet<NodeId>,
         owners: BTreeSet<NodeId>,
     ) -> Self {
-        Self { actor, epoch, givers, owners, clocks: Vec::new() }
+        let question = Question { actor, epoch, number, round: Round::Givers };
+        Self { question, givers, owners, clocks: Vec::new() }
     }
 
-    /// Who is asked now, ascending: nobody, once all is known.
+    /// What is asked now.
+    #[must_use]
+    pub fn question(&self) -> Question {
+        let round = if self.givers.is_empty() { Round::Owners } else { Round::Givers };
+        Question { round, ..self.question }
+    }
+
+    /// Who is asked now and has not answered, ascending: nobody, once all is known.
     #[must_use]
     pub fn asked(&self) -> &BTreeSet<NodeId> {
         if self.givers.is_empty() { &self.owners } else { &self.givers }
@@ -101,8 +132,8 @@ impl EndedBoot {
     /// # Errors
     /// The answer does not count.
     pub fn take(&mut self, from: NodeId, report: &Report) -> Result<Option<Ended>, Ignored> {
-        if report.epoch != self.epoch {
-            return Err(Ignored::Epoch);
+        if report.question != self.question() {
+            return Err(Ignored::OtherQuestion);
         }
         if !self.asked().contains(&from) {
             return Err(Ignored::NotAsked);
@@ -112,7 +143,7 @@ impl EndedBoot {
         }
         let round = if self.givers.is_empty() { &mut self.owners } else { &mut self.givers };
         round.remove(&from);
-        let clock = report.clock.only(self.actor);
+        let clock = report.clock.only(self.question.actor);
         if !self.clocks.iter().any(|it| it.dominates(&clock)) {
             self.clocks.retain(|it| !clock.dominates(it));
             self.clocks.push(clock);
@@ -121,9 +152,10 @@ impl EndedBoot {
     }
 
     fn ended(&self) -> Ended {
-        let greatest = |it: &VnodeClock| it.of(self.actor).map_or(0, |it| it.greatest());
+        let actor = self.question.actor;
+        let greatest = |it: &VnodeClock| it.of(actor).map_or(0, |it| it.greatest());
         let upto = self.clocks.iter().map(greatest).max().unwrap_or(0);
-        Ended { actor: self.actor, upto, clocks: self.clocks.clone() }
+        Ended { actor, upto, clocks: self.clocks.clone() }
     }
 }
 

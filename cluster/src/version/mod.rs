@@ -20,7 +20,7 @@ mod merge;
 mod siblings;
 mod token;
 
-pub use self::boots::{Ended, EndedBoot, Ignored, Report};
+pub use self::boots::{Ended, EndedBoot, Ignored, Question, Report, Round};
 pub use self::context::Context;
 pub use self::dots::DotCounters;
 pub use self::encoding::SetError;
