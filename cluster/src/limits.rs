@@ -30,6 +30,7 @@ pub const AUTOSCALE_CANDIDATES_MAX: usize = 16;
 
 const _: () = assert!(AUTOSCALE_NODES_MAX as usize <= schemas::limits::ROUTE_NODES_MAX);
 const _: () = assert!(AUTOSCALE_BAND_PERMILLE_MAX < 1000);
+use schemas::limits::VALUE_BYTES_MAX;
 
 /// How far ahead of the node's own clock a stamp brought by a client may be, in milliseconds.
 ///
@@ -59,3 +60,27 @@ pub const MEMBERS_MAX: usize = 10_000;
 pub const COPIES_MAX: usize = 32;
 
 const _: () = assert!(MEMBERS_MAX < u16::MAX as usize, "an index, and one for nobody");
+
+/// Values of one key that stand side by side after a write. One more is refused: the client reads
+/// what is there, and writes what replaces it.
+pub const SIBLINGS_MAX: usize = 64;
+
+/// Sets of one key that are written apart, each without the others, before they meet: one a side of
+/// a cluster that is cut into this many, each with nodes enough for a write. What they come to is
+/// never cut down, so with more, each as large as a write may leave it, a record would be too long.
+pub const SETS_APART_MAX: usize = 16;
+
+/// Bytes of a set of siblings, encoded, after a write. A longer one is refused as a value that is
+/// too large.
+pub const SIBLINGS_BYTES_MAX: usize = VALUE_BYTES_MAX / SETS_APART_MAX;
+
+/// Actors that a context may leave a key's set with. One that brings more is refused: contexts that
+/// are read do not, and an invented one would be kept until the purge horizon has passed it.
+pub const SEEN_ACTORS_MAX: usize = 256;
+
+/// Actors in the context that a client is given. A set that has more leaves out of it those that
+/// have no value in it and were seen first, so that some values stay beside what is written with
+/// it.
+pub const TOKEN_ACTORS_MAX: usize = 800;
+
+const _: () = assert!(SEEN_ACTORS_MAX <= TOKEN_ACTORS_MAX, "what one write leaves is told whole");

@@ -6,10 +6,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use cluster::event::{Effect, Event, Order, RequestId, StoreError, Ticket};
-use cluster::hlc::next_ceiling;
 use cluster::message::Message;
 use cluster::time::Instant;
 use cluster::topology::Document;
+use cluster::version::next_ceiling;
 use fastrand::Rng;
 use schemas::ids::{Actor, Hlc, NodeId, Vnode};
 
