@@ -28,3 +28,26 @@ pub const MEMBERS_MAX: usize = 10_000;
 pub const COPIES_MAX: usize = 32;
 
 const _: () = assert!(MEMBERS_MAX < u16::MAX as usize, "an index, and one for nobody");
+
+/// Namespaces of a cluster. More are refused: each is a line of the document that every change
+/// writes anew.
+pub const NAMESPACES_MAX: usize = 1_000;
+
+/// Bytes of the name of a data centre or a rack. Longer ones are refused: members repeat them.
+pub const PLACE_BYTES_MAX: usize = 64;
+
+/// Weight of a member. Greater ones are refused: sums of all members' weights stay exact.
+pub const WEIGHT_MAX: u32 = 1_000_000;
+
+/// Bytes of a document. Longer input is refused unread. The largest document there can be is
+/// smaller: 65,536 vnodes, all of them moving, of the most copies, and lists of the most entries.
+pub const DOCUMENT_BYTES_MAX: usize = 16 << 20;
+
+const _: () = {
+    let slots = (1 << 16) * COPIES_MAX * 2 * 2;
+    let states = (1 << 16) * (3 + 5);
+    let members = MEMBERS_MAX * (8 + 4 + 1 + 2 * (1 + PLACE_BYTES_MAX) + 19);
+    let dcs = COPIES_MAX * (2 + PLACE_BYTES_MAX);
+    let namespaces = NAMESPACES_MAX * (4 + 256 + 1 + 8 + 1 + dcs) + dcs;
+    assert!(slots + states + members + namespaces + 4096 <= DOCUMENT_BYTES_MAX, "any fits");
+};
