@@ -51,3 +51,20 @@ const _: () = {
     let namespaces = NAMESPACES_MAX * (4 + 256 + 1 + 8 + 1 + dcs) + dcs;
     assert!(slots + states + members + namespaces + 4096 <= DOCUMENT_BYTES_MAX, "any fits");
 };
+
+/// Changes that wait at one node to be proposed. More are refused: each waits for the one before.
+pub const PROPOSALS_MAX: usize = 64;
+
+/// Rounds of one epoch. A greater number is no proposer's, and is ignored: it would leave nobody a
+/// greater one to propose with.
+pub const ROUND_MAX: u64 = u32::MAX as u64;
+
+/// Seeds that a node asks. More are ignored.
+pub const SEEDS_MAX: usize = 16;
+
+/// Members that are offered a new document at a time: each that lacks it asks for it, so this many
+/// copies of it are on their way at once.
+pub const OFFERS_MAX: usize = 16;
+
+/// How often a member that does not answer is offered a document. After that it has to ask.
+pub const OFFER_TRIES_MAX: u8 = 5;

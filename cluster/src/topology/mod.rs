@@ -1,6 +1,7 @@
 //! What all nodes must agree on: who is a member, which namespaces there are, and who owns each
 //! vnode.
 
+pub mod agreement;
 mod bytes;
 mod change;
 mod check;
