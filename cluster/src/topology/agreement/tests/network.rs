@@ -1,6 +1,7 @@
 //! A simulated network of agreements, and what must be true of it at every step:
 //! - no two nodes adopt different documents of an epoch;
 //! - every document is what some change that was proposed makes of the one before;
+//! - a ballot is used by one life of its node, and for one value;
 //! - a node's documents go forward, over restarts, too;
 //! - every document checks;
 //! - a proposal ends once, and its outcome is true.
@@ -88,7 +89,8 @@ pub(super) struct Network {
     /// What was decided.
     pub(super) decided: BTreeMap<Epoch, Arc<Document>>,
     pub(super) proposed: Vec<Proposed>,
-    pub(super) sent: u64,
+    /// In which life of its node each ballot was used, and what was to be accepted under it.
+    ballots: BTreeMap<(Epoch, Ballot), (u32, Option<Encoded>)>,
 }
 
 impl Network {
@@ -106,7 +108,7 @@ impl Network {
             old: Vec::new(),
             decided: BTreeMap::from([(document.epoch, Arc::new(document.clone()))]),
             proposed: Vec::new(),
-            sent: 0,
+            ballots: BTreeMap::new(),
         };
         let members: Vec<NodeId> = document.members.iter().map(|it| it.id).collect();
         let state = State::new(Encoded::new(document));
@@ -237,8 +239,21 @@ impl Network {
         self.decided.insert(epoch, document.clone());
     }
 
+    fn check_ballot(&mut self, from: NodeId, body: &Body) {
+        let (key, value) = match body {
+            Body::Prepare { epoch, ballot } => ((*epoch, *ballot), None),
+            Body::Accept { ballot, value } => ((value.epoch(), *ballot), Some(value)),
+            _ => return,
+        };
+        let life = self.hosts[&from].life;
+        let (used, proposed) = self.ballots.entry(key).or_insert((life, None));
+        assert_eq!((*used, key.1.node), (life, from), "a ballot is used once");
+        let same = |it: &Encoded| proposed.get_or_insert(it.clone()) == it;
+        assert!(value.is_none_or(same), "for one value");
+    }
+
     fn send(&mut self, from: NodeId, to: NodeId, message: Message) {
-        self.sent += 1;
+        self.check_ballot(from, &message.body);
         if self.old.len() < 500 {
             self.old.push((from, to, message.clone()));
         } else {

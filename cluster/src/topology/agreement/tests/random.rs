@@ -38,13 +38,16 @@ struct Run {
     rng: Rng,
     hosts: u64,
     addresses: u64,
+    /// Few voters that are at odds and restart all the time, rather than everything at once.
+    is_duel: bool,
 }
 
 impl Run {
     fn new(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
-        let hosts = rng.u64(3..=9);
-        let members = rng.u64(1..=hosts);
+        let is_duel = seed % 2 == 1;
+        let hosts = rng.u64(3..=if is_duel { 4 } else { 9 });
+        let members = if is_duel { hosts } else { rng.u64(1..=hosts) };
         let document = small(members, &mut rng);
         let mut network = Network::new(document, members + 1..=hosts, rng.u64(..));
         let ms = |rng: &mut Rng, most: u64| Duration::from_millis(rng.u64(most / 10..=most));
@@ -62,7 +65,7 @@ impl Run {
             ask: ms(&mut rng, 2_000),
             offer: ms(&mut rng, 1_000),
         };
-        Self { network, rng, hosts, addresses: UNIQUE }
+        Self { network, rng, hosts, addresses: UNIQUE, is_duel }
     }
 
     fn any(&mut self) -> NodeId {
@@ -72,7 +75,7 @@ impl Run {
     /// A change that `by` may want: mostly one that can be told from all others.
     fn change(&mut self, by: NodeId) -> Option<Change> {
         let document = self.network.document(by)?;
-        if self.rng.u8(..5) < 3 {
+        if self.is_duel || self.rng.u8(..5) < 3 {
             self.addresses += 1;
             let node = document.members[self.rng.usize(..document.members.len())].id;
             return Some(Change::Address { node, address: address(self.addresses) });
@@ -87,8 +90,9 @@ impl Run {
 
     fn step(&mut self) {
         let id = self.any();
-        match self.rng.u8(..20) {
-            0..=8 => {
+        let actions = if self.is_duel { 13 } else { 22 };
+        match self.rng.u8(..actions) {
+            0..=5 => {
                 let within = Duration::from_millis(self.rng.u64(1..8_000));
                 // The same moment at several nodes: they duel.
                 for by in [id, self.any(), self.any()].into_iter().take(self.rng.usize(1..=3)) {
@@ -97,26 +101,30 @@ impl Run {
                     }
                 }
             }
-            9 | 10 => self.network.crash(id),
-            11..=13 => self.network.start(id),
-            14 => {
+            6..=9 => {
+                self.network.crash(id);
+                self.network.start(id);
+            }
+            10..=12 => (0..self.rng.usize(1..20)).for_each(|_| self.network.replay()),
+            13 | 14 => self.network.crash(id),
+            15..=17 => self.network.start(id),
+            18 => {
                 let apart: Vec<NodeId> =
                     self.network.nodes().into_iter().filter(|_| self.rng.bool()).collect();
                 self.network.part(&apart);
             }
-            15 => {
+            19 => {
                 let other = self.any();
                 self.network.cut.insert((id, other));
             }
-            16 | 17 => self.network.cut.clear(),
-            18 => {
+            20 => self.network.cut.clear(),
+            _ => {
                 let other = self.any();
                 let epoch = self.network.document(other).map(|it| it.epoch).unwrap_or_default();
                 self.network.handle(id, Event::Heard { node: other, epoch });
             }
-            _ => (0..self.rng.usize(1..20)).for_each(|_| self.network.replay()),
         }
-        let pause = [10, 200, 2_000][self.rng.usize(..3)];
+        let pause = if self.is_duel { 200 } else { [10, 200, 2_000][self.rng.usize(..3)] };
         self.network.run(Duration::from_millis(self.rng.u64(..pause)));
     }
 
