@@ -13,6 +13,7 @@ pub mod record;
 pub mod repair;
 mod replica;
 pub mod shard;
+pub mod placement;
 pub mod time;
 pub mod topology;
 pub mod tunables;
