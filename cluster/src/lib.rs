@@ -8,6 +8,7 @@ pub mod coordinator;
 pub mod dots;
 pub mod hlc;
 pub mod limits;
+pub mod liveness;
 pub mod time;
 pub mod topology;
 

@@ -28,3 +28,17 @@ pub const MEMBERS_MAX: usize = 10_000;
 pub const COPIES_MAX: usize = 32;
 
 const _: () = assert!(MEMBERS_MAX < u16::MAX as usize, "an index, and one for nobody");
+
+/// Nodes that liveness keeps of those outside the topology: nodes that are joining or have left.
+/// Past it new ones are not listened to, unless one that is down can be forgotten for them.
+pub const STRANGERS_MAX: usize = 64;
+
+/// Bytes of a gossip datagram: with a MAC around it, it still goes unfragmented over Ethernet.
+/// Longer ones are dropped.
+pub const GOSSIP_BYTES_MAX: usize = 1_400;
+
+/// Bytes that a gossip datagram may be tuned down to; the longest header and a few members fit.
+pub const GOSSIP_BYTES_MIN: usize = 512;
+
+/// Bytes of a node's record on gossip. Longer ones are dropped: one must not crowd others out.
+pub const RECORD_BYTES_MAX: usize = 128;
