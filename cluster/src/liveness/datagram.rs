@@ -14,7 +14,7 @@ use foca::{Header, Member, Message};
 use schemas::ids::ClusterId;
 
 use super::identity::Identity;
-use super::wire::{Malformed, Reader};
+use super::wire::{Malformed, Reader, put_header, put_member};
 use crate::limits::GOSSIP_BYTES_MAX;
 
 /// Bytes before the header.
@@ -52,6 +52,17 @@ pub(super) fn prefix(cluster: ClusterId) -> [u8; PREFIX_BYTES] {
     let mut bytes = [VERSION; PREFIX_BYTES];
     bytes[1..].copy_from_slice(&cluster.0.to_le_bytes());
     bytes
+}
+
+/// The bytes, after the prefix, of a gossip of one claim. Its sender's incarnation is left at 0,
+/// from which nobody learns anything.
+pub(super) fn gossip(from: Identity, to: Identity, claim: &Member<Identity>) -> Vec<u8> {
+    let header = Header { src: from, src_incarnation: 0, dst: to, message: Message::Gossip };
+    let mut out = Vec::new();
+    put_header(&mut out, &header);
+    out.extend_from_slice(&1u16.to_be_bytes());
+    put_member(&mut out, claim);
+    out
 }
 
 impl<'a> Datagram<'a> {

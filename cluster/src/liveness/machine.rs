@@ -242,7 +242,7 @@ impl Liveness {
             Timer::ProbeRandomMember(_) => self.outside.probed,
             Timer::ChangeSuspectToDown { member_id, incarnation, .. } => {
                 // foca would tell one that has refuted that it is down, and so end its life.
-                if !self.peers.is_suspect(member_id, *incarnation) {
+                if self.peers.suspicion(member_id) != Some(*incarnation) {
                     return;
                 }
                 Some(member_id.node)

@@ -213,11 +213,10 @@ impl Peers {
         self.known.get(&id.node).is_some_and(|it| it.life == id.life() && it.health.is_active())
     }
 
-    /// Whether `id` has not refuted the suspicion of `incarnation`.
-    pub(super) fn is_suspect(&self, id: &Identity, incarnation: u16) -> bool {
-        self.known.get(&id.node).is_some_and(|it| {
-            (it.life, it.incarnation, it.health) == (id.life(), incarnation, Health::Suspect)
-        })
+    /// The incarnation that `id` is suspected in, if it is.
+    pub(super) fn suspicion(&self, id: &Identity) -> Option<u16> {
+        let peer = self.known.get(&id.node).filter(|it| it.life == id.life())?;
+        (peer.health == Health::Suspect).then_some(peer.incarnation)
     }
 
     pub(super) fn boot(&self, node: NodeId) -> Option<u32> {

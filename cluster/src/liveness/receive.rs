@@ -3,9 +3,9 @@
 //! foca gets the claims one by one and the header alone: it never reads a list that somebody
 //! else has written.
 
-use foca::{Member, Message, State};
+use foca::{Member, Message, Runtime, State};
 
-use super::datagram::{Datagram, Refusal};
+use super::datagram::{Datagram, Refusal, gossip};
 use super::identity::Identity;
 use super::machine::Liveness;
 use super::peers::Weight;
@@ -51,6 +51,9 @@ impl Liveness {
         }
         let result = self.swim.handle_data(datagram.head, &mut self.outside);
         self.check(result);
+        if let Some(incarnation) = self.peers.suspicion(&src) {
+            self.tell_suspect(Member::new(src, incarnation, State::Suspect));
+        }
         if is_heeded {
             for bytes in &datagram.records {
                 self.take_record(bytes);
@@ -88,6 +91,16 @@ impl Liveness {
         self.tell_swim(claim);
         self.observe(node);
         true
+    }
+
+    /// A suspect that speaks is told at once that it is one: word of it may have been lost while it
+    /// could not be reached, and it can only refute what it has heard of.
+    ///
+    /// The "buddy system" of Lifeguard (see [`Timers::forgive`](super::timers::Timers::forgive)).
+    fn tell_suspect(&mut self, claim: Member<Identity>) {
+        let suspect = *claim.id();
+        let bytes = gossip(self.me, suspect, &claim);
+        self.outside.send_to(suspect, &bytes);
     }
 
     fn tell_swim(&mut self, claim: Member<Identity>) {

@@ -19,18 +19,23 @@ use bytes::{Buf, BufMut};
 use foca::{Header, Member, Message, State};
 use schemas::ids::NodeId;
 
+use super::datagram::PREFIX_BYTES;
 use super::identity::{Identity, is_reachable};
+use crate::limits::{GOSSIP_BYTES_MIN, RECORD_BYTES_MAX};
 
 /// Bytes that are not what they should be, or no room for ours.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("not a gossip message")]
 pub(super) struct Malformed;
 
-/// The greatest encoding of a header: three identities and what is between them.
-pub(super) const HEADER_BYTES_MAX: usize = 3 * IDENTITY_BYTES_MAX + 2 + 2;
-
 const IDENTITY_BYTES_MAX: usize = 8 + 4 + 4 + 1 + 16 + 2;
+const HEADER_BYTES_MAX: usize = 3 * IDENTITY_BYTES_MAX + 2 + 2;
 const MEMBER_BYTES_MAX: usize = IDENTITY_BYTES_MAX + 2 + 1;
+
+const _: () = {
+    let fixed = HEADER_BYTES_MAX + 2 + RECORD_BYTES_MAX + 2 + 2 * MEMBER_BYTES_MAX;
+    assert!(PREFIX_BYTES + fixed <= GOSSIP_BYTES_MIN, "two claims and a record always fit");
+};
 
 /// Reads what bytes begin with.
 #[derive(Clone, Copy, Debug)]
@@ -174,6 +179,23 @@ fn put_message(out: &mut Vec<u8>, message: &Message<Identity>) {
     }
 }
 
+pub(super) fn put_header(out: &mut Vec<u8>, header: &Header<Identity>) {
+    put_identity(out, &header.src);
+    out.extend_from_slice(&header.src_incarnation.to_le_bytes());
+    put_identity(out, &header.dst);
+    put_message(out, &header.message);
+}
+
+pub(super) fn put_member(out: &mut Vec<u8>, member: &Member<Identity>) {
+    put_identity(out, member.id());
+    out.extend_from_slice(&member.incarnation().to_le_bytes());
+    out.push(match member.state() {
+        State::Alive => 0,
+        State::Suspect => 1,
+        State::Down => 2,
+    });
+}
+
 /// The codec that foca is given.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Wire {
@@ -207,17 +229,9 @@ fn take<T>(
 impl foca::Codec<Identity> for Wire {
     type Error = Malformed;
 
-    fn encode_header(
-        &mut self,
-        header: &Header<Identity>,
-        buf: impl BufMut,
-    ) -> Result<(), Malformed> {
+    fn encode_header(&mut self, it: &Header<Identity>, buf: impl BufMut) -> Result<(), Malformed> {
         self.scratch.clear();
-        put_identity(&mut self.scratch, &header.src);
-        self.scratch.extend_from_slice(&header.src_incarnation.to_le_bytes());
-        put_identity(&mut self.scratch, &header.dst);
-        put_message(&mut self.scratch, &header.message);
-        debug_assert!(self.scratch.len() <= HEADER_BYTES_MAX);
+        put_header(&mut self.scratch, it);
         self.put(buf)
     }
 
@@ -225,20 +239,9 @@ impl foca::Codec<Identity> for Wire {
         take(buf, |it| it.header())
     }
 
-    fn encode_member(
-        &mut self,
-        member: &Member<Identity>,
-        buf: impl BufMut,
-    ) -> Result<(), Malformed> {
+    fn encode_member(&mut self, it: &Member<Identity>, buf: impl BufMut) -> Result<(), Malformed> {
         self.scratch.clear();
-        put_identity(&mut self.scratch, member.id());
-        self.scratch.extend_from_slice(&member.incarnation().to_le_bytes());
-        self.scratch.push(match member.state() {
-            State::Alive => 0,
-            State::Suspect => 1,
-            State::Down => 2,
-        });
-        debug_assert!(self.scratch.len() <= MEMBER_BYTES_MAX);
+        put_member(&mut self.scratch, it);
         self.put(buf)
     }
 

@@ -152,8 +152,13 @@ impl Network {
         self.reschedule(index);
     }
 
+    /// The process goes on: at its worst with what is overdue, and only then with what it can
+    /// read.
     pub(super) fn resume(&mut self, index: usize) {
         self.nodes[index].is_paused = false;
+        if self.nodes[index].machine.deadline().is_some_and(|at| at <= self.now) {
+            self.call(index, Event::Tick);
+        }
         while let Some(datagram) = self.nodes[index].inbox.pop_front() {
             self.call(index, Event::Datagram(&datagram));
         }
