@@ -286,7 +286,8 @@ impl Liveness {
         }
     }
 
-    /// Somebody spread word of a later life of this node: of this boot, it is outbid.
+    /// Somebody takes this node for a later life of itself: if that is of this boot it is outbid,
+    /// or nobody would listen to this one.
     pub(super) fn outbid_life(&mut self, id: &Identity) {
         if id.life() > self.me.life() {
             self.counters.outranked += 1;

@@ -33,6 +33,9 @@ impl Liveness {
         let is_announced = header.message == Message::Announce && dst.node == self.me.node;
         if dst != self.me && !is_announced {
             self.counters.misaddressed += 1;
+            if dst.node == self.me.node {
+                self.outbid_life(&dst);
+            }
             return;
         }
         if datagram.subject().is_some_and(|it| it.node == self.me.node) {

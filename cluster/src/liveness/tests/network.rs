@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use schemas::ids::{Actor, ClusterId, NodeId};
 
-use super::super::{Effect, Event, Health, Liveness, Tunables};
+use super::super::{Effect, Event, Health, Liveness, Record, Tunables};
 use crate::time::Instant;
 
 pub(super) const CLUSTER: ClusterId = ClusterId(0x5eed);
@@ -22,7 +22,14 @@ pub(super) fn id(index: usize) -> NodeId {
 }
 
 pub(super) fn address(index: usize) -> SocketAddr {
-    SocketAddr::new(Ipv4Addr::new(10, 0, 0, 1).into(), 1_000 + index as u16)
+    let (host, port) = (index / 50_000, index % 50_000);
+    SocketAddr::new(Ipv4Addr::new(10, 0, 0, 1 + host as u8).into(), 1_000 + port as u16)
+}
+
+fn index_of(address: SocketAddr) -> Option<usize> {
+    let SocketAddr::V4(v4) = address else { return None };
+    let host = usize::from(v4.ip().octets()[3]).checked_sub(1)?;
+    Some(host * 50_000 + usize::from(v4.port()).checked_sub(1_000)?)
 }
 
 pub(super) fn members(count: usize) -> Vec<(NodeId, SocketAddr)> {
@@ -75,7 +82,10 @@ pub(super) struct Network {
     pub(super) delivered: u64,
     pub(super) bytes: u64,
     pub(super) longest: usize,
+    /// Datagrams as they were sent, from and to, if they are kept.
+    pub(super) tap: Option<Vec<(usize, usize, Box<[u8]>)>>,
     members: Vec<(NodeId, SocketAddr)>,
+    clusters: usize,
     tunables: Tunables,
     flights: BTreeMap<(Instant, u64), (usize, Box<[u8]>)>,
     flown: u64,
@@ -87,6 +97,19 @@ pub(super) struct Network {
 impl Network {
     /// `count` nodes, all members of the topology, that start at once and know only addresses.
     pub(super) fn new(count: usize, tunables: Tunables, faults: Faults, seed: u64) -> Self {
+        Self::of(count, count, 1, tunables, faults, seed)
+    }
+
+    /// `count` nodes of which the first `members` are members of the topology that all have; each
+    /// is of one of `clusters` in turn.
+    pub(super) fn of(
+        count: usize,
+        members: usize,
+        clusters: usize,
+        tunables: Tunables,
+        faults: Faults,
+        seed: u64,
+    ) -> Self {
         let mut network = Self {
             now: Instant(1_000_000),
             nodes: Vec::new(),
@@ -96,7 +119,9 @@ impl Network {
             delivered: 0,
             bytes: 0,
             longest: 0,
-            members: members(count),
+            tap: None,
+            members: self::members(members),
+            clusters,
             tunables,
             flights: BTreeMap::new(),
             flown: 0,
@@ -122,7 +147,8 @@ impl Network {
     fn machine(&mut self, index: usize, boot: u32) -> Liveness {
         let me = Actor { node: id(index), boot };
         let seed = self.rng.u64(..);
-        let mut machine = Liveness::new(self.now, CLUSTER, me, address(index), self.tunables, seed);
+        let cluster = ClusterId(CLUSTER.0 + (index % self.clusters) as u128);
+        let mut machine = Liveness::new(self.now, cluster, me, address(index), self.tunables, seed);
         machine.set_members(self.now, &self.members);
         machine
     }
@@ -163,6 +189,20 @@ impl Network {
             self.call(index, Event::Datagram(&datagram));
         }
         self.reschedule(index);
+    }
+
+    pub(super) fn set_record(&mut self, index: usize, record: Record) {
+        self.nodes[index].machine.set_record(self.now, record);
+        self.carry_out(index);
+    }
+
+    /// All are told that the topology's members are these.
+    pub(super) fn set_members(&mut self, members: Vec<(NodeId, SocketAddr)>) {
+        self.members = members;
+        for index in 0..self.nodes.len() {
+            self.nodes[index].machine.set_members(self.now, &self.members);
+            self.carry_out(index);
+        }
     }
 
     /// Cuts all links between the two groups, both ways.
@@ -245,9 +285,12 @@ impl Network {
     fn send(&mut self, from: usize, to: SocketAddr, datagram: Box<[u8]>) {
         (self.now, from, to, &datagram).hash(&mut self.trace);
         self.longest = self.longest.max(datagram.len());
-        let Some(to) = usize::from(to.port()).checked_sub(1_000) else { return };
-        if to >= self.nodes.len() || self.cut.contains(&(from, to)) {
+        let Some(to) = index_of(to).filter(|it| *it < self.nodes.len()) else { return };
+        if self.cut.contains(&(from, to)) {
             return;
+        }
+        if let Some(tap) = &mut self.tap {
+            tap.push((from, to, datagram.clone()));
         }
         let copies = 1 + usize::from(self.rng.u32(..1_000) < self.faults.duplicate_permille);
         for _ in 0..copies {
