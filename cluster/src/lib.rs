@@ -14,6 +14,7 @@ pub mod repair;
 mod replica;
 pub mod shard;
 pub mod placement;
+pub mod liveness;
 pub mod time;
 pub mod topology;
 pub mod tunables;

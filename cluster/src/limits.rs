@@ -123,3 +123,16 @@ pub const OFFERS_MAX: usize = 16;
 
 /// How often a member that does not answer is offered a document. After that it has to ask.
 pub const OFFER_TRIES_MAX: u8 = 5;
+/// Nodes that liveness keeps of those outside the topology: nodes that are joining or have left.
+/// Past it new ones are not listened to, unless one that is down can be forgotten for them.
+pub const STRANGERS_MAX: usize = 64;
+
+/// Bytes of a gossip datagram: with a MAC around it, it still goes unfragmented over Ethernet.
+/// Longer ones are dropped.
+pub const GOSSIP_BYTES_MAX: usize = 1_400;
+
+/// Bytes that a gossip datagram may be tuned down to; the longest header and a few members fit.
+pub const GOSSIP_BYTES_MIN: usize = 512;
+
+/// Bytes of a node's record on gossip. Longer ones are dropped: one must not crowd others out.
+pub const RECORD_BYTES_MAX: usize = 128;
