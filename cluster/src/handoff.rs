@@ -281,8 +281,7 @@ impl Target {
 }
 
 fn owners(core: &Core, vnode: Vnode) -> BTreeSet<NodeId> {
-    let ring = &core.document.ring;
-    copies(&core.document, vnode, ring.layout(), Access::Write).into_iter().collect()
+    copies(&core.document, vnode, None, Access::Write).into_iter().collect()
 }
 
 fn send(core: &mut Core, to: &BTreeSet<NodeId>, vnode: Vnode, op: OpId, record: &Rc<Record>) {

@@ -5,23 +5,23 @@ use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::quorum::{Access, configurations, used_slots};
-use crate::topology::{DataCentre, Document};
+use crate::topology::{Document, Namespace};
 
 /// The copies of a vnode.
 pub(crate) type Nodes = SmallVec<[NodeId; 6]>;
 
-/// The nodes that `access` to `vnode` concerns, each once, for a namespace of `replication`: in
-/// the order of slots.
+/// The nodes that `access` to `vnode` concerns, each once, in the order of slots; of those that
+/// `namespace` uses, if one is given.
 pub(crate) fn copies(
     document: &Document,
     vnode: Vnode,
-    replication: &[DataCentre],
+    namespace: Option<&Namespace>,
     access: Access,
 ) -> Nodes {
     let ring = &document.ring;
-    let used = used_slots(ring, replication);
     let mut nodes = Nodes::new();
-    for side in configurations(access, ring.phase(vnode)) {
+    for &side in configurations(access, ring.phase(vnode)) {
+        let used = used_slots(document, vnode, namespace, side);
         for (at, slot) in ring.slots(vnode).enumerate() {
             let member = side.of(slot).filter(|_| used >> at & 1 == 1);
             let node = member.map(|member| document.member(member).id);

@@ -10,7 +10,7 @@ use schemas::consistency::Consistency;
 use schemas::ids::Vnode;
 use smallvec::SmallVec;
 
-use crate::topology::{DataCentre, MemberIndex, Phase, Ring, Slot};
+use crate::topology::{Document, MemberIndex, Namespace, Phase, Ring, Slot};
 
 /// What an operation needs copies for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,8 +67,8 @@ pub struct Unmeetable {
 }
 
 impl Quorum {
-    /// What `level` needs of `vnode` for a namespace with `replication`, asked in data centre
-    /// `local`. [`Consistency::Default`] is a quorum.
+    /// What `level` needs of `vnode` for `namespace`, asked in data centre `local`.
+    /// [`Consistency::Default`] is a quorum.
     ///
     /// # Errors
     /// [`Unmeetable`].
@@ -76,34 +76,37 @@ impl Quorum {
     /// # Panics
     /// If the ring has no such vnode.
     pub fn new(
-        ring: &Ring,
+        document: &Document,
         vnode: Vnode,
-        replication: &[DataCentre],
+        namespace: &Namespace,
         level: Consistency,
         access: Access,
         local: &str,
     ) -> Result<Self, Unmeetable> {
         let mut quorum = Self { needs: SmallVec::new(), readers: 0, successors: 0 };
-        for &side in configurations(access, ring.phase(vnode)) {
-            quorum.add_side(ring, vnode, replication, level, side, local)?;
+        for &side in configurations(access, document.ring.phase(vnode)) {
+            quorum.add_side(document, vnode, namespace, level, side, local)?;
         }
         Ok(quorum)
     }
 
     fn add_side(
         &mut self,
-        ring: &Ring,
+        document: &Document,
         vnode: Vnode,
-        replication: &[DataCentre],
+        namespace: &Namespace,
         level: Consistency,
         side: Side,
         local: &str,
     ) -> Result<(), Unmeetable> {
+        let ring = &document.ring;
+        let used = used_slots(document, vnode, Some(namespace), side);
         let mut all = 0;
         let mut start = 0;
         for dc in ring.layout() {
-            let places = start..start + usize::from(used_of(dc, replication));
-            let filled = |&at: &usize| side.of(ring.slot(vnode, at)).is_some();
+            let places = start..start + usize::from(dc.copies);
+            let filled =
+                |&at: &usize| used >> at & 1 == 1 && side.of(ring.slot(vnode, at)).is_some();
             let slots = places.filter(filled).fold(0, |slots, at| slots | 1 << at);
             all |= slots;
             start += usize::from(dc.copies);
@@ -193,21 +196,16 @@ pub(super) fn configurations(access: Access, phase: Phase) -> &'static [Side] {
     }
 }
 
-/// The slots of each vnode that a namespace with `replication` uses.
-pub(super) fn used_slots(ring: &Ring, replication: &[DataCentre]) -> Slots {
-    let dcs = ring.layout().iter().map(|dc| (dc, used_of(dc, replication)));
-    let mut start = 0;
-    dcs.fold(0, |slots, (dc, used)| {
-        let places = start..start + usize::from(used);
-        start += usize::from(dc.copies);
-        places.fold(slots, |slots, at| slots | 1 << at)
-    })
-}
-
-/// How many slots of `dc` a namespace with `replication` uses.
-fn used_of(dc: &DataCentre, replication: &[DataCentre]) -> u8 {
-    let wanted = replication.iter().find(|it| it.name == dc.name).map_or(0, |it| it.copies);
-    wanted.min(dc.copies)
+/// The slots of `vnode` that `namespace` uses in one configuration; all for `None`.
+pub(super) fn used_slots(
+    document: &Document,
+    vnode: Vnode,
+    namespace: Option<&Namespace>,
+    side: Side,
+) -> Slots {
+    let Some(namespace) = namespace else { return Slots::MAX };
+    let (former, replication) = document.replication(namespace, vnode);
+    document.ring.slots_for(if side == Side::Readers { former } else { replication })
 }
 
 fn majority(slots: Slots) -> u32 {

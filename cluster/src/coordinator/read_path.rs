@@ -145,8 +145,9 @@ impl ReadOp {
         let core = &mut *turn.core;
         let (document, vnode) = (Arc::clone(&core.document), core.vnode_of(&key));
         let ring = &document.ring;
-        let (replication, level) = (&namespace.replication, request.level);
-        let quorum = match Quorum::new(ring, vnode, replication, level, Access::Read, core.dc()) {
+        let level = request.level;
+        let quorum = match Quorum::new(&document, vnode, namespace, level, Access::Read, core.dc())
+        {
             Ok(quorum) => quorum,
             Err(it) => {
                 let untouched = Refused::untouched(Status::Unavailable);
@@ -155,7 +156,7 @@ impl ReadOp {
                 return None;
             }
         };
-        let mut nodes = copies(&document, vnode, replication, Access::Read);
+        let mut nodes = copies(&document, vnode, Some(namespace), Access::Read);
         // The nearest first; those that seem down last, since they may not be.
         let unknown = core.tunables.latency_first;
         nodes.sort_by_cached_key(|&node| {
@@ -358,15 +359,14 @@ impl ReadOp {
         let namespace = document.namespace(self.namespace);
         let level = self.level;
         let quorum = namespace.and_then(|namespace| {
-            let (ring, replication) = (&document.ring, &namespace.replication);
-            Quorum::new(ring, self.vnode, replication, level, Access::Write, core.dc()).ok()
+            Quorum::new(&document, self.vnode, namespace, level, Access::Write, core.dc()).ok()
         });
         let (Some(mut quorum), Some(namespace)) = (quorum, namespace) else {
             self.refuse(core);
             return Step::End;
         };
         let has = Some(merged.digest());
-        let all = copies(&document, self.vnode, &namespace.replication, Access::Write);
+        let all = copies(&document, self.vnode, Some(namespace), Access::Write);
         let mut targets: SmallVec<[Copy; 4]> = all.iter().map(|&it| Copy::of(it)).collect();
         for copy in &mut targets {
             let is_equal = |it: &Asked| it.node == copy.node && it.state == State::Answered(has);
@@ -438,12 +438,12 @@ impl ReadOp {
             return;
         }
         let Some(namespace) = document.namespace(self.namespace) else { return };
-        let replication = &namespace.replication;
         let (level, dc) = (self.level, turn.core.dc());
-        let Ok(quorum) = Quorum::new(ring, self.vnode, replication, level, Access::Read, dc) else {
+        let Ok(quorum) = Quorum::new(&document, self.vnode, namespace, level, Access::Read, dc)
+        else {
             return;
         };
-        let nodes = copies(&document, self.vnode, replication, Access::Read);
+        let nodes = copies(&document, self.vnode, Some(namespace), Access::Read);
         (self.quorum, self.epoch) = (quorum, ring.epoch(self.vnode));
         self.copies = nodes.iter().map(|&node| Asked { node, state: State::Idle }).collect();
         self.ask_enough(turn, id);

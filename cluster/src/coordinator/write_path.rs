@@ -112,7 +112,7 @@ impl Coordinator {
         let is_owner = has_copy(&document, vnode, core.me.node, Access::Read)
             && (namespace.policy == Policy::LastWriterWins || core.is_held(vnode));
         if !is_owner {
-            let owners = copies(&document, vnode, &namespace.replication, Access::Read);
+            let owners = copies(&document, vnode, Some(namespace), Access::Read);
             let up = owners.iter().copied().filter(|&node| core.is_up(node));
             let unknown = core.tunables.latency_first;
             let nearest = up.min_by_key(|&node| (core.peers.mean(node, unknown), node));
@@ -312,18 +312,19 @@ impl Draft {
     ) -> Option<Self> {
         let core = &mut *turn.core;
         let document = Arc::clone(&core.document);
-        let (ring, replication) = (&document.ring, &namespace.replication);
+        let ring = &document.ring;
         let level = request.level;
         let cannot = |core: &mut Core, got, needed| {
             let refused = Refused { got, needed, ..Refused::untouched(Status::Unavailable) };
             client.reply(core, vnode, Reply::Refused(refused));
             None
         };
-        let quorum = match Quorum::new(ring, vnode, replication, level, Access::Write, core.dc()) {
+        let quorum = match Quorum::new(&document, vnode, namespace, level, Access::Write, core.dc())
+        {
             Ok(quorum) => quorum,
             Err(unmeetable) => return cannot(core, unmeetable.copies, unmeetable.needed),
         };
-        let copies = copies(&document, vnode, replication, Access::Write);
+        let copies = copies(&document, vnode, Some(namespace), Access::Write);
         let mut taken = Nodes::new();
         let mut has_somebody = |node: NodeId| {
             let fit = |it: NodeId| core.is_up(it) && !taken.contains(&it);
@@ -571,14 +572,13 @@ impl WriteOp {
             return Fate::Stays;
         }
         let Some(namespace) = document.namespace(self.namespace) else { return Fate::Stays };
-        let replication = &namespace.replication;
         let dc = turn.core.dc();
         let level = self.level;
-        let Ok(quorum) = Quorum::new(ring, self.vnode, replication, level, Access::Write, dc)
+        let Ok(quorum) = Quorum::new(&document, self.vnode, namespace, level, Access::Write, dc)
         else {
             return Fate::Stays;
         };
-        let copies = copies(&document, self.vnode, replication, Access::Write);
+        let copies = copies(&document, self.vnode, Some(namespace), Access::Write);
         (self.quorum, self.epoch) = (quorum, ring.epoch(self.vnode));
         self.copies = copies.iter().map(|&node| Copy::of(node)).collect();
         self.send(turn, id)

@@ -70,7 +70,7 @@ impl Repair {
             if let Some(plan) = self.plans.remove(&vnode) {
                 self.next.remove(&(plan.at, vnode));
             }
-            let all = copies(&document, vnode, document.ring.layout(), Access::Write);
+            let all = copies(&document, vnode, None, Access::Write);
             if !all.contains(&me) {
                 continue;
             }

@@ -33,6 +33,7 @@ pub(crate) fn document(nodes: u16, copies: u8, vnodes: u32) -> Document {
         weight: 1,
         standing: Standing::Member,
         address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7000 + number),
+        may_vote: true,
     };
     Document {
         cluster: ClusterId(7),
@@ -46,6 +47,7 @@ pub(crate) fn document(nodes: u16, copies: u8, vnodes: u32) -> Document {
             name: "default".into(),
             policy: Policy::LastWriterWins,
             replication: layout,
+            former: None,
             is_strict: false,
             ttl_ms: 0,
         }],

@@ -49,7 +49,8 @@ pub(super) fn document(options: &Options) -> Document {
 
 fn namespace(id: NamespaceId, name: &str, policy: Policy, layout: &[DataCentre]) -> Namespace {
     let replication = layout.to_vec();
-    Namespace { id, name: name.into(), policy, replication, is_strict: false, ttl_ms: 0 }
+    let name = name.into();
+    Namespace { id, name, policy, replication, former: None, is_strict: false, ttl_ms: 0 }
 }
 
 fn member(number: u16) -> Member {
@@ -60,5 +61,6 @@ fn member(number: u16) -> Member {
         weight: 1,
         standing: Standing::Member,
         address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7000 + number),
+        may_vote: true,
     }
 }
