@@ -158,7 +158,7 @@ impl Liveness {
         self.settle();
     }
 
-    /// Takes what happened at `now`, which never goes back.
+    /// Takes what happened at `now`.
     pub fn handle(&mut self, now: Instant, event: Event<'_>) {
         self.outside.now = now;
         match event {

@@ -65,7 +65,7 @@ pub(super) enum Weight {
     NewStranger,
     /// Known, or refuted.
     Nothing,
-    /// Of a boot that has ended.
+    /// Of a boot that has ended, or of a life before one that is down and forgotten.
     Outdated,
 }
 
@@ -91,7 +91,7 @@ impl Peers {
                 (_, false) => Weight::NewStranger,
             };
         };
-        if id.boot < peer.life.0 {
+        if id.boot < peer.life.0 || !peer.is_held && id.life() < peer.life {
             return Weight::Outdated;
         }
         let is_news = if !peer.is_held {

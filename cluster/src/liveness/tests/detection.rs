@@ -132,15 +132,15 @@ fn a_partition_of_hours_heals_by_itself() {
     assert!(network.nodes.iter().all(|it| it.boot == 1));
 }
 
-/// One node that was alone for hours brings its old opinions back: all the others are down. They
+/// One node that was alone for long brings its old opinions back: all the others are down. They
 /// must not even have to defend themselves.
 #[test]
 fn who_comes_back_from_isolation_takes_nobody_down() {
-    for seed in 0..10 {
+    for seed in 0..6 {
         let mut network = joined(6, Faults::none(), seed);
         let rest = others(&network, 0);
         network.part(&[0], &rest);
-        network.run(seconds(3_600));
+        network.run(seconds(1_200));
         assert!(network.all_see(&[0], &rest, Health::Down));
         network.changes.clear();
         network.cut.clear();
@@ -250,7 +250,7 @@ fn the_same_seed_is_the_same_run() {
 /// Whatever is tuned and whatever happened: when the network is whole again, so is the view.
 #[test]
 fn all_is_well_again_after_anything() {
-    for seed in 0..12 {
+    for seed in 0..40 {
         let mut rng = fastrand::Rng::with_seed(seed);
         let tunables = Tunables::drawn(&mut rng);
         let count = rng.usize(3..=9);

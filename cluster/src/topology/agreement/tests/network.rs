@@ -91,6 +91,8 @@ pub(super) struct Network {
     pub(super) proposed: Vec<Proposed>,
     /// In which life of its node each ballot was used, and what was to be accepted under it.
     ballots: BTreeMap<(Epoch, Ballot), (u32, Option<Encoded>)>,
+    /// Messages with a document that was decided.
+    pub(super) documents: u64,
 }
 
 impl Network {
@@ -109,6 +111,7 @@ impl Network {
             decided: BTreeMap::from([(document.epoch, Arc::new(document.clone()))]),
             proposed: Vec::new(),
             ballots: BTreeMap::new(),
+            documents: 0,
         };
         let members: Vec<NodeId> = document.members.iter().map(|it| it.id).collect();
         let state = State::new(Encoded::new(document));
@@ -131,6 +134,11 @@ impl Network {
 
     pub(super) fn agreement(&self, id: NodeId) -> Option<&Agreement> {
         self.hosts[&id].agreement.as_ref()
+    }
+
+    /// Attempts that anybody has made.
+    pub(super) fn ballots(&self) -> usize {
+        self.ballots.len()
     }
 
     /// The document on a node's disk, if the node runs.
@@ -254,6 +262,7 @@ impl Network {
 
     fn send(&mut self, from: NodeId, to: NodeId, message: Message) {
         self.check_ballot(from, &message.body);
+        self.documents += u64::from(matches!(message.body, Body::Document(_)));
         if self.old.len() < 500 {
             self.old.push((from, to, message.clone()));
         } else {
