@@ -2,6 +2,7 @@
 
 mod copies;
 mod forward;
+mod once;
 mod operation;
 mod quorum;
 mod read_path;
@@ -15,6 +16,8 @@ use schemas::ids::{Hlc, NodeId, Token};
 use schemas::limits::{KEY_BYTES_MAX, TTL_MS_MAX, VALUE_BYTES_MAX};
 use schemas::status::Status;
 
+pub(crate) use self::copies::copies;
+use self::once::Once;
 use self::operation::{Client, Fate, Operation};
 pub use self::quorum::{Access, Quorum, Unmeetable};
 pub use self::request::{Refused, Reply, Request, Wanted};
@@ -28,15 +31,6 @@ use crate::time::Instant;
 use crate::version::DotCounters;
 use crate::version::HlcClock;
 
-/// What an operation gave the store an order for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum StoreStep {
-    /// The record of a write, which has its dot.
-    Assigned(OpId),
-    /// A hint that nobody waits for.
-    Unasked,
-}
-
 /// The operations of a core's clients.
 #[derive(Debug)]
 pub(crate) struct Coordinator {
@@ -46,6 +40,7 @@ pub(crate) struct Coordinator {
     dots: DotCounters,
     /// Whether a record is on its way to the store whose dot is not used up yet.
     is_assigning: bool,
+    once: Once,
 }
 
 impl Coordinator {
@@ -57,6 +52,7 @@ impl Coordinator {
             ceiling: floor,
             dots,
             is_assigning: false,
+            once: Once::default(),
         }
     }
 
@@ -78,6 +74,10 @@ impl Coordinator {
         op: OpId,
         wanted: &Rc<Request>,
     ) {
+        if !self.once.is_first(from, op) {
+            turn.core.counts.doubled += 1;
+            return;
+        }
         self.begin(turn, Client::Node(from, op), wanted);
     }
 
@@ -127,25 +127,14 @@ impl Coordinator {
         self.clock.last()
     }
 
-    /// The store has taken a record, or will not.
-    pub(crate) fn taken(
-        &mut self,
-        turn: &mut Turn<'_>,
-        step: StoreStep,
-        taken: Result<(), StoreError>,
-    ) {
-        match step {
-            StoreStep::Assigned(op) => self.assigned(turn, op, taken),
-            StoreStep::Unasked => {}
-        }
+    /// The store has taken the record of a write, or will not.
+    pub(crate) fn taken(&mut self, turn: &mut Turn<'_>, op: OpId, taken: Result<(), StoreError>) {
+        self.assigned(turn, op, taken);
     }
 
-    /// A record is on the own disk.
-    pub(crate) fn durable(&mut self, turn: &mut Turn<'_>, step: StoreStep) {
-        match step {
-            StoreStep::Assigned(op) => self.own_durable(turn, op),
-            StoreStep::Unasked => {}
-        }
+    /// The record of a write is on the own disk.
+    pub(crate) fn durable(&mut self, turn: &mut Turn<'_>, op: OpId) {
+        self.own_durable(turn, op);
     }
 
     /// A copy, or who stands in for one, has a record or will not have it.
@@ -183,6 +172,8 @@ impl Coordinator {
 
     /// The topology has changed.
     pub(crate) fn topology(&mut self, turn: &mut Turn<'_>) {
+        let document = &turn.core.document;
+        self.once.retain(|node| document.index_of(node).is_some());
         for id in self.table.ids() {
             let fate = match self.table.get_mut(id) {
                 Some(Operation::Write(op)) => op.retarget(turn, id),

@@ -3,11 +3,14 @@
 //!
 //! `DESIGN.md` has the map, and answers why.
 
+pub mod autoscale;
 pub mod coordinator;
 pub mod event;
+mod handoff;
 pub mod limits;
 pub mod message;
 pub mod record;
+pub mod repair;
 mod replica;
 pub mod shard;
 pub mod time;

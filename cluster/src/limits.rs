@@ -1,6 +1,37 @@
 //! The numbers that bound this crate: value, unit, reason, what happens past each.
 
+use std::time::Duration;
+
 use schemas::limits::VALUE_BYTES_MAX;
+
+/// Nodes of one data centre that an autoscale policy may ask for: as many as a route tells clients
+/// of. A policy that allows more is refused.
+pub const AUTOSCALE_NODES_MAX: u32 = 1024;
+
+/// The band of an autoscale policy, in permille of its targets. A wider one is refused: half the
+/// target is where nodes would stand idle.
+pub const AUTOSCALE_BAND_PERMILLE_MAX: u32 = 500;
+
+/// The used part of a disk that an autoscale policy may wait for, in permille: where the engine
+/// begins to warn. Beyond it a move could fill the disk before the new node took anything off it.
+pub const AUTOSCALE_DISK_PERMILLE_MAX: u32 = 850;
+
+/// A latency, in microseconds, that a node can tell or a policy ask for: an hour. A record with
+/// more counts as none.
+pub const AUTOSCALE_P99_US_MAX: u64 = 3_600_000_000;
+
+/// The shortest time of an autoscale policy: no load is known better than gossip carries it.
+pub const AUTOSCALE_PERIOD_MIN: Duration = Duration::from_secs(1);
+
+/// The longest time of an autoscale policy. A longer one is refused: it is meant to be "never".
+pub const AUTOSCALE_PERIOD_MAX: Duration = Duration::from_secs(30 * 86_400);
+
+/// Nodes that are tried for removal in one evaluation, best first; each looks at all others. Past
+/// it the rest would be worse choices with the same outcome.
+pub const AUTOSCALE_CANDIDATES_MAX: usize = 16;
+
+const _: () = assert!(AUTOSCALE_NODES_MAX as usize <= schemas::limits::ROUTE_NODES_MAX);
+const _: () = assert!(AUTOSCALE_BAND_PERMILLE_MAX < 1000);
 
 /// How far ahead of the node's own clock a stamp brought by a client may be, in milliseconds.
 ///

@@ -7,14 +7,16 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use schemas::clock::VnodeClock;
 use schemas::ids::NodeId;
 
 use crate::coordinator::{Reply, Request};
+use crate::event::Page;
 use crate::record::{Digest, Key, Record};
 use crate::topology::Epoch;
 
 /// An operation of a coordinator: unique among all of its node, in all lives of it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct OpId(pub u64);
 
 /// What one shard tells another.
@@ -47,6 +49,33 @@ pub enum Message {
         /// How long it waits yet.
         left: Duration,
     },
+    /// Store what another node kept for this one.
+    Hint {
+        /// The sender's number for it.
+        op: OpId,
+        /// The vnode's epoch by the sender's document.
+        epoch: Epoch,
+        /// What to store.
+        record: Rc<Record>,
+    },
+    /// What became of a [`Message::Hint`].
+    HintStored {
+        /// Which.
+        op: OpId,
+        /// On disk, or not.
+        result: Result<(), Refusal>,
+    },
+    /// What has the sender not got of this vnode?
+    Pull(Pull),
+    /// Some of what was asked for by a [`Message::Pull`].
+    Pulled {
+        /// Whose session it is.
+        session: OpId,
+        /// Which of its steps.
+        step: u32,
+        /// What there is, or why it is not said.
+        result: Result<Pulled, Refusal>,
+    },
     /// What became of a [`Message::Forward`].
     Forwarded {
         /// Which.
@@ -67,6 +96,54 @@ pub struct Write {
     pub record: Rc<Record>,
     /// The owner it is kept for, by a node that is none.
     pub stands_in_for: Option<NodeId>,
+}
+
+/// A step of a session in which an owner of a vnode learns what another has.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Pull {
+    /// The sender's number for the session.
+    pub session: OpId,
+    /// Which of its steps: the answer names it.
+    pub step: u32,
+    /// The vnode's epoch by the sender's document.
+    pub epoch: Epoch,
+    /// What is asked.
+    pub wanted: PullWanted,
+}
+
+/// What is asked in a session.
+#[derive(Clone, PartialEq, Debug)]
+pub enum PullWanted {
+    /// Records of dots that this clock lacks.
+    Since {
+        /// What the sender had when the session began.
+        clock: VnodeClock,
+        /// Behind which key.
+        after: Option<Key>,
+    },
+    /// The hashes of the vnode's leaves.
+    Leaves,
+    /// Records of a leaf that are not among these.
+    Leaf {
+        /// Which.
+        leaf: u16,
+        /// Behind which key.
+        after: Option<Key>,
+        /// What the sender has of it from there on, up to the last if there is more: a hash of each
+        /// key, and its record's digest; ascending.
+        has: Vec<(u64, Digest)>,
+    },
+}
+
+/// Some of what was asked for in a session.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Pulled {
+    /// The clock that the sender of the records had before it looked, and records.
+    Records(VnodeClock, Page),
+    /// It does not know without comparing leaves.
+    Compare,
+    /// The clock that the sender had before it made these hashes of the vnode's leaves.
+    Leaves(VnodeClock, Vec<u64>),
 }
 
 /// A question for a replica.

@@ -5,17 +5,18 @@ mod peers;
 
 pub use self::core::Counts;
 pub(crate) use self::core::{Core, Purpose, Turn};
-pub(crate) use crate::coordinator::StoreStep;
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use schemas::ids::{Actor, Hlc, Vnode};
+use schemas::ids::{Actor, Hlc, NodeId, Vnode};
 
 use crate::coordinator::Coordinator;
-use crate::event::{Effect, Event, Ticket};
+use crate::event::{Effect, Event, StoreError, Stored, Ticket};
+use crate::handoff::{Handoff, HintStep};
 use crate::message::Message;
+use crate::repair::{self, Repair, RepairStep};
 use crate::replica;
 use crate::time::{Instant, Now};
 use crate::topology::Document;
@@ -34,6 +35,8 @@ use crate::version::DotCounters;
 pub struct Shard {
     core: Core,
     coordinator: Coordinator,
+    handoff: Handoff,
+    repair: Repair,
 }
 
 /// What a shard starts with.
@@ -49,6 +52,8 @@ pub struct Start {
     pub floor: Hlc,
     /// The vnodes of which the store has all that it ever acknowledged.
     pub held: BTreeSet<Vnode>,
+    /// The nodes that hints are kept for.
+    pub hinted: BTreeSet<NodeId>,
     /// Settings.
     pub tunables: Tunables,
 }
@@ -56,12 +61,23 @@ pub struct Start {
 impl Shard {
     /// A shard at the start of a life of its node.
     #[must_use]
-    pub fn new(start: Start) -> Self {
+    pub fn new(now: Now, start: Start) -> Self {
+        let boot = start.me.boot;
         let mut core = Core::new(start.me, start.document, start.tunables);
         core.held = start.held;
-        let dots = DotCounters::new(start.me, start.vnodes);
+        let dots = DotCounters::new(start.me, start.vnodes.clone());
         let coordinator = Coordinator::new(&core, dots, start.floor);
-        Self { core, coordinator }
+        let handoff = Handoff::new(boot, start.hinted);
+        let repair = Repair::new(boot, start.vnodes);
+        let mut shard = Self { core, coordinator, handoff, repair };
+        let (mut turn, _, repair) = shard.turn(now);
+        repair.topology(&mut turn);
+        shard
+    }
+
+    fn turn(&mut self, now: Now) -> (Turn<'_>, &mut Coordinator, &mut Repair) {
+        let turn = Turn { now, core: &mut self.core, handoff: &mut self.handoff };
+        (turn, &mut self.coordinator, &mut self.repair)
     }
 
     /// Something has happened.
@@ -69,32 +85,34 @@ impl Shard {
     /// # Panics
     /// If the driver does not keep to the contract above.
     pub fn handle(&mut self, now: Now, event: Event) {
-        let mut turn = Turn { now, core: &mut self.core };
+        let (mut turn, coordinator, repair) = self.turn(now);
         match event {
-            Event::Request(id, request) => self.coordinator.request(&mut turn, id, &request),
+            Event::Request(id, request) => coordinator.request(&mut turn, id, &request),
             Event::Received { from, vnode, message } => self.hear(now, from, vnode, message),
             Event::Taken(ticket, taken) => self.taken(now, ticket, taken),
-            Event::Durable(ticket) => match self.core.end_order(ticket) {
-                Purpose::Coordinator(step) => {
-                    let mut turn = Turn { now, core: &mut self.core };
-                    self.coordinator.durable(&mut turn, step);
-                }
-                Purpose::Replica(ask) => replica::durable(&mut self.core, ask),
-            },
-            Event::Got(ticket, result) => match self.core.end_order(ticket) {
-                Purpose::Coordinator(_) => unreachable!("it reads nothing"),
-                Purpose::Replica(ask) => replica::got(&mut self.core, ask, result),
-            },
+            Event::Durable(ticket) => self.durable(now, ticket),
+            Event::Answered(ticket, result) => self.answered(now, ticket, result),
             Event::Topology(document) => {
-                if document.epoch > self.core.document.epoch {
-                    self.core.set_document(document);
-                    let mut turn = Turn { now, core: &mut self.core };
-                    self.coordinator.topology(&mut turn);
+                if document.epoch > turn.core.document.epoch {
+                    turn.core.set_document(document);
+                    coordinator.topology(&mut turn);
+                    repair.topology(&mut turn);
                 }
             }
-            Event::Liveness { node, is_up } => self.core.peers.set_up(node, is_up),
-            Event::Ceiling(ceiling) => self.coordinator.raise_ceiling(ceiling),
-            Event::Due => self.coordinator.due(&mut turn),
+            Event::Liveness { node, is_up } => {
+                turn.core.peers.set_up(node, is_up);
+                if is_up {
+                    turn.handoff.is_up(now.at, node);
+                    let dirty = turn.handoff.take_dirty(node);
+                    dirty.into_iter().for_each(|vnode| repair.soon(now.at, vnode));
+                }
+            }
+            Event::Ceiling(ceiling) => coordinator.raise_ceiling(ceiling),
+            Event::Due => {
+                coordinator.due(&mut turn);
+                turn.handoff.go_on(now.at, turn.core);
+                repair.due(&mut turn);
+            }
         }
         while let Some((vnode, message)) = self.core.next_loopback() {
             self.hear(now, self.core.me, vnode, message);
@@ -109,7 +127,8 @@ impl Shard {
     /// When [`Event::Due`] is to be handled.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.coordinator.deadline()
+        let all = [self.coordinator.deadline(), self.handoff.deadline(), self.repair.deadline()];
+        all.into_iter().flatten().min()
     }
 
     /// The greatest stamp that was given: what the node's ceiling has to stay above.
@@ -136,38 +155,81 @@ impl Shard {
             self.core.counts.strangers += 1;
             return;
         }
-        let mut turn = Turn { now, core: &mut self.core };
+        if !self.core.peers.is_current(from) {
+            self.core.counts.former_lives += 1;
+            return;
+        }
+        let (mut turn, coordinator, repair) = self.turn(now);
         match message {
-            Message::Write(write) => replica::write(&mut self.core, node, vnode, write),
-            Message::Read(read) => replica::read(&mut self.core, node, vnode, read),
-            Message::Wrote { op, result } => {
-                self.coordinator.hear_wrote(&mut turn, node, op, result);
-            }
-            Message::Answer { op, result } => {
-                self.coordinator.hear_answer(&mut turn, node, op, result);
-            }
+            Message::Write(write) => replica::write(&mut turn, node, vnode, write),
+            Message::Read(read) => replica::read(turn.core, node, vnode, read),
+            Message::Wrote { op, result } => coordinator.hear_wrote(&mut turn, node, op, result),
+            Message::Answer { op, result } => coordinator.hear_answer(&mut turn, node, op, result),
             Message::Forward { op, request, left } => {
                 let mut request = (*request).clone();
                 request.patience = request.patience.min(left);
-                self.coordinator.request_of(&mut turn, node, op, &request.into());
+                coordinator.request_of(&mut turn, node, op, &request.into());
             }
             Message::Forwarded { op, reply } => {
-                self.coordinator.hear_forwarded(&mut turn, node, op, reply);
+                coordinator.hear_forwarded(&mut turn, node, op, reply);
+            }
+            Message::Hint { op, epoch, record } => {
+                replica::hint(turn.core, node, vnode, op, epoch, record);
+            }
+            Message::HintStored { op, result } => {
+                turn.handoff.confirmed(now.at, turn.core, node, op, result);
+            }
+            Message::Pull(pull) => repair::answer(turn.core, node, vnode, pull),
+            Message::Pulled { session, step, result } => {
+                repair.pulled(&mut turn, node, session, step, result);
             }
         }
     }
 
-    fn taken(&mut self, now: Now, ticket: Ticket, taken: Result<(), crate::event::StoreError>) {
+    fn taken(&mut self, now: Now, ticket: Ticket, taken: Result<(), StoreError>) {
         let purpose = match taken {
             Ok(()) => self.core.purpose(ticket),
             Err(_) => self.core.end_order(ticket),
         };
+        let (mut turn, coordinator, repair) = self.turn(now);
         match purpose {
-            Purpose::Coordinator(step) => {
-                let mut turn = Turn { now, core: &mut self.core };
-                self.coordinator.taken(&mut turn, step, taken);
+            Purpose::Assign(op) => coordinator.taken(&mut turn, op, taken),
+            Purpose::Replica(ask) => replica::taken(turn.core, ask, taken),
+            // A hint that is not kept, or not dropped, changes nothing.
+            Purpose::Handoff(_) => {}
+            Purpose::Repair(step) => repair.taken(&mut turn, step, taken),
+            Purpose::Answer(_) => unreachable!("it keeps nothing"),
+        }
+    }
+
+    fn durable(&mut self, now: Now, ticket: Ticket) {
+        let purpose = self.core.end_order(ticket);
+        let (mut turn, coordinator, repair) = self.turn(now);
+        match purpose {
+            Purpose::Assign(op) => coordinator.durable(&mut turn, op),
+            Purpose::Replica(ask) => replica::durable(&mut turn, ask),
+            Purpose::Handoff(HintStep::Kept(target)) => turn.handoff.durable(now.at, target),
+            Purpose::Handoff(_) => {}
+            Purpose::Repair(step) => repair.durable(&mut turn, step),
+            Purpose::Answer(_) => unreachable!("it keeps nothing"),
+        }
+    }
+
+    fn answered(&mut self, now: Now, ticket: Ticket, result: Result<Stored, StoreError>) {
+        let purpose = self.core.end_order(ticket);
+        let (mut turn, _, repair) = self.turn(now);
+        match (purpose, result) {
+            (Purpose::Replica(ask), result) => replica::got(turn.core, ask, result),
+            (Purpose::Handoff(HintStep::Read(target)), Ok(Stored::Hints(hints, has_more))) => {
+                turn.handoff.read(now.at, turn.core, target, hints, has_more);
+                turn.handoff.go_on(now.at, turn.core);
             }
-            Purpose::Replica(ask) => replica::taken(&mut self.core, ask, taken),
+            (Purpose::Handoff(HintStep::Read(target)), Err(_)) => {
+                turn.handoff.not_read(now.at, target);
+            }
+            (Purpose::Repair(RepairStep::Read(id)), result) => repair.read(&mut turn, id, result),
+            (Purpose::Answer(asked), result) => repair::stored(turn.core, &asked, result),
+            (purpose, result) => unreachable!("{purpose:?} asks for no {result:?}"),
         }
     }
 }

@@ -8,11 +8,11 @@ use super::quorum::{Access, configurations, used_slots};
 use crate::topology::{DataCentre, Document};
 
 /// The copies of a vnode.
-pub(super) type Nodes = SmallVec<[NodeId; 6]>;
+pub(crate) type Nodes = SmallVec<[NodeId; 6]>;
 
 /// The nodes that `access` to `vnode` concerns, each once, for a namespace of `replication`: in
 /// the order of slots.
-pub(super) fn copies(
+pub(crate) fn copies(
     document: &Document,
     vnode: Vnode,
     replication: &[DataCentre],

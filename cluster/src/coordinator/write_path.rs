@@ -28,7 +28,7 @@ use super::request::{Refused, Reply, Request, Wanted};
 use crate::event::{Effect, Order, StoreError};
 use crate::message::{Message, OpId, Refusal, Write};
 use crate::record::{Key, Kind, Record};
-use crate::shard::{Core, Purpose, StoreStep, Turn};
+use crate::shard::{Core, Purpose, Turn};
 use crate::time::Instant;
 use crate::topology::{Epoch, Namespace};
 
@@ -129,6 +129,9 @@ impl Coordinator {
         let Some(record) = self.versioned(turn, &key, namespace, request) else {
             return refuse(turn.core, client, vnode, Status::Overloaded);
         };
+        if !is_owner && !turn.handoff.has_room(turn.core, &record) {
+            return refuse(turn.core, client, vnode, Status::Overloaded);
+        }
         let op = draft.with(turn, record, is_owner);
         self.assign(turn, op);
     }
@@ -162,11 +165,14 @@ impl Coordinator {
         self.is_assigning = true;
         let record = Rc::clone(&op.record);
         let order = match op.own {
-            Own::Taken(Some(target)) => Order::PutHint { target, record, is_counted: true },
+            Own::Taken(Some(target)) => {
+                turn.handoff.counted(turn.now.at, target, &record);
+                Order::PutHint { target, record, is_counted: true }
+            }
             _ => Order::Put(record),
         };
         let id = self.table.insert(Operation::Write(Box::new(op)));
-        turn.core.order(Purpose::Coordinator(StoreStep::Assigned(id)), order);
+        turn.core.order(Purpose::Assign(id), order);
     }
 
     /// The own store has taken the record, or has not.
@@ -218,6 +224,7 @@ impl Coordinator {
         let Some(Operation::Write(op)) = self.table.get_mut(id) else { return };
         if let Own::Taken(target) = op.own {
             op.own = Own::Durable(target);
+            target.into_iter().for_each(|it| turn.handoff.durable(turn.now.at, it));
         }
         op.count_own(turn.core);
         let fate = op.go_on(turn.core);
@@ -519,18 +526,16 @@ impl WriteOp {
             self.client.reply(turn.core, self.vnode, Reply::Refused(refused));
         }
         if self.client != Client::Nobody {
-            self.leave_hints(turn.core);
+            self.leave_hints(turn);
         }
         Fate::Ends
     }
 
     /// Keeps the record for the copies that nobody keeps it for.
-    fn leave_hints(&self, core: &mut Core) {
-        let me = core.me.node;
+    fn leave_hints(&self, turn: &mut Turn<'_>) {
+        let me = turn.core.me.node;
         for copy in self.copies.iter().filter(|it| !it.is_kept() && it.node != me) {
-            let (target, record) = (copy.node, Rc::clone(&self.record));
-            let order = Order::PutHint { target, record, is_counted: false };
-            core.order(Purpose::Coordinator(StoreStep::Unasked), order);
+            turn.handoff.spare(turn.now.at, turn.core, copy.node, &self.record);
         }
     }
 

@@ -3,10 +3,11 @@
 //! Operations of two epochs of a vnode never meet at a replica: it refuses those of an older one
 //! than its own, which is on its disk, and asks for the topology before it takes part in a newer.
 
-use schemas::ids::Vnode;
+use schemas::ids::{NodeId, Vnode};
 
 use crate::coordinator::Access;
 use crate::message::Refusal;
+use crate::shard::Core;
 use crate::topology::{Document, Epoch, MemberIndex, Phase};
 
 /// Whether `member` may answer a message about `vnode` that was sent in `epoch` of it.
@@ -43,6 +44,21 @@ pub(super) fn pass(
         })
     });
     if is_owner { Ok(()) } else { Err(Refusal::NotOwner) }
+}
+
+/// Whether `from` and this node both have copies of `vnode`, in `epoch` of it.
+///
+/// # Errors
+/// The refusal to answer.
+pub(crate) fn fence_peer(
+    core: &Core,
+    from: NodeId,
+    vnode: Vnode,
+    epoch: Epoch,
+) -> Result<(), Refusal> {
+    let document = &core.document;
+    pass(document, core.index, vnode, epoch, Access::Write)?;
+    pass(document, document.index_of(from), vnode, epoch, Access::Write)
 }
 
 #[cfg(test)]

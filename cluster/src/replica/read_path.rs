@@ -1,15 +1,12 @@
 //! READ 5: check the epoch; what is stored, or its digest. The ladder is in the README.
 
-use std::rc::Rc;
-
 use schemas::ids::{NodeId, Vnode};
 
 use super::asked::{Ask, refusal};
 use super::fence;
 use crate::coordinator::Access;
-use crate::event::{Order, StoreError};
+use crate::event::{Order, StoreError, Stored};
 use crate::message::{Answer, Message, Read, Refusal};
-use crate::record::Record;
 use crate::shard::{Core, Purpose};
 
 /// A coordinator wants to know what is stored.
@@ -31,9 +28,10 @@ pub(crate) fn read(core: &mut Core, from: NodeId, vnode: Vnode, read: Read) {
 }
 
 /// The store says what it has.
-pub(crate) fn got(core: &mut Core, ask: Ask, result: Result<Option<Rc<Record>>, StoreError>) {
+pub(crate) fn got(core: &mut Core, ask: Ask, result: Result<Stored, StoreError>) {
     let Ask::Read(to, vnode, op, wants_data) = ask else { return };
-    let result = result.map_err(refusal).map(|record| {
+    let result = result.map_err(refusal).map(|stored| {
+        let Stored::Record(record) = stored else { unreachable!("{stored:?} is no record") };
         if wants_data {
             Answer::Data(record)
         } else {

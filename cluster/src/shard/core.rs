@@ -8,10 +8,12 @@ use schemas::ids::{Actor, NodeId, Vnode};
 use slab::Slab;
 
 use super::peers::Peers;
-use crate::coordinator::{Reply, StoreStep};
+use crate::coordinator::Reply;
 use crate::event::{Effect, Order, RequestId, Ticket};
-use crate::message::{Message, Refusal};
+use crate::handoff::{Handoff, HintStep};
+use crate::message::{Message, OpId, Refusal};
 use crate::record::Key;
+use crate::repair::{Asked, RepairStep};
 use crate::replica::Ask;
 use crate::time::Now;
 use crate::topology::{Document, Epoch, MemberIndex};
@@ -20,10 +22,16 @@ use crate::tunables::Tunables;
 /// What an order to the store was given for.
 #[derive(Clone, Debug)]
 pub(crate) enum Purpose {
-    /// A step of an operation that is coordinated here.
-    Coordinator(StoreStep),
+    /// The record of a write that is coordinated here.
+    Assign(OpId),
     /// A replica's part in one, for whoever asked.
     Replica(Ask),
+    /// A step in handing over what is kept for others.
+    Handoff(HintStep),
+    /// A step in comparing with another owner.
+    Repair(RepairStep),
+    /// What another owner asked for, who compares.
+    Answer(Asked),
 }
 
 /// What happened that ought not to, or not often.
@@ -33,6 +41,10 @@ pub struct Counts {
     pub stray_answers: u64,
     /// Messages that contradict themselves.
     pub malformed: u64,
+    /// Requests that another node sent again.
+    pub doubled: u64,
+    /// Messages of an earlier life of a node.
+    pub former_lives: u64,
     /// Messages from nodes that are not of the cluster.
     pub strangers: u64,
     /// Messages of an older epoch of their vnode.
@@ -47,6 +59,18 @@ pub struct Counts {
     pub hedges: u64,
     /// Writes acknowledged with the help of stand-ins.
     pub sloppy: u64,
+    /// Hints that their owners have.
+    pub hints_delivered: u64,
+    /// Hints that were not kept, for want of room.
+    pub hints_dropped: u64,
+    /// Comparisons begun with other owners.
+    pub repairs: u64,
+    /// Those that were not ended.
+    pub repairs_failed: u64,
+    /// Those for which recent dots were not enough.
+    pub repairs_by_leaves: u64,
+    /// Records that they brought.
+    pub repaired_records: u64,
 }
 
 #[derive(Debug)]
@@ -182,4 +206,5 @@ impl Core {
 pub(crate) struct Turn<'a> {
     pub(crate) now: Now,
     pub(crate) core: &'a mut Core,
+    pub(crate) handoff: &'a mut Handoff,
 }

@@ -6,13 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use schemas::ids::NodeId;
+use schemas::ids::{Actor, NodeId};
 
 /// What is known of other nodes' answers.
 #[derive(Clone, Default, Debug)]
 pub(crate) struct Peers {
     down: BTreeSet<NodeId>,
     latencies: BTreeMap<NodeId, Latency>,
+    /// The latest life of each that was heard of.
+    boots: BTreeMap<NodeId, u32>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +36,14 @@ impl Peers {
     pub(crate) fn retain(&mut self, keep: impl Fn(NodeId) -> bool) {
         self.down.retain(|&node| keep(node));
         self.latencies.retain(|&node, _| keep(node));
+        self.boots.retain(|&node, _| keep(node));
+    }
+
+    /// Whether no later life of the node was heard of.
+    pub(crate) fn is_current(&mut self, from: Actor) -> bool {
+        let latest = self.boots.entry(from.node).or_insert(from.boot);
+        *latest = from.boot.max(*latest);
+        *latest == from.boot
     }
 
     pub(crate) fn is_up(&self, node: NodeId) -> bool {

@@ -1,0 +1,235 @@
+//! [`Clients`]: what is asked, what was answered: the history of a run.
+//!
+//! A process asks one thing after another, of any node. It tells each time of the greatest stamp
+//! that it saw. If the node dies it does not know what became of its request.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::rc::Rc;
+
+use cluster::coordinator::{Reply, Request, Wanted};
+use cluster::event::RequestId;
+use cluster::record::{Kind as RecordKind, Record};
+use schemas::consistency::Consistency;
+use schemas::ids::{Hlc, Token};
+use schemas::status::Applied;
+
+use super::options::Options;
+use super::topology::LWW;
+use super::world::{Happening, World};
+use crate::history::{ABSENT, History, Kind, Level, NEVER, Operation, Outcome, Policy};
+
+/// All clients.
+#[derive(Debug)]
+pub(super) struct Clients {
+    pub(super) history: History,
+    /// The greatest stamp that each process has seen.
+    seen: Vec<Hlc>,
+    calls: BTreeMap<RequestId, Call>,
+    next_request: u64,
+    next_value: u64,
+    pub(super) is_stopped: bool,
+}
+
+/// A request without an answer.
+#[derive(Clone, Copy, Debug)]
+struct Call {
+    process: u32,
+    node: usize,
+    kind: Kind,
+    key: u64,
+    value: u64,
+    level: Level,
+    repairs_first: bool,
+    is_settled: bool,
+    seen: Hlc,
+    call_us: u64,
+}
+
+impl Clients {
+    pub(super) fn new(options: &Options) -> Self {
+        Self {
+            history: History::new(),
+            seen: vec![Hlc(0); options.clients.processes as usize],
+            calls: BTreeMap::new(),
+            next_request: 1,
+            next_value: 1,
+            is_stopped: false,
+        }
+    }
+}
+
+impl World {
+    /// A process asks for something.
+    pub(super) fn client(&mut self, process: u32) {
+        if self.clients.is_stopped {
+            return;
+        }
+        let options = &self.options.clients;
+        let (rng, put, delete) = (&mut self.rng, options.put_permille, options.delete_permille);
+        let kind = match rng.u32(..1000) {
+            draw if draw < put => Kind::Put,
+            draw if draw < put + delete => Kind::Delete,
+            _ => Kind::Get,
+        };
+        let level = match rng.u32(..1000) {
+            draw if draw < options.weak_permille => Level::Weak,
+            draw if draw < options.weak_permille + options.sloppy_permille => Level::Sloppy,
+            _ => Level::Quorum,
+        };
+        let key = rng.u64(..options.keys);
+        let is_promise = kind == Kind::Get && level == Level::Quorum;
+        let repairs_first = options.repairs_first && is_promise;
+        let node = rng.usize(..self.nodes.len());
+        let mut value = ABSENT;
+        if kind != Kind::Get {
+            value = self.clients.next_value;
+            self.clients.next_value += 1;
+        }
+        let call = Call {
+            process,
+            node,
+            kind,
+            key,
+            value,
+            level,
+            repairs_first,
+            is_settled: false,
+            seen: self.clients.seen[process as usize],
+            call_us: self.now_us,
+        };
+        if self.nodes[node].is_running && !self.nodes[node].is_paused {
+            self.ask(call);
+        } else {
+            self.ask_later(process);
+        }
+    }
+
+    /// Reads a key for the last time.
+    pub(super) fn ask_at_last(&mut self, node: usize, key: u64) {
+        self.ask(Call {
+            process: 0,
+            node,
+            kind: Kind::Get,
+            key,
+            value: ABSENT,
+            level: Level::Quorum,
+            repairs_first: false,
+            is_settled: true,
+            seen: Hlc(0),
+            call_us: self.now_us,
+        });
+    }
+
+    fn ask(&mut self, call: Call) {
+        let id = RequestId(self.clients.next_request);
+        self.clients.next_request += 1;
+        let key: Rc<[u8]> = key_bytes(call.key).into();
+        let wanted = match call.kind {
+            Kind::Put => {
+                let value = call.value.to_le_bytes().into();
+                Wanted::Put { value, ttl_ms: 0, context: None }
+            }
+            Kind::Delete => Wanted::Delete { context: None },
+            Kind::Get => Wanted::Get { repairs_first: call.repairs_first },
+        };
+        let request = Rc::new(Request {
+            namespace: LWW,
+            key: Rc::clone(&key),
+            wanted,
+            level: if call.level == Level::Weak { Consistency::ONE } else { Consistency::Quorum },
+            is_strict: call.level != Level::Sloppy,
+            seen: call.seen,
+            patience: self.options.clients.patience,
+        });
+        self.trace.add(self.now_us, 5, [id.0, call.node as u64, call.key]);
+        self.clients.calls.insert(id, call);
+        let core = self.core_of(call.node, Token::of(&key, self.document().token_seed));
+        self.drive_request(call.node, core, id, request);
+    }
+
+    fn ask_later(&mut self, process: u32) {
+        let think_us = self.rng.u64(..=self.options.clients.think_us_mean * 2);
+        self.later(self.now_us + think_us, Happening::Client(process));
+    }
+
+    /// A process is answered.
+    pub(super) fn reply(&mut self, id: RequestId, reply: Reply) {
+        let Some(call) = self.clients.calls.remove(&id) else { return };
+        let (outcome, record) = match reply {
+            Reply::Written(version) => {
+                self.record(&call, Outcome::Ok, Some((version, call.value)));
+                return self.saw(&call, version.hlc);
+            }
+            Reply::Found(record) => (Outcome::Ok, record),
+            Reply::Refused(it) if it.applied == Applied::No => (Outcome::Fail, None),
+            Reply::Refused(_) => (Outcome::Unknown, None),
+        };
+        self.trace.add(self.now_us, 6, [id.0, outcome as u64, 0]);
+        let found = record.map(|record| (record.version, value_of(&record)));
+        self.record(&call, outcome, found);
+        self.saw(&call, found.map_or(Hlc(0), |(version, _)| version.hlc));
+    }
+
+    fn saw(&mut self, call: &Call, stamp: Hlc) {
+        if !call.is_settled {
+            let seen = &mut self.clients.seen[call.process as usize];
+            *seen = stamp.max(*seen);
+            self.ask_later(call.process);
+        }
+    }
+
+    fn record(
+        &mut self,
+        call: &Call,
+        outcome: Outcome,
+        found: Option<(schemas::ids::Version, u64)>,
+    ) {
+        let is_lost = outcome == Outcome::Unknown;
+        // What keeps a session's reads from going back.
+        let is_session = self.options.clients.repairs_first && !call.is_settled;
+        let operation = Operation {
+            process: call.process,
+            session: is_session.then(|| NonZeroU32::MIN.saturating_add(call.process)),
+            namespace: LWW,
+            value: found.map_or(call.value, |(_, value)| value),
+            stamp: found.map(|(version, _)| version),
+            seen: call.seen,
+            level: call.level,
+            blocking_repair: call.repairs_first,
+            settled: call.is_settled,
+            call_ns: call.call_us * 1000,
+            return_ns: if is_lost { NEVER } else { self.now_us * 1000 },
+            outcome,
+            ..Operation::new(call.kind, Policy::Lww, call.key)
+        };
+        self.clients.history.push(&operation).expect("a sound operation");
+    }
+
+    /// A node has died: who asked it does not know what became of it.
+    pub(super) fn node_is_gone(&mut self, node: usize) {
+        let gone = |(&id, call): (&RequestId, &Call)| (call.node == node).then_some(id);
+        let ids: Vec<RequestId> = self.clients.calls.iter().filter_map(gone).collect();
+        for id in ids {
+            let Some(call) = self.clients.calls.remove(&id) else { continue };
+            self.record(&call, Outcome::Unknown, None);
+            self.saw(&call, Hlc(0));
+        }
+    }
+
+    /// Requests without an answer.
+    pub(super) fn unanswered(&self) -> usize {
+        self.clients.calls.len()
+    }
+}
+
+fn key_bytes(key: u64) -> [u8; 8] {
+    key.to_be_bytes()
+}
+
+fn value_of(record: &Record) -> u64 {
+    match (record.kind, record.value.first_chunk()) {
+        (RecordKind::Value, Some(bytes)) => u64::from_le_bytes(*bytes),
+        _ => ABSENT,
+    }
+}

@@ -1,0 +1,60 @@
+//! The topology that a run begins with.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU64;
+
+use cluster::topology::{
+    DataCentre, Document, Epoch, Member, MemberIndex, Namespace, Phase, Policy, Ring, Slot,
+    Standing,
+};
+use schemas::ids::{ClusterId, NamespaceId, NodeId, Vnode, VnodeBits};
+
+use super::options::Options;
+
+/// The namespace whose last writer wins.
+pub(super) const LWW: NamespaceId = NamespaceId::DEFAULT;
+
+pub(super) fn document(options: &Options) -> Document {
+    let (nodes, copies) = (options.nodes as u16, options.copies);
+    let layout = vec![DataCentre { name: "dc".into(), copies }];
+    let mut ring = Ring::new(options.vnodes, layout.clone(), Epoch(1));
+    for vnode in 0..options.vnodes as u16 {
+        let slot = |at: u8| {
+            let member = MemberIndex((vnode + u16::from(at)) % nodes);
+            Slot { reader: Some(member), successor: Some(member) }
+        };
+        let slots: Vec<Slot> = (0..copies).map(slot).collect();
+        ring.set(Vnode(vnode), &slots, Phase::Stable, Epoch(1));
+    }
+    let members: Vec<Member> = (1..=nodes).map(member).collect();
+    Document {
+        cluster: ClusterId(u128::from(options.seed) << 1 | 1),
+        epoch: Epoch(1),
+        token_seed: options.seed,
+        bits: VnodeBits::from_count(options.vnodes).expect("a power of two"),
+        voters: members.iter().take(5).map(|it| it.id).collect(),
+        members,
+        namespaces: vec![Namespace {
+            id: LWW,
+            name: "lww".into(),
+            policy: Policy::LastWriterWins,
+            replication: layout,
+            is_strict: false,
+            ttl_ms: 0,
+        }],
+        last_namespace: LWW,
+        ring,
+        is_paused: false,
+    }
+}
+
+fn member(number: u16) -> Member {
+    Member {
+        id: NodeId(NonZeroU64::new(u64::from(number)).expect("from 1")),
+        dc: "dc".into(),
+        rack: format!("r{}", number % 3).into(),
+        weight: 1,
+        standing: Standing::Member,
+        address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7000 + number),
+    }
+}
