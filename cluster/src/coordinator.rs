@@ -7,6 +7,7 @@ mod operation;
 mod quorum;
 mod read_path;
 mod request;
+mod siblings;
 mod table;
 mod write_path;
 
@@ -23,7 +24,7 @@ pub use self::quorum::{Access, Quorum, Unmeetable};
 pub use self::request::{Refused, Reply, Request, Wanted};
 use self::table::Table;
 use self::write_path::refuse;
-use crate::event::{RequestId, StoreError};
+use crate::event::{RequestId, StoreError, Stored};
 use crate::message::{Answer, OpId, Refusal};
 use crate::record::Key;
 use crate::shard::{Core, Turn};
@@ -41,6 +42,9 @@ pub(crate) struct Coordinator {
     /// Whether a record is on its way to the store whose dot is not used up yet.
     is_assigning: bool,
     once: Once,
+    writing: siblings::Keys,
+    /// Writes of siblings that wait for others of their key.
+    waiting: usize,
 }
 
 impl Coordinator {
@@ -53,6 +57,8 @@ impl Coordinator {
             dots,
             is_assigning: false,
             once: Once::default(),
+            writing: siblings::Keys::new(),
+            waiting: 0,
         }
     }
 
@@ -111,7 +117,7 @@ impl Coordinator {
             (!is_known, Status::UnknownNamespace),
             (!self.clock.admits(wall_ms, request.seen), Status::StampAhead),
             (request.patience.is_zero(), Status::DeadlineExceeded),
-            (self.table.is_full(), Status::Overloaded),
+            (self.table.len() + self.waiting >= core.tunables.operations_max, Status::Overloaded),
         ]
         .into_iter()
         .find_map(|(is_so, status)| is_so.then_some(status))
@@ -130,6 +136,16 @@ impl Coordinator {
     /// The store has taken the record of a write, or will not.
     pub(crate) fn taken(&mut self, turn: &mut Turn<'_>, op: OpId, taken: Result<(), StoreError>) {
         self.assigned(turn, op, taken);
+    }
+
+    /// The store has told what it has of a key that is to be changed.
+    pub(crate) fn base(
+        &mut self,
+        turn: &mut Turn<'_>,
+        key: Key,
+        result: Result<Stored, StoreError>,
+    ) {
+        self.base_read(turn, key, result);
     }
 
     /// The record of a write is on the own disk.

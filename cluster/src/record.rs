@@ -8,6 +8,8 @@ use std::rc::Rc;
 use schemas::ids::{NamespaceId, Token, Version};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use crate::version::{self, Content, Siblings, Stands};
+
 /// A key and its place.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Key {
@@ -65,6 +67,30 @@ impl Record {
         Digest { version: self.version, hash }
     }
 
+    /// The record of a set of siblings.
+    ///
+    /// # Panics
+    /// If nothing was ever written to it.
+    #[must_use]
+    pub fn of_set(key: Key, set: &Siblings<'_>) -> Self {
+        let mut value = Vec::with_capacity(set.encoded_len());
+        set.encode(&mut value);
+        Self {
+            key,
+            version: set.version().expect("a set that was written"),
+            kind: set.kind(),
+            expires_at_ms: set.expires_at_ms(),
+            value: value.into(),
+        }
+    }
+
+    /// What the record says of its key.
+    #[must_use]
+    pub fn content(&self) -> Content<'_> {
+        let Self { version, kind, expires_at_ms, ref value, .. } = *self;
+        Content { version, kind, expires_at_ms, value }
+    }
+
     /// Whether the key has no value at `now_ms`, a set of siblings apart: what is in one it knows
     /// itself.
     #[must_use]
@@ -74,8 +100,13 @@ impl Record {
     }
 }
 
-/// What two records of one key come to.
+/// What two records of one key come to: [`version::merge`](crate::version::merge), shared where
+/// it is one of both.
 #[must_use]
 pub fn merge(a: &Rc<Record>, b: &Rc<Record>) -> Rc<Record> {
-    Rc::clone(if a.version >= b.version { a } else { b })
+    match version::merge(&a.content(), &b.content()) {
+        Stands::First => Rc::clone(a),
+        Stands::Second => Rc::clone(b),
+        Stands::Third(set) => Rc::new(Record::of_set(a.key.clone(), &set)),
+    }
 }

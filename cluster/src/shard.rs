@@ -198,7 +198,7 @@ impl Shard {
             // A hint that is not kept, or not dropped, changes nothing.
             Purpose::Handoff(_) => {}
             Purpose::Repair(step) => repair.taken(&mut turn, step, taken),
-            Purpose::Answer(_) => unreachable!("it keeps nothing"),
+            Purpose::Answer(_) | Purpose::Base(_) => unreachable!("it keeps nothing"),
         }
     }
 
@@ -211,14 +211,15 @@ impl Shard {
             Purpose::Handoff(HintStep::Kept(target)) => turn.handoff.durable(now.at, target),
             Purpose::Handoff(_) => {}
             Purpose::Repair(step) => repair.durable(&mut turn, step),
-            Purpose::Answer(_) => unreachable!("it keeps nothing"),
+            Purpose::Answer(_) | Purpose::Base(_) => unreachable!("it keeps nothing"),
         }
     }
 
     fn answered(&mut self, now: Now, ticket: Ticket, result: Result<Stored, StoreError>) {
         let purpose = self.core.end_order(ticket);
-        let (mut turn, _, repair) = self.turn(now);
+        let (mut turn, coordinator, repair) = self.turn(now);
         match (purpose, result) {
+            (Purpose::Base(key), result) => coordinator.base(&mut turn, key, result),
             (Purpose::Replica(ask), result) => replica::got(turn.core, ask, result),
             (Purpose::Handoff(HintStep::Read(target)), Ok(Stored::Hints(hints, has_more))) => {
                 turn.handoff.read(now.at, turn.core, target, hints, has_more);

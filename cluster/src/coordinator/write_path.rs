@@ -30,7 +30,7 @@ use crate::message::{Message, OpId, Refusal, Write};
 use crate::record::{Key, Kind, Record};
 use crate::shard::{Core, Purpose, Turn};
 use crate::time::Instant;
-use crate::topology::{Epoch, Namespace};
+use crate::topology::{Epoch, Namespace, Policy};
 
 /// A write under way.
 #[derive(Debug)]
@@ -108,7 +108,9 @@ impl Coordinator {
         let vnode = core.vnode_of(&key);
         let namespace = document.namespace(key.namespace).expect("checked before");
         let is_strict = request.is_strict || namespace.is_strict;
-        let is_owner = has_copy(&document, vnode, core.me.node, Access::Read);
+        // Who has not all of a vnode may write what others resolve, but not what it resolves.
+        let is_owner = has_copy(&document, vnode, core.me.node, Access::Read)
+            && (namespace.policy == Policy::LastWriterWins || core.is_held(vnode));
         if !is_owner {
             let owners = copies(&document, vnode, &namespace.replication, Access::Read);
             let up = owners.iter().copied().filter(|&node| core.is_up(node));
@@ -126,6 +128,13 @@ impl Coordinator {
         let Some(draft) = Draft::new(turn, client, vnode, namespace, request, is_strict) else {
             return;
         };
+        if namespace.policy == Policy::Siblings {
+            return if is_owner {
+                self.write_siblings(turn, key, draft, request)
+            } else {
+                refuse(turn.core, client, vnode, Status::Unavailable)
+            };
+        }
         let Some(record) = self.versioned(turn, &key, namespace, request) else {
             return refuse(turn.core, client, vnode, Status::Overloaded);
         };
@@ -160,7 +169,7 @@ impl Coordinator {
     }
 
     /// Gives the record to the own store, before anybody else hears of it.
-    fn assign(&mut self, turn: &mut Turn<'_>, op: WriteOp) {
+    pub(super) fn assign(&mut self, turn: &mut Turn<'_>, op: WriteOp) {
         assert!(!self.is_assigning, "effects are carried out before the next request");
         self.is_assigning = true;
         let record = Rc::clone(&op.record);
@@ -187,19 +196,22 @@ impl Coordinator {
             unreachable!("nothing ends a write that is being assigned");
         };
         if let Err(error) = taken {
-            let (client, vnode) = (op.client, op.vnode);
+            let (client, vnode, key) = (op.client, op.vnode, op.record.key.clone());
             self.table.remove(id);
             let status = match error {
                 StoreError::Full => Status::DiskFull,
                 StoreError::Busy => Status::Overloaded,
                 StoreError::Damaged => Status::Corrupt,
             };
-            return refuse(turn.core, client, vnode, status);
+            refuse(turn.core, client, vnode, status);
+            return self.sibling_not_taken(turn, key);
         }
         self.dots.advance(op.vnode);
+        let record = Rc::clone(&op.record);
         let (alarm, fate) = (op.alarm, op.send(turn, id));
         self.table.set_alarm(id, alarm);
         self.settle(id, fate);
+        self.sibling_taken(turn, id, &record);
     }
 
     /// A record that others already have in parts goes to those of `copies` that lack it, and
@@ -227,8 +239,10 @@ impl Coordinator {
             target.into_iter().for_each(|it| turn.handoff.durable(turn.now.at, it));
         }
         op.count_own(turn.core);
+        let key = op.record.key.clone();
         let fate = op.go_on(turn.core);
         self.settle(id, fate);
+        self.sibling_shown(id, &key);
     }
 
     /// `from` has the record on disk, or will not have it.
@@ -273,10 +287,20 @@ pub(super) struct Draft {
     is_strict: bool,
     quorum: Quorum,
     copies: Nodes,
+    ttl_ms: u64,
     patience: Duration,
 }
 
 impl Draft {
+    pub(super) fn client(&self) -> Client {
+        self.client
+    }
+
+    /// How long values stand that say nothing of it; 0 for ever.
+    pub(super) fn ttl_ms(&self) -> u64 {
+        self.ttl_ms
+    }
+
     /// Finds who is to have the record, and whether that can be enough; tells the client if not.
     pub(super) fn new(
         turn: &mut Turn<'_>,
@@ -320,12 +344,12 @@ impl Draft {
             let (_, needed) = quorum.progress();
             return cannot(core, reachable.len() as u32, needed);
         }
-        let (namespace, patience) = (namespace.id, request.patience);
-        Some(Self { client, namespace, vnode, level, is_strict, quorum, copies, patience })
+        let (ttl_ms, namespace, patience) = (namespace.ttl_ms, namespace.id, request.patience);
+        Some(Self { client, namespace, vnode, level, is_strict, quorum, copies, ttl_ms, patience })
     }
 
     /// The write of `record`, whose dot this node gave: as an owner, or else standing in for one.
-    fn with(self, turn: &Turn<'_>, record: Rc<Record>, is_owner: bool) -> WriteOp {
+    pub(super) fn with(self, turn: &Turn<'_>, record: Rc<Record>, is_owner: bool) -> WriteOp {
         let (core, at) = (&*turn.core, turn.now.at);
         let mut copies: SmallVec<[Copy; 4]> = self.copies.iter().map(|&it| Copy::of(it)).collect();
         let node = core.me.node;

@@ -24,6 +24,8 @@ use crate::tunables::Tunables;
 pub(crate) enum Purpose {
     /// The record of a write that is coordinated here.
     Assign(OpId),
+    /// What a write of siblings changes.
+    Base(Key),
     /// A replica's part in one, for whoever asked.
     Replica(Ask),
     /// A step in handing over what is kept for others.

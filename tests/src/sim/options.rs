@@ -58,6 +58,10 @@ pub struct ClientOptions {
     pub weak_permille: u32,
     /// Of a thousand operations, how many let others stand in for owners.
     pub sloppy_permille: u32,
+    /// Of a thousand operations, how many are of keys that keep siblings.
+    pub siblings_permille: u32,
+    /// Of a thousand writes of those, how many forget what was read before.
+    pub blind_permille: u32,
     /// Whether reads make sure that no later one tells less.
     pub repairs_first: bool,
 }
@@ -83,6 +87,8 @@ impl Options {
             delete_permille: rare(&mut rng, 200),
             weak_permille: rare(&mut rng, 300),
             sloppy_permille: rare(&mut rng, 300),
+            siblings_permille: *rng.choice([0, 500, 1000].iter()).expect("three"),
+            blind_permille: rng.u32(..500),
             repairs_first: rng.bool(),
         };
         let tunables = Tunables {

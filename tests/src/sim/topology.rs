@@ -14,6 +14,9 @@ use super::options::Options;
 /// The namespace whose last writer wins.
 pub(super) const LWW: NamespaceId = NamespaceId::DEFAULT;
 
+/// The namespace that keeps siblings.
+pub(super) const SIBLINGS: NamespaceId = NamespaceId(2);
+
 pub(super) fn document(options: &Options) -> Document {
     let (nodes, copies) = (options.nodes as u16, options.copies);
     let layout = vec![DataCentre { name: "dc".into(), copies }];
@@ -34,18 +37,19 @@ pub(super) fn document(options: &Options) -> Document {
         bits: VnodeBits::from_count(options.vnodes).expect("a power of two"),
         voters: members.iter().take(5).map(|it| it.id).collect(),
         members,
-        namespaces: vec![Namespace {
-            id: LWW,
-            name: "lww".into(),
-            policy: Policy::LastWriterWins,
-            replication: layout,
-            is_strict: false,
-            ttl_ms: 0,
-        }],
-        last_namespace: LWW,
+        namespaces: vec![
+            namespace(LWW, "lww", Policy::LastWriterWins, &layout),
+            namespace(SIBLINGS, "siblings", Policy::Siblings, &layout),
+        ],
+        last_namespace: SIBLINGS,
         ring,
         is_paused: false,
     }
+}
+
+fn namespace(id: NamespaceId, name: &str, policy: Policy, layout: &[DataCentre]) -> Namespace {
+    let replication = layout.to_vec();
+    Namespace { id, name: name.into(), policy, replication, is_strict: false, ttl_ms: 0 }
 }
 
 fn member(number: u16) -> Member {
