@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use schemas::limits::VALUE_BYTES_MAX;
+
 /// Nodes of one data centre that an autoscale policy may ask for: as many as a route tells clients
 /// of. A policy that allows more is refused.
 pub const AUTOSCALE_NODES_MAX: u32 = 1024;
@@ -30,7 +32,6 @@ pub const AUTOSCALE_CANDIDATES_MAX: usize = 16;
 
 const _: () = assert!(AUTOSCALE_NODES_MAX as usize <= schemas::limits::ROUTE_NODES_MAX);
 const _: () = assert!(AUTOSCALE_BAND_PERMILLE_MAX < 1000);
-use schemas::limits::VALUE_BYTES_MAX;
 
 /// How far ahead of the node's own clock a stamp brought by a client may be, in milliseconds.
 ///

@@ -175,10 +175,8 @@ impl Coordinator {
             Wanted::Get { .. } => unreachable!("a read"),
         };
         let after = after.map_err(|error| match error {
-            WriteError::TooManySiblings { .. } | WriteError::TooManyActors { .. } => {
-                Status::TooManySiblings
-            }
-            WriteError::TooLarge { .. } => Status::ValueTooLarge,
+            WriteError::Siblings { .. } | WriteError::Actors { .. } => Status::TooManySiblings,
+            WriteError::Bytes { .. } => Status::ValueTooLarge,
         })?;
         Ok(Rc::new(Record::of_set(key.clone(), &after)))
     }

@@ -10,7 +10,7 @@
 //! asked in two rounds:
 //!
 //! 1. **givers**, who may hand over what they have to an owner and then forget it: whoever may have
-//!    hints for the vnode, and those that own it no longer but have not dropped it;
+//!    hints for the vnode, and those that owned it and have not dropped it;
 //! 2. **owners**, readers and successors, who forget nothing while the epoch lasts. They are asked
 //!    only when all givers have answered.
 //!

@@ -56,7 +56,7 @@ pub struct Siblings<'a> {
 pub enum WriteError {
     /// The client has to read, and to replace what it read.
     #[error("{got} siblings, at most {max}: read the key, and write with the context of that")]
-    TooManySiblings {
+    Siblings {
         /// Values that would stand.
         got: usize,
         /// [`SIBLINGS_MAX`].
@@ -64,7 +64,7 @@ pub enum WriteError {
     },
     /// The client has to read and replace what it read, or to write less.
     #[error("siblings of {got} bytes, at most {max}")]
-    TooLarge {
+    Bytes {
         /// Bytes of the set, encoded.
         got: usize,
         /// [`SIBLINGS_BYTES_MAX`].
@@ -72,7 +72,7 @@ pub enum WriteError {
     },
     /// Contexts that are read here are not refused; others are until the purge horizon moves.
     #[error("the context leaves the key with {got} actors, at most {max}")]
-    TooManyActors {
+    Actors {
         /// Actors that there would be.
         got: usize,
         /// [`SEEN_ACTORS_MAX`], or how many there are.
@@ -182,11 +182,11 @@ impl<'a> Siblings<'a> {
         let mut after = self.delete(written.version, context, horizon)?;
         after.live.push(written);
         if after.live.len() > SIBLINGS_MAX {
-            return Err(WriteError::TooManySiblings { got: after.live.len(), max: SIBLINGS_MAX });
+            return Err(WriteError::Siblings { got: after.live.len(), max: SIBLINGS_MAX });
         }
         if after.encoded_len() > SIBLINGS_BYTES_MAX {
             let got = after.encoded_len();
-            return Err(WriteError::TooLarge { got, max: SIBLINGS_BYTES_MAX });
+            return Err(WriteError::Bytes { got, max: SIBLINGS_BYTES_MAX });
         }
         Ok(after)
     }
@@ -219,7 +219,7 @@ impl<'a> Siblings<'a> {
         after.raise_floor(horizon);
         let (got, max) = (after.seen().len(), SEEN_ACTORS_MAX.max(self.context.seen().len()));
         if got > max {
-            return Err(WriteError::TooManyActors { got, max });
+            return Err(WriteError::Actors { got, max });
         }
         after.add(&version);
         let live = self.live.iter().filter(|it| !context.covers(&it.version)).copied().collect();

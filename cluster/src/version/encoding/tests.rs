@@ -62,6 +62,12 @@ fn what_is_wrong_is_told() {
         let decoded = Siblings::decode(version(0, 2), &good[..cut]);
         assert_eq!(decoded, Err(SetError::Length { got: cut }));
     }
+    let longer = [&good[..], &[0]].concat();
+    let decoded = Siblings::decode(version(0, 2), &longer);
+    assert_eq!(decoded, Err(SetError::Length { got: longer.len() }));
+    let mut of_nobody = good.clone();
+    (of_nobody[36], of_nobody[44]) = (1, 2);
+    assert_eq!(Siblings::decode(version(0, 2), &of_nobody), Err(SetError::Contradiction));
     assert_eq!(changed(8, 200), length);
     assert_eq!(changed(15, 255), length);
     assert_eq!(changed(16, 0), Err(SetError::NoNode));
@@ -96,7 +102,10 @@ proptest! {
         if let Ok(found) = Siblings::decode(version, &bytes) {
             prop_assert_eq!(&bytes_of(&found), &bytes);
             prop_assert_eq!(&found.join(&found), &found);
-            prop_assert!(found.live().iter().all(|it| it.version <= version));
+            let is_sound = |it: &Sibling<'_>| {
+                it.version <= version && found.history().covers(&it.version)
+            };
+            prop_assert!(found.live().iter().all(is_sound));
         }
     }
 

@@ -127,7 +127,7 @@ fn one_value_too_many_is_refused_until_some_are_replaced() {
     }
     let more = Sibling { version: version(1, 1000), ..sibling(0, 1) };
     let (got, max) = (SIBLINGS_MAX + 1, SIBLINGS_MAX);
-    let refused = Err(WriteError::TooManySiblings { got, max });
+    let refused = Err(WriteError::Siblings { got, max });
     assert_eq!(set.write(more, &NOTHING, NO_HORIZON), refused);
     assert_eq!(write(&set, more, &context_of(0, &[(0, 1)])).live().len(), SIBLINGS_MAX);
 }
@@ -143,7 +143,7 @@ fn a_join_is_as_large_as_it_has_to_be() {
     let all = sides.fold(Siblings::default(), |all, side| all.join(&side));
     assert_eq!(all.live().len(), 4);
     let refused = all.write(sibling(0, 9), &NOTHING, NO_HORIZON);
-    assert!(matches!(refused, Err(WriteError::TooLarge { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(WriteError::Bytes { .. })), "{refused:?}");
     assert_eq!(stamps(&write(&all, sibling(0, 9), &all.context())), [9]);
     assert_eq!(all.delete(version(0, 9), &NOTHING, NO_HORIZON).unwrap().live().len(), 4);
 }
@@ -165,7 +165,7 @@ fn a_context_of_too_many_actors_is_refused_and_the_actors_own_are_not() {
     of_nobody.dot.actor.boot = 100;
     invented.add(&of_nobody);
     let (got, max) = (SEEN_ACTORS_MAX + 2, SEEN_ACTORS_MAX + 1);
-    let refused = Err(WriteError::TooManyActors { got, max });
+    let refused = Err(WriteError::Actors { got, max });
     assert_eq!(own.delete(version(0, 9), &invented, NO_HORIZON), refused);
     let settled = own.delete(version(0, 9), &invented, Hlc(2)).unwrap();
     assert_eq!(settled.history().seen().len(), 2);

@@ -391,11 +391,14 @@ impl World {
             return Ok(());
         }
         let at = self.rng.usize(..self.network.len());
-        let (to, key, copy) = match self.rng.u8(..8) {
+        let fate = self.rng.u8(..8);
+        let (to, key, copy) = match fate {
             0..3 => self.network[at].clone(),
-            3 => return Ok(drop(self.network.swap_remove(at))),
             _ => self.network.swap_remove(at),
         };
+        if fate == 3 {
+            return Ok(());
+        }
         self.receive(to, key, &copy)
     }
 
