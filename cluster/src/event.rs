@@ -82,6 +82,10 @@ pub enum Effect {
     },
     /// Somebody has an older topology than this node.
     Older(NodeId),
+    /// This core has all of a vnode that its part in moving it needs, in this epoch of the vnode.
+    CaughtUp(Vnode, Epoch),
+    /// This core has given a vnode away that others have all of, and has forgotten it.
+    Released(Vnode),
 }
 
 /// What the store is to do. What it keeps is told of by [`Event::Taken`] and [`Event::Durable`],
@@ -112,6 +116,8 @@ pub enum Order {
     Join(Vnode, VnodeClock),
     /// Remember whether the store has all of a vnode that it ever acknowledged.
     Hold(Vnode, bool),
+    /// Forget all of a vnode: records, clock, and that it was held.
+    Drop(Vnode),
     /// Read a record: [`Stored::Record`].
     Get(Key),
     /// What is kept for an owner: [`Stored::Hints`].

@@ -76,6 +76,20 @@ pub enum Message {
         /// What there is, or why it is not said.
         result: Result<Pulled, Refusal>,
     },
+    /// The sender has given this vnode away, with all that this clock tells of: is it there?
+    Release {
+        /// The vnode's epoch by the sender's document.
+        epoch: Epoch,
+        /// What the sender has.
+        clock: VnodeClock,
+    },
+    /// All that a [`Message::Release`] told of is on disk here.
+    Released {
+        /// In which epoch of the vnode.
+        epoch: Epoch,
+        /// Of what.
+        clock: VnodeClock,
+    },
     /// What became of a [`Message::Forward`].
     Forwarded {
         /// Which.

@@ -16,6 +16,7 @@ use crate::coordinator::Coordinator;
 use crate::event::{Effect, Event, StoreError, Stored, Ticket};
 use crate::handoff::{Handoff, HintStep};
 use crate::message::Message;
+use crate::release::{self, Release, ReleaseStep};
 use crate::repair::{self, Repair, RepairStep};
 use crate::replica;
 use crate::time::{Instant, Now};
@@ -37,6 +38,15 @@ pub struct Shard {
     coordinator: Coordinator,
     handoff: Handoff,
     repair: Repair,
+    release: Release,
+}
+
+/// A shard's parts, for one event.
+struct Parts<'a> {
+    turn: Turn<'a>,
+    coordinator: &'a mut Coordinator,
+    repair: &'a mut Repair,
+    release: &'a mut Release,
 }
 
 /// What a shard starts with.
@@ -52,6 +62,8 @@ pub struct Start {
     pub floor: Hlc,
     /// The vnodes of which the store has all that it ever acknowledged.
     pub held: BTreeSet<Vnode>,
+    /// The vnodes of which the store has anything.
+    pub stored: BTreeSet<Vnode>,
     /// The nodes that hints are kept for.
     pub hinted: BTreeSet<NodeId>,
     /// Settings.
@@ -65,19 +77,23 @@ impl Shard {
         let boot = start.me.boot;
         let mut core = Core::new(start.me, start.document, start.tunables);
         core.held = start.held;
+        core.stored = start.stored;
         let dots = DotCounters::new(start.me, start.vnodes.clone());
         let coordinator = Coordinator::new(&core, dots, start.floor);
         let handoff = Handoff::new(boot, start.hinted);
-        let repair = Repair::new(boot, start.vnodes);
-        let mut shard = Self { core, coordinator, handoff, repair };
-        let (mut turn, _, repair) = shard.turn(now);
-        repair.topology(&mut turn);
+        let repair = Repair::new(boot, start.vnodes.clone());
+        let release = Release::new(start.vnodes);
+        let mut shard = Self { core, coordinator, handoff, repair, release };
+        let mut parts = shard.parts(now);
+        parts.repair.topology(&mut parts.turn);
+        parts.release.topology(&mut parts.turn);
         shard
     }
 
-    fn turn(&mut self, now: Now) -> (Turn<'_>, &mut Coordinator, &mut Repair) {
+    fn parts(&mut self, now: Now) -> Parts<'_> {
         let turn = Turn { now, core: &mut self.core, handoff: &mut self.handoff };
-        (turn, &mut self.coordinator, &mut self.repair)
+        let (coordinator, repair) = (&mut self.coordinator, &mut self.repair);
+        Parts { turn, coordinator, repair, release: &mut self.release }
     }
 
     /// Something has happened.
@@ -85,7 +101,7 @@ impl Shard {
     /// # Panics
     /// If the driver does not keep to the contract above.
     pub fn handle(&mut self, now: Now, event: Event) {
-        let (mut turn, coordinator, repair) = self.turn(now);
+        let Parts { mut turn, coordinator, repair, release } = self.parts(now);
         match event {
             Event::Request(id, request) => coordinator.request(&mut turn, id, &request),
             Event::Received { from, vnode, message } => self.hear(now, from, vnode, message),
@@ -97,6 +113,7 @@ impl Shard {
                     turn.core.set_document(document);
                     coordinator.topology(&mut turn);
                     repair.topology(&mut turn);
+                    release.topology(&mut turn);
                 }
             }
             Event::Liveness { node, is_up } => {
@@ -112,6 +129,7 @@ impl Shard {
                 coordinator.due(&mut turn);
                 turn.handoff.go_on(now.at, turn.core);
                 repair.due(&mut turn);
+                release.due(&mut turn);
             }
         }
         while let Some((vnode, message)) = self.core.next_loopback() {
@@ -127,7 +145,12 @@ impl Shard {
     /// When [`Event::Due`] is to be handled.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        let all = [self.coordinator.deadline(), self.handoff.deadline(), self.repair.deadline()];
+        let all = [
+            self.coordinator.deadline(),
+            self.handoff.deadline(),
+            self.repair.deadline(),
+            self.release.deadline(),
+        ];
         all.into_iter().flatten().min()
     }
 
@@ -159,7 +182,7 @@ impl Shard {
             self.core.counts.former_lives += 1;
             return;
         }
-        let (mut turn, coordinator, repair) = self.turn(now);
+        let Parts { mut turn, coordinator, repair, release } = self.parts(now);
         match message {
             Message::Write(write) => replica::write(&mut turn, node, vnode, write),
             Message::Read(read) => replica::read(turn.core, node, vnode, read),
@@ -179,6 +202,12 @@ impl Shard {
             Message::HintStored { op, result } => {
                 turn.handoff.confirmed(now.at, turn.core, node, op, result);
             }
+            Message::Release { epoch, clock } => {
+                release::compare(turn.core, node, vnode, epoch, clock);
+            }
+            Message::Released { epoch, clock } => {
+                release.released(turn.core, node, vnode, epoch, &clock);
+            }
             Message::Pull(pull) => repair::answer(turn.core, node, vnode, pull),
             Message::Pulled { session, step, result } => {
                 repair.pulled(&mut turn, node, session, step, result);
@@ -191,33 +220,41 @@ impl Shard {
             Ok(()) => self.core.purpose(ticket),
             Err(_) => self.core.end_order(ticket),
         };
-        let (mut turn, coordinator, repair) = self.turn(now);
+        let Parts { mut turn, coordinator, repair, release } = self.parts(now);
         match purpose {
             Purpose::Assign(op) => coordinator.taken(&mut turn, op, taken),
             Purpose::Replica(ask) => replica::taken(turn.core, ask, taken),
             // A hint that is not kept, or not dropped, changes nothing.
             Purpose::Handoff(_) => {}
             Purpose::Repair(step) => repair.taken(&mut turn, step, taken),
+            Purpose::Release(ReleaseStep::Drop(vnode)) => {
+                if taken.is_err() {
+                    release.not_dropped(vnode);
+                }
+            }
+            Purpose::Release(step) => unreachable!("{step:?} keeps nothing"),
             Purpose::Answer(_) | Purpose::Base(_) => unreachable!("it keeps nothing"),
         }
     }
 
     fn durable(&mut self, now: Now, ticket: Ticket) {
         let purpose = self.core.end_order(ticket);
-        let (mut turn, coordinator, repair) = self.turn(now);
+        let Parts { mut turn, coordinator, repair, release } = self.parts(now);
         match purpose {
             Purpose::Assign(op) => coordinator.durable(&mut turn, op),
             Purpose::Replica(ask) => replica::durable(&mut turn, ask),
             Purpose::Handoff(HintStep::Kept(target)) => turn.handoff.durable(now.at, target),
             Purpose::Handoff(_) => {}
             Purpose::Repair(step) => repair.durable(&mut turn, step),
+            Purpose::Release(ReleaseStep::Drop(vnode)) => release.dropped(turn.core, vnode),
+            Purpose::Release(step) => unreachable!("{step:?} keeps nothing"),
             Purpose::Answer(_) | Purpose::Base(_) => unreachable!("it keeps nothing"),
         }
     }
 
     fn answered(&mut self, now: Now, ticket: Ticket, result: Result<Stored, StoreError>) {
         let purpose = self.core.end_order(ticket);
-        let (mut turn, coordinator, repair) = self.turn(now);
+        let Parts { mut turn, coordinator, repair, release } = self.parts(now);
         match (purpose, result) {
             (Purpose::Base(key), result) => coordinator.base(&mut turn, key, result),
             (Purpose::Replica(ask), result) => replica::got(turn.core, ask, result),
@@ -229,6 +266,11 @@ impl Shard {
                 turn.handoff.not_read(now.at, target);
             }
             (Purpose::Repair(RepairStep::Read(id)), result) => repair.read(&mut turn, id, result),
+            (Purpose::Release(step), result) => {
+                if let Some((vnode, node)) = release.read(&mut turn, step, result) {
+                    repair.want(now.at, vnode, node);
+                }
+            }
             (Purpose::Answer(asked), result) => repair::stored(turn.core, &asked, result),
             (purpose, result) => unreachable!("{purpose:?} asks for no {result:?}"),
         }

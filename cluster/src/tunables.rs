@@ -23,6 +23,8 @@ pub struct Tunables {
     pub handoff_patience: Duration,
     /// How often each vnode is compared with each other owner.
     pub repair_period: Duration,
+    /// How long to wait before comparing again what is urgent.
+    pub repair_retry: Duration,
     /// How long each step of a comparison may take.
     pub repair_patience: Duration,
     /// Bytes of records sent at a time in a comparison.
@@ -42,6 +44,7 @@ impl Default for Tunables {
             spare_hint_bytes_max: 4 << 20,
             handoff_patience: Duration::from_secs(10),
             repair_period: Duration::from_secs(600),
+            repair_retry: Duration::from_secs(1),
             repair_patience: Duration::from_secs(30),
             repair_page_bytes_max: 256 << 10,
             latency_first: Duration::from_millis(20),

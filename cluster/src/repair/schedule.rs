@@ -14,8 +14,9 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::session::{Progress, RepairStep, Session};
 use crate::coordinator::{Access, copies};
-use crate::event::{Order, StoreError, Stored};
+use crate::event::{Effect, Order, StoreError, Stored};
 use crate::message::{OpId, Pulled, Refusal};
+use crate::moves::{self, Sources};
 use crate::shard::{Purpose, Turn};
 use crate::time::Instant;
 use crate::topology::Epoch;
@@ -42,8 +43,28 @@ struct Plan {
     /// Whose turn it is.
     turn: usize,
     at: Instant,
-    /// While the vnode is not held: who was compared with to the end.
+    /// Who was compared with to the end, in this epoch of the vnode.
     compared: BTreeSet<NodeId>,
+    /// Who has to be, before the vnode may settle.
+    sources: Sources,
+    /// Who has what this node is to have too, asked for as soon as can be.
+    wanted: BTreeSet<NodeId>,
+    /// Whether it was said that all sources were compared with.
+    is_caught_up: bool,
+}
+
+impl Plan {
+    /// Whom to compare with now: who has to be, or whose turn it is.
+    fn next_peer(&mut self, is_up: impl Fn(NodeId) -> bool) -> Option<NodeId> {
+        let open = self.sources.nodes().filter(|it| !self.compared.contains(it) && is_up(*it));
+        let open: Vec<NodeId> = open.collect();
+        self.turn = self.turn.wrapping_add(1);
+        let wanted = self.wanted.iter().copied().find(|&node| is_up(node));
+        let has_to = if self.sources.are_met(&self.compared) { &[][..] } else { &open };
+        let of_turn = |list: &[NodeId]| list.get(self.turn % list.len().max(1)).copied();
+        let routine = || of_turn(&self.peers).filter(|&node| is_up(node));
+        wanted.or_else(|| of_turn(has_to)).or_else(routine)
+    }
 }
 
 impl Repair {
@@ -59,8 +80,9 @@ impl Repair {
 
     /// Takes up the vnodes that this node has copies of by the document of now.
     pub(crate) fn topology(&mut self, turn: &mut Turn<'_>) {
-        let (core, me) = (&*turn.core, turn.core.me.node);
+        let (core, me, now) = (&*turn.core, turn.core.me.node, turn.now.at);
         let document = Arc::clone(&core.document);
+        let mut owned = Vec::new();
         let vnodes = self.vnodes.start().0..=self.vnodes.end().0;
         for vnode in vnodes.map(Vnode).filter(|it| usize::from(it.0) < document.ring.vnodes()) {
             let epoch = document.ring.epoch(vnode);
@@ -74,22 +96,49 @@ impl Repair {
             if !all.contains(&me) {
                 continue;
             }
+            owned.push(vnode);
             let peers: Vec<NodeId> = all.iter().copied().filter(|&node| node != me).collect();
             let period_us = core.tunables.repair_period.as_micros() as u64;
             let hash = xxh3_64_with_seed(&vnode.0.to_le_bytes(), me.0.get());
             let spread_us = period_us / peers.len().max(1) as u64 + 1;
-            let at = turn.now.at + Duration::from_micros(hash % spread_us);
+            let at = now + Duration::from_micros(hash % spread_us);
             if !peers.is_empty() {
                 self.next.insert((at, vnode));
             }
-            let (turn, compared) = (hash as usize % peers.len().max(1), BTreeSet::new());
-            self.plans.insert(vnode, Plan { epoch, peers, turn, at, compared });
+            let plan = Plan {
+                epoch,
+                turn: hash as usize % peers.len().max(1),
+                peers,
+                at,
+                compared: BTreeSet::new(),
+                sources: moves::sources(&document, vnode, me),
+                wanted: BTreeSet::new(),
+                is_caught_up: false,
+            };
+            let has_to = !plan.sources.is_empty() && !document.is_paused;
+            self.plans.insert(vnode, plan);
+            if has_to {
+                self.soon(now, vnode);
+            }
         }
+        turn.core.stored.extend(owned);
+        let plans = &self.plans;
+        self.sessions.retain(|_, session| plans.contains_key(&session.vnode));
     }
 
     /// Compares a vnode with whoever has its turn, as soon as there is room.
     pub(crate) fn soon(&mut self, now: Instant, vnode: Vnode) {
         if let Some(plan) = self.plans.get_mut(&vnode).filter(|plan| !plan.peers.is_empty()) {
+            self.next.remove(&(plan.at, vnode));
+            plan.at = now;
+            self.next.insert((now, vnode));
+        }
+    }
+
+    /// `node` has what this node is to have of `vnode`, too.
+    pub(crate) fn want(&mut self, now: Instant, vnode: Vnode, node: NodeId) {
+        if let Some(plan) = self.plans.get_mut(&vnode) {
+            plan.wanted.insert(node);
             self.next.remove(&(plan.at, vnode));
             plan.at = now;
             self.next.insert((now, vnode));
@@ -114,10 +163,9 @@ impl Repair {
             let Some(&(at, vnode)) = self.next.first().filter(|(at, _)| *at <= now) else { return };
             self.next.remove(&(at, vnode));
             let Some(plan) = self.plans.get_mut(&vnode) else { continue };
-            plan.turn = (plan.turn + 1) % plan.peers.len();
-            let peer = plan.peers[plan.turn];
             let is_busy = self.sessions.values().any(|it| it.vnode == vnode);
-            if !is_busy && turn.core.is_up(peer) {
+            let peer = if is_busy { None } else { plan.next_peer(|node| turn.core.is_up(node)) };
+            if let Some(peer) = peer {
                 let id = OpId(self.next_session);
                 self.next_session += 1;
                 let session = Session::begin(turn, id, vnode, peer);
@@ -125,8 +173,10 @@ impl Repair {
                 turn.core.counts.repairs += 1;
             }
             let period = turn.core.tunables.repair_period / plan.peers.len() as u32;
-            let is_held = turn.core.is_held(vnode);
-            plan.at = now + if is_held { period } else { period / 16 };
+            let has_to = !plan.sources.are_met(&plan.compared) || !plan.wanted.is_empty();
+            let is_urgent = has_to || !turn.core.is_held(vnode);
+            let soon = turn.core.tunables.repair_retry.min(period);
+            plan.at = now + if is_urgent { soon } else { period };
             self.next.insert((plan.at, vnode));
         }
     }
@@ -166,6 +216,12 @@ impl Repair {
             RepairStep::Join(id) => self.end(turn, id, Progress::Done),
             RepairStep::Hold(vnode) => {
                 turn.core.held.insert(vnode);
+                let Some(plan) = self.plans.get_mut(&vnode) else { return };
+                let moves = !plan.sources.is_empty() && plan.sources.are_met(&plan.compared);
+                if moves && !plan.is_caught_up {
+                    plan.is_caught_up = true;
+                    turn.core.effect(Effect::CaughtUp(vnode, plan.epoch));
+                }
             }
             RepairStep::Read(_) => {}
         }
@@ -198,11 +254,26 @@ impl Repair {
             turn.core.counts.repairs_failed += 1;
             return;
         }
-        let Some(plan) = self.plans.get_mut(&session.vnode) else { return };
+        let vnode = session.vnode;
+        let is_of_now = |plan: &&mut Plan| plan.epoch == session.epoch();
+        let Some(plan) = self.plans.get_mut(&vnode).filter(is_of_now) else { return };
         plan.compared.insert(session.peer);
-        if !turn.core.is_held(session.vnode) && plan.compared.len() > plan.peers.len() / 2 {
-            let purpose = Purpose::Repair(RepairStep::Hold(session.vnode));
-            turn.core.order(purpose, Order::Hold(session.vnode, true));
+        plan.wanted.remove(&session.peer);
+        let moves = !plan.sources.is_empty();
+        let is_complete = if moves {
+            plan.sources.are_met(&plan.compared)
+        } else {
+            plan.compared.len() > plan.peers.len() / 2
+        };
+        if !is_complete {
+            return self.soon(turn.now.at, vnode);
+        }
+        if !turn.core.is_held(vnode) {
+            let purpose = Purpose::Repair(RepairStep::Hold(vnode));
+            turn.core.order(purpose, Order::Hold(vnode, true));
+        } else if moves && !plan.is_caught_up {
+            plan.is_caught_up = true;
+            turn.core.effect(Effect::CaughtUp(vnode, session.epoch()));
         }
     }
 }

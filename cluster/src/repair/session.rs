@@ -13,6 +13,7 @@ use crate::message::{Message, OpId, Pull, PullWanted, Pulled, Refusal};
 use crate::record::Key;
 use crate::shard::{Core, Purpose, Turn};
 use crate::time::Instant;
+use crate::topology::Epoch;
 
 /// What the store does for a session.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,7 +35,7 @@ pub(super) struct Session {
     pub(super) vnode: Vnode,
     pub(super) peer: NodeId,
     pub(super) deadline: Instant,
-    epoch: crate::topology::Epoch,
+    epoch: Epoch,
     step: u32,
     /// The other's clock, from when the session began.
     theirs: Option<VnodeClock>,
@@ -67,6 +68,11 @@ pub(super) enum Progress {
 }
 
 impl Session {
+    /// Of the vnode, when the session began.
+    pub(super) fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
     pub(super) fn begin(turn: &mut Turn<'_>, id: OpId, vnode: Vnode, peer: NodeId) -> Self {
         let core = &mut *turn.core;
         core.order(Purpose::Repair(RepairStep::Read(id)), Order::Clock(vnode));

@@ -46,7 +46,16 @@ pub(super) fn pass(
     if is_owner { Ok(()) } else { Err(Refusal::NotOwner) }
 }
 
-/// Whether `from` and this node both have copies of `vnode`, in `epoch` of it.
+/// Whether this node has a copy of `vnode`, in `epoch` of it.
+///
+/// # Errors
+/// The refusal to answer.
+pub(crate) fn fence_own(core: &Core, vnode: Vnode, epoch: Epoch) -> Result<(), Refusal> {
+    pass(&core.document, core.index, vnode, epoch, Access::Write)
+}
+
+/// Whether `from` has a copy of `vnode` in `epoch` of it, this node's own. Whether this node has one
+/// does not matter: it says what it has.
 ///
 /// # Errors
 /// The refusal to answer.
@@ -57,7 +66,6 @@ pub(crate) fn fence_peer(
     epoch: Epoch,
 ) -> Result<(), Refusal> {
     let document = &core.document;
-    pass(document, core.index, vnode, epoch, Access::Write)?;
     pass(document, document.index_of(from), vnode, epoch, Access::Write)
 }
 

@@ -13,6 +13,7 @@ use crate::event::{Effect, Order, RequestId, Ticket};
 use crate::handoff::{Handoff, HintStep};
 use crate::message::{Message, OpId, Refusal};
 use crate::record::Key;
+use crate::release::ReleaseStep;
 use crate::repair::{Asked, RepairStep};
 use crate::replica::Ask;
 use crate::time::Now;
@@ -34,6 +35,8 @@ pub(crate) enum Purpose {
     Repair(RepairStep),
     /// What another owner asked for, who compares.
     Answer(Asked),
+    /// A step in giving vnodes away.
+    Release(ReleaseStep),
 }
 
 /// What happened that ought not to, or not often.
@@ -83,6 +86,8 @@ pub(crate) struct Core {
     pub(crate) index: Option<MemberIndex>,
     /// The vnodes of which the store has all that it ever acknowledged.
     pub(crate) held: BTreeSet<Vnode>,
+    /// The vnodes of which the store has something, as far as is known.
+    pub(crate) stored: BTreeSet<Vnode>,
     pub(crate) peers: Peers,
     pub(crate) tunables: Tunables,
     pub(crate) counts: Counts,
@@ -99,6 +104,7 @@ impl Core {
             document,
             index,
             held: BTreeSet::new(),
+            stored: BTreeSet::new(),
             peers: Peers::default(),
             tunables,
             counts: Counts::default(),
@@ -123,6 +129,10 @@ impl Core {
 
     pub(crate) fn is_held(&self, vnode: Vnode) -> bool {
         self.held.contains(&vnode)
+    }
+
+    pub(crate) fn has_some(&self, vnode: Vnode) -> bool {
+        self.stored.contains(&vnode)
     }
 
     /// `node` has a topology of at least `epoch`.

@@ -82,6 +82,7 @@ impl Node {
                 document: Arc::clone(&self.document),
                 floor: self.ceiling,
                 held,
+                stored: store.stored(),
                 hinted,
                 tunables: tunables.clone(),
             };

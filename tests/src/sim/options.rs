@@ -101,6 +101,7 @@ impl Options {
             spare_hint_bytes_max: 1 << rng.u32(7..16),
             handoff_patience: Duration::from_millis(rng.u64(500..20_000)),
             repair_period: Duration::from_secs(rng.u64(10..300)),
+            repair_retry: Duration::from_millis(rng.u64(100..3000)),
             repair_patience: Duration::from_millis(rng.u64(500..20_000)),
             repair_page_bytes_max: 1 << rng.u32(6..16),
         };

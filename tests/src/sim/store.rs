@@ -24,6 +24,7 @@ enum Entry {
     DropHint(NodeId, Key, cluster::record::Digest),
     Join(Vnode, VnodeClock),
     Hold(Vnode, bool),
+    Drop(Vnode),
 }
 
 /// What a core stores.
@@ -76,6 +77,7 @@ impl ModelStore {
             Order::DropHint { target, key, digest } => Entry::DropHint(target, key, digest),
             Order::Join(vnode, clock) => Entry::Join(vnode, clock),
             Order::Hold(vnode, is_held) => Entry::Hold(vnode, is_held),
+            Order::Drop(vnode) => Entry::Drop(vnode),
             order => unreachable!("{order:?} keeps nothing"),
         };
         if self.is_full && matches!(entry, Entry::Record(_) | Entry::Hint(..)) {
@@ -137,6 +139,13 @@ impl ModelStore {
             Entry::Hold(vnode, false) => {
                 self.held.remove(&vnode);
             }
+            Entry::Drop(vnode) => {
+                let bits = self.bits;
+                self.records.retain(|key, _| key.token.vnode(bits) != vnode);
+                self.clocks.remove(&vnode);
+                self.recent.remove(&vnode);
+                self.held.remove(&vnode);
+            }
         }
     }
 
@@ -184,6 +193,11 @@ impl ModelStore {
 
     pub(super) fn get(&self, key: &Key) -> Option<Rc<Record>> {
         self.records.get(key).cloned()
+    }
+
+    /// The vnodes of which there is anything.
+    pub(super) fn stored(&self) -> BTreeSet<Vnode> {
+        self.clocks.keys().copied().collect()
     }
 
     pub(super) fn clock(&self, vnode: Vnode) -> VnodeClock {

@@ -269,6 +269,7 @@ impl World {
                 }
             }
             Effect::Newer { .. } | Effect::Older(_) => {}
+            Effect::CaughtUp(..) | Effect::Released(_) => {}
         }
     }
 
@@ -441,5 +442,6 @@ fn kind_of(message: &Message) -> u64 {
         Message::Hint { op, .. } | Message::HintStored { op, .. } => op.0 << 3 | 7,
         Message::Pull(pull) => pull.session.0 << 3,
         Message::Pulled { session, .. } => session.0 << 3,
+        Message::Release { epoch, .. } | Message::Released { epoch, .. } => u64::from(epoch.0),
     }
 }
