@@ -29,11 +29,11 @@ pub(super) fn judge(key: &Key<'_>, findings: &mut Findings) {
     }
 }
 
-fn tell(key: &Key<'_>, read: u32, value: u64, since: u32, findings: &mut Findings) {
-    let writer = key.write_of(value).map(|write| key.writes()[write as usize]);
-    let operations: Vec<u32> = writer.into_iter().chain([since, read]).collect();
-    findings.violation(Promise::P5, key.name, &operations, || {
-        format!("{} shows {value}, gone since {}", key.tell(read), key.tell(since))
+fn tell(key: &Key<'_>, read: u32, write: Write, since: u32, findings: &mut Findings) {
+    let writer = key.writes()[write as usize];
+    findings.violation(Promise::P5, key.name, &[writer, since, read], || {
+        let [read, put, since] = [read, writer, since].map(|it| key.tell(it));
+        format!("{read} shows {put}, gone since {since}")
     });
 }
 
@@ -121,8 +121,10 @@ impl Bounds {
         let quorum = self.quorum.filter(|_| get.level == Level::Quorum);
         let acknowledged = self.acknowledged.filter(|_| get.settled);
         let bound = quorum.max(acknowledged).max(self.settled);
-        if let Some((_, since)) = bound.filter(|bound| version < bound.0) {
-            tell(key, number, get.value, since, findings);
+        if let Some((_, since)) = bound.filter(|bound| version < bound.0)
+            && let Some(write) = key.write_of(get.value)
+        {
+            tell(key, number, write, since, findings);
         }
     }
 }
@@ -197,7 +199,7 @@ impl Gone {
             let quorum = self.quorum[at].filter(|_| get.level == Level::Quorum);
             let acknowledged = self.acknowledged[at].filter(|_| get.settled);
             if let Some(since) = quorum.or(acknowledged).or(self.settled[at]) {
-                tell(key, number, value, since, findings);
+                tell(key, number, write, since, findings);
             }
         }
     }

@@ -83,10 +83,10 @@ impl Zone {
     }
 
     fn tell(&self, key: &Key<'_>) -> String {
-        let mut text = key.tell(self.write);
+        let operations: Vec<String> = self.operations().map(|it| key.tell(it)).collect();
+        let mut text = operations.join(" with ");
         if self.is_forward() {
-            text += &format!(", there from {} to {} ns by ", self.return_ns, self.call_ns);
-            text += &format!("{} and {}", key.tell(self.returned), key.tell(self.called));
+            text += &format!(", which is there from {} to {} ns", self.return_ns, self.call_ns);
         }
         text
     }

@@ -3,4 +3,7 @@
 //! each one means.
 
 mod linear;
+mod lww;
+mod notation;
 mod registers;
+mod siblings;
