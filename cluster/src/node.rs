@@ -14,16 +14,14 @@ use schemas::ids::{Actor, ClusterId, NodeId, Vnode};
 use self::steward::Steward;
 use crate::liveness::{self, Health, Liveness, Load};
 use crate::time::{Instant, Now};
-use crate::topology::{
-    self, Agreement, AgreementEffect, AgreementEvent, Change, Document, Epoch, ProposalError,
-    Ticket, Timing,
-};
+use crate::topology::agreement::{self, Agreement, ProposalError, StateError, Ticket, Timing};
+use crate::topology::{Change, Document, Epoch};
 
 /// What nodes tell each other.
 #[derive(Clone, PartialEq, Debug)]
 pub enum NodeMessage {
     /// Of the topology.
-    Topology(topology::Message),
+    Topology(agreement::Message),
     /// The sender has all of these vnodes that its part in moving them needs, in these epochs.
     CaughtUp(Vec<(Vnode, Epoch)>),
 }
@@ -157,7 +155,7 @@ impl Node {
         origin: Origin,
         tunables: &NodeTunables,
         seed: u64,
-    ) -> Result<Self, topology::StateError> {
+    ) -> Result<Self, StateError> {
         let mut rng = Rng::with_seed(seed);
         let (of_agreement, of_liveness) = (rng.fork(), rng.u64(..));
         let timing = tunables.timing;
@@ -174,14 +172,8 @@ impl Node {
                 Agreement::restart(me.node, &bytes, timing, of_agreement, now.at)?
             }
         };
-        let liveness = Liveness::new(
-            now.at,
-            agreement.cluster(),
-            me,
-            address,
-            tunables.liveness,
-            of_liveness,
-        );
+        let liveness =
+            Liveness::new(now.at, agreement.cluster(), me, address, tunables.liveness, of_liveness);
         let mut node = Self {
             me,
             agreement,
@@ -193,7 +185,7 @@ impl Node {
             effects: VecDeque::new(),
         };
         for seed in seeds {
-            node.agreement.handle(now.at, AgreementEvent::Seed(seed));
+            node.agreement.handle(now.at, agreement::Event::Seed(seed));
         }
         node.settle(now);
         Ok(node)
@@ -206,7 +198,7 @@ impl Node {
                 self.liveness.handle(now.at, liveness::Event::Datagram(bytes));
             }
             NodeEvent::Received { from, message: NodeMessage::Topology(message) } => {
-                self.agreement.handle(now.at, AgreementEvent::Received { from, message });
+                self.agreement.handle(now.at, agreement::Event::Received { from, message });
             }
             NodeEvent::Received { from, message: NodeMessage::CaughtUp(vnodes) } => {
                 if let Some(document) = &self.document {
@@ -214,20 +206,20 @@ impl Node {
                 }
             }
             NodeEvent::Persisted(ticket) => {
-                self.agreement.handle(now.at, AgreementEvent::Persisted(ticket));
+                self.agreement.handle(now.at, agreement::Event::Persisted(ticket));
             }
             NodeEvent::Propose { ticket, change, deadline } => {
-                let propose = AgreementEvent::Propose { ticket, change, deadline };
+                let propose = agreement::Event::Propose { ticket, change, deadline };
                 self.agreement.handle(now.at, propose);
             }
             NodeEvent::CaughtUp(vnode, epoch) => self.steward.caught_up(vnode, epoch),
             NodeEvent::Newer(node, epoch) => {
-                self.agreement.handle(now.at, AgreementEvent::Heard { node, epoch });
+                self.agreement.handle(now.at, agreement::Event::Heard { node, epoch });
             }
             NodeEvent::Load(load) => self.load = load,
             NodeEvent::Due => {
                 if self.agreement.deadline() <= now.at {
-                    self.agreement.handle(now.at, AgreementEvent::Wake);
+                    self.agreement.handle(now.at, agreement::Event::Wake);
                 }
                 if self.liveness.deadline().is_some_and(|at| at <= now.at) {
                     self.liveness.handle(now.at, liveness::Event::Tick);
@@ -293,10 +285,10 @@ impl Node {
             let known = if node == self.me.node { Some(own_epoch) } else { heard };
             known.is_some_and(|known| known >= epoch)
         };
-        for change in self.steward.next_changes(&document, has) {
+        if let Some(change) = self.steward.next_change(&document, has) {
             let ticket = Ticket(STEWARD_TICKETS + self.steward.next_ticket());
             let deadline = now.at + Duration::from_secs(30);
-            let propose = AgreementEvent::Propose { ticket, change, deadline };
+            let propose = agreement::Event::Propose { ticket, change, deadline };
             self.agreement.handle(now.at, propose);
         }
     }
@@ -305,18 +297,18 @@ impl Node {
     fn settle(&mut self, now: Now) {
         while let Some(effect) = self.agreement.poll() {
             match effect {
-                AgreementEffect::Send { to, message } => {
+                agreement::Effect::Send { to, message } => {
                     let message = NodeMessage::Topology(message);
                     self.effects.push_back(NodeEffect::Send { to, message });
                 }
-                AgreementEffect::Persist { ticket, bytes } => {
+                agreement::Effect::Persist { ticket, bytes } => {
                     self.effects.push_back(NodeEffect::Persist { ticket, bytes });
                 }
-                AgreementEffect::Adopted(document) => self.adopt(now, document),
-                AgreementEffect::Outcome { ticket, .. } if ticket.0 >= STEWARD_TICKETS => {
+                agreement::Effect::Adopted(document) => self.adopt(now, document),
+                agreement::Effect::Outcome { ticket, .. } if ticket.0 >= STEWARD_TICKETS => {
                     self.steward.is_proposing = false;
                 }
-                AgreementEffect::Outcome { ticket, result } => {
+                agreement::Effect::Outcome { ticket, result } => {
                     self.effects.push_back(NodeEffect::Outcome { ticket, result });
                 }
             }

@@ -65,12 +65,7 @@ impl Steward {
     }
 
     /// `from` has caught up; what is not of this topology does not count.
-    pub(super) fn report(
-        &mut self,
-        document: &Document,
-        from: NodeId,
-        vnodes: &[(Vnode, Epoch)],
-    ) {
+    pub(super) fn report(&mut self, document: &Document, from: NodeId, vnodes: &[(Vnode, Epoch)]) {
         for &(vnode, epoch) in vnodes {
             if !is_moving(document, vnode, epoch) || document.index_of(from).is_none() {
                 continue;
@@ -83,9 +78,9 @@ impl Steward {
         }
     }
 
-    /// The changes that are due: at most one at a time is under way. `has` tells whether a node has
+    /// The change that is due: at most one at a time is under way. `has` tells whether a node has
     /// an epoch on its disk.
-    pub(super) fn next_changes(
+    pub(super) fn next_change(
         &mut self,
         document: &Document,
         has: impl Fn(NodeId, Epoch) -> bool,
