@@ -117,6 +117,7 @@ impl Coordinator {
             (!is_known, Status::UnknownNamespace),
             (!self.clock.admits(wall_ms, request.seen), Status::StampAhead),
             (request.patience.is_zero(), Status::DeadlineExceeded),
+            (core.index.is_none(), Status::Draining),
             (self.table.len() + self.waiting >= core.tunables.operations_max, Status::Overloaded),
         ]
         .into_iter()

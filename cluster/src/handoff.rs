@@ -142,6 +142,11 @@ impl Handoff {
         dirty.into_iter().map(|(_, vnode)| vnode).collect()
     }
 
+    /// Whether nothing is kept for anybody.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.targets.is_empty()
+    }
+
     /// A node answers again.
     pub(crate) fn is_up(&mut self, now: Instant, node: NodeId) {
         if let Some(it) = self.targets.get_mut(&node) {

@@ -92,7 +92,16 @@ fn majorities(document: &Document, slots: &[Slot], index: MemberIndex) -> Vec<BT
 pub fn reporters(document: &Document, vnode: Vnode) -> BTreeSet<NodeId> {
     let successors = document.ring.slots(vnode).filter_map(|slot| slot.successor);
     let nodes = successors.map(|index| document.member(index).id);
-    nodes.filter(|&node| !sources(document, vnode, node).is_empty()).collect()
+    let successors = nodes.filter(|&node| !sources(document, vnode, node).is_empty());
+    successors.chain(leavers(document, vnode)).collect()
+}
+
+/// Who is leaving and gives `vnode` away; it is gone when it has given all, and has to have handed
+/// over before what it keeps for others.
+pub fn leavers(document: &Document, vnode: Vnode) -> impl Iterator<Item = NodeId> {
+    let slots = document.ring.slots(vnode).filter(|slot| slot.is_moving());
+    let members = slots.filter_map(|slot| Some(document.member(slot.reader?)));
+    members.filter(|member| member.standing == Standing::Leaving).map(|member| member.id)
 }
 
 /// Who has to have the epoch of `vnode`, which is settling, before it is stable: readers that are

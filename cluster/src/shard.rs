@@ -130,6 +130,9 @@ impl Shard {
                 turn.handoff.go_on(now.at, turn.core);
                 repair.due(&mut turn);
                 release.due(&mut turn);
+                if turn.core.is_leaving() && turn.handoff.is_empty() {
+                    repair.leaves(&mut turn);
+                }
             }
         }
         while let Some((vnode, message)) = self.core.next_loopback() {

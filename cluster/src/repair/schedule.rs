@@ -135,6 +135,20 @@ impl Repair {
         }
     }
 
+    /// This node keeps nothing for others: tells so of the vnodes that it gives away in leaving.
+    pub(crate) fn leaves(&mut self, turn: &mut Turn<'_>) {
+        let document = Arc::clone(&turn.core.document);
+        let me = turn.core.me.node;
+        for (&vnode, plan) in &mut self.plans {
+            let is_of_now = plan.epoch == document.ring.epoch(vnode);
+            let gives = || moves::leavers(&document, vnode).any(|node| node == me);
+            if is_of_now && !plan.is_caught_up && gives() {
+                plan.is_caught_up = true;
+                turn.core.effect(Effect::CaughtUp(vnode, plan.epoch));
+            }
+        }
+    }
+
     /// `node` has what this node is to have of `vnode`, too.
     pub(crate) fn want(&mut self, now: Instant, vnode: Vnode, node: NodeId) {
         if let Some(plan) = self.plans.get_mut(&vnode) {

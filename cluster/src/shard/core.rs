@@ -17,7 +17,7 @@ use crate::release::ReleaseStep;
 use crate::repair::{Asked, RepairStep};
 use crate::replica::Ask;
 use crate::time::Now;
-use crate::topology::{Document, Epoch, MemberIndex};
+use crate::topology::{Document, Epoch, MemberIndex, Standing};
 use crate::tunables::Tunables;
 
 /// What an order to the store was given for.
@@ -129,6 +129,11 @@ impl Core {
 
     pub(crate) fn is_held(&self, vnode: Vnode) -> bool {
         self.held.contains(&vnode)
+    }
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        let standing = |index: MemberIndex| self.document.member(index).standing;
+        self.index.is_some_and(|index| standing(index) == Standing::Leaving)
     }
 
     pub(crate) fn has_some(&self, vnode: Vnode) -> bool {

@@ -118,7 +118,7 @@ impl World {
             seen: self.clients.seen[process as usize],
             call_us: self.now_us,
         };
-        if self.nodes[node].is_running && !self.nodes[node].is_paused {
+        if self.is_serving(node) {
             self.ask(call);
         } else {
             self.ask_later(process);
@@ -167,7 +167,7 @@ impl World {
         self.trace.add(self.now_us, 5, [id.0, call.node as u64, call.key]);
         let node = call.node;
         self.clients.calls.insert(id, call);
-        let core = self.core_of(node, Token::of(&key, self.document().token_seed));
+        let core = self.core_of(node, Token::of(&key, self.options.seed));
         self.drive_request(node, core, id, request);
     }
 

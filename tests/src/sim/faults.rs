@@ -72,12 +72,31 @@ pub enum What {
         /// Which.
         node: usize,
     },
+    /// A new node joins.
+    Join,
+    /// A node is to leave.
+    Leave {
+        /// Which.
+        node: usize,
+    },
+    /// A node is gone for ever with its disk, and declared lost.
+    Destroy {
+        /// Which.
+        node: usize,
+    },
+    /// A node is to have another share.
+    Weigh {
+        /// Which.
+        node: usize,
+        /// Its new weight; others have 100.
+        weight: u32,
+    },
 }
 
 impl Fault {
     /// What goes wrong in a run: a few kinds of faults, as many as the seed wants.
     #[must_use]
-    pub fn draw(rng: &mut Rng, nodes: usize, length: Duration) -> Vec<Self> {
+    pub fn draw(rng: &mut Rng, nodes: usize, changes: usize, length: Duration) -> Vec<Self> {
         let length_us = length.as_micros() as u64;
         let kinds: Vec<u32> = (0..8).filter(|_| rng.bool()).collect();
         let every_us = rng.u64(1_000_000..120_000_000);
@@ -93,11 +112,27 @@ impl Fault {
             let to_us = (at_us + rng.u64(1000..=longest_us)).min(length_us);
             faults.push(Self { from_us: at_us, to_us, what: What::draw(rng, kind, nodes) });
         }
+        for _ in 0..changes {
+            let from_us = rng.u64(..length_us.max(1));
+            let node = rng.usize(..nodes);
+            let what = match rng.u32(..8) {
+                0..3 => What::Join,
+                3 | 4 => What::Leave { node },
+                5 => What::Destroy { node },
+                _ => What::Weigh { node, weight: rng.u32(0..400) },
+            };
+            faults.push(Self { from_us, to_us: from_us, what });
+        }
         faults
     }
 }
 
 impl What {
+    /// Whether there is a node more afterwards.
+    pub(super) fn adds_node(&self) -> bool {
+        *self == Self::Join
+    }
+
     fn draw(rng: &mut Rng, kind: u32, nodes: usize) -> Self {
         let node = rng.usize(..nodes);
         match kind {

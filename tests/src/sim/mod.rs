@@ -3,9 +3,12 @@
 
 mod clients;
 mod convergence;
+mod driving;
 mod faults;
+mod mishaps;
 mod network;
 mod node;
+mod operators;
 mod options;
 mod queue;
 mod run;

@@ -3,13 +3,16 @@
 
 use std::time::Duration;
 
+use cluster::liveness;
+use cluster::node::NodeTunables;
+use cluster::topology::agreement::Timing;
 use cluster::tunables::Tunables;
 use fastrand::Rng;
 
 use super::network::NetworkOptions;
 
 /// What a run is like.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// What all chance of the run is drawn from.
     pub seed: u64,
@@ -35,8 +38,12 @@ pub struct Options {
     pub miss_permille: u32,
     /// Dots of each vnode whose keys a node knows.
     pub recent_max: usize,
-    /// Settings of the nodes.
+    /// Settings of the cores.
     pub tunables: Tunables,
+    /// Settings of the nodes.
+    pub node: NodeTunables,
+    /// Changes of the topology that operators want, at most.
+    pub changes_max: usize,
 }
 
 /// What clients do.
@@ -119,6 +126,12 @@ impl Options {
             miss_permille: rare(&mut rng, 200),
             recent_max: 1 << rng.u32(2..12),
             tunables,
+            node: NodeTunables {
+                liveness: liveness::Tunables::drawn(&mut rng),
+                timing: Timing::default(),
+                steward_every: Duration::from_millis(rng.u64(200..3000)),
+            },
+            changes_max: *rng.choice([0, 0, 1, 3, 8].iter()).expect("five"),
         }
     }
 }

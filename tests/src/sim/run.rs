@@ -32,7 +32,7 @@ pub struct Outcome {
 #[must_use]
 pub fn faults(options: &Options) -> Vec<Fault> {
     let mut rng = Rng::with_seed(options.seed ^ 0x6661_756c_7473_0000);
-    Fault::draw(&mut rng, options.nodes, options.safety)
+    Fault::draw(&mut rng, options.nodes, options.changes_max, options.safety)
 }
 
 /// What clients may see in such a run.
@@ -52,6 +52,11 @@ fn allowed(options: &Options, faults: &[Fault]) -> Allowed {
 #[must_use]
 pub fn run(options: &Options, faults: Vec<Fault>) -> Outcome {
     let allowed = allowed(options, &faults);
+    let mut options = options.clone();
+    if faults.iter().any(|fault| matches!(fault.what, What::Destroy { .. })) {
+        // What one copy alone acknowledged goes with it.
+        options.clients.weak_permille = 0;
+    }
     let mut world = World::new(options.clone(), faults);
     let safety_us = options.safety.as_micros() as u64;
     world.run(safety_us);
@@ -66,9 +71,16 @@ pub fn run(options: &Options, faults: Vec<Fault>) -> Outcome {
     if world.unanswered() > 0 {
         failures.push(format!("{} requests were never answered", world.unanswered()));
     }
+    if world.operators.open() > 0 {
+        failures.push(format!("{} changes were not made", world.operators.open()));
+    }
     failures.extend(super::convergence::differences(&world));
     for key in 0..options.clients.keys {
-        world.ask_at_last(key as usize % world.nodes.len(), key);
+        let serving = (0..world.nodes.len()).filter(|&node| world.is_serving(node));
+        let serving: Vec<usize> = serving.collect();
+        if let Some(&node) = serving.get(key as usize % serving.len().max(1)) {
+            world.ask_at_last(node, key);
+        }
     }
     end_us += options.clients.patience.as_micros() as u64 + 10_000_000;
     world.run(end_us);

@@ -29,7 +29,7 @@ pub(super) fn document(options: &Options) -> Document {
         let slots: Vec<Slot> = (0..copies).map(slot).collect();
         ring.set(Vnode(vnode), &slots, Phase::Stable, Epoch(1));
     }
-    let members: Vec<Member> = (1..=nodes).map(member).collect();
+    let members: Vec<Member> = (0..options.nodes).map(member).collect();
     Document {
         cluster: ClusterId(u128::from(options.seed) << 1 | 1),
         epoch: Epoch(1),
@@ -53,14 +53,25 @@ fn namespace(id: NamespaceId, name: &str, policy: Policy, layout: &[DataCentre])
     Namespace { id, name, policy, replication, former: None, is_strict: false, ttl_ms: 0 }
 }
 
-fn member(number: u16) -> Member {
+/// The node `number`, from 0.
+pub(super) fn node(number: usize) -> NodeId {
+    NodeId(NonZeroU64::MIN.saturating_add(number as u64))
+}
+
+/// Where it is reached.
+pub(super) fn address(number: usize) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, (number >> 8) as u8, number as u8)), 7401)
+}
+
+/// What it is as a member.
+pub(super) fn member(number: usize) -> Member {
     Member {
-        id: NodeId(NonZeroU64::new(u64::from(number)).expect("from 1")),
+        id: node(number),
         dc: "dc".into(),
         rack: format!("r{}", number % 3).into(),
-        weight: 1,
+        weight: 100,
         standing: Standing::Member,
-        address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7000 + number),
+        address: address(number),
         may_vote: true,
     }
 }
