@@ -22,7 +22,7 @@ fn run(seed: u64, fault: Option<Fault>) -> Result<Counts, String> {
 #[test]
 fn no_sibling_is_lost_or_invented() {
     let mut all = Counts::default();
-    for seed in 0..200 {
+    for seed in 0..500 {
         all.add(&run(seed, None).unwrap_or_else(|what| panic!("{what}")));
     }
     // Everything that makes it hard has happened, and often.
@@ -37,7 +37,7 @@ fn no_sibling_is_lost_or_invented() {
 #[test]
 fn each_rule_is_needed() {
     for fault in Fault::ALL {
-        let found = (0..200).find_map(|seed| run(seed, Some(fault)).err());
+        let found = (0..500).find_map(|seed| run(seed, Some(fault)).err());
         assert!(found.is_some(), "{fault:?} is not seen");
     }
 }
