@@ -311,11 +311,12 @@ impl Liveness {
     /// of the others is of no use to them, and would make them defend themselves.
     fn begin_anew(&mut self) {
         self.outside.is_over = false;
-        self.outside.timers.clear();
-        self.renew_at = self.outside.now + self.tunables.probe_period;
         let last = self.me.renewal.max(self.renewal_heard);
+        // At the end of the counter only a start helps; by itself no boot gets there.
         let Some(renewal) = last.checked_add(1) else { return };
         self.me.renewal = renewal;
+        self.renew_at = self.outside.now + self.tunables.probe_period;
+        self.outside.timers.clear();
         self.counters.renewals += 1;
         self.peers.forget_down();
         let active: Vec<_> = self.swim.iter_members().cloned().collect();

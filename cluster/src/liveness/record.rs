@@ -7,7 +7,8 @@
 //!
 //! ```text
 //! record  node u64 | boot u32 | sequence u64 | epoch u32 | wall_ms u64 | cpu_permille u32
-//!         | disk_used u64 | disk_total u64 | p99_us u64 | ops_per_s u64 | what a later version adds
+//!         | disk_used u64 | disk_total u64 | p99_us u64 | ops_per_s u64
+//!         | what a later version adds
 //! ```
 //! Integers are little-endian.
 

@@ -26,7 +26,7 @@ fn assert_as_foca(machine: &Liveness) {
     let tunables = &machine.tunables;
     let suspicion = tunables.suspicion(machine.peers.expected());
     let probes = suspicion.as_micros().div_ceil(tunables.probe_period.as_micros());
-    assert!(machine.outside.timers.len() as u128 <= 7 + probes);
+    assert!(machine.outside.timers.len() as u128 <= 5 + probes);
 }
 
 fn seconds(count: u64) -> Duration {

@@ -5,7 +5,7 @@
 //! - When foca starts afresh all are forgotten, so that none of an earlier time is left for its
 //!   token, one byte, to be taken for a newer one.
 //! - Time in which the process stood still does not count: see [`Timers::forgive`].
-//! - Their number is bounded by what adds them: five that renew themselves, and one suspicion at
+//! - Their number is bounded by what adds them: four that renew themselves, and one suspicion at
 //!   most each probe period, gone when the suspicion's time is over. Nothing received adds one.
 
 use std::collections::BTreeMap;
@@ -61,7 +61,6 @@ impl Timers {
     }
 
     #[cfg(test)]
-    #[allow(dead_code)]
     pub(super) fn len(&self) -> usize {
         self.queue.len()
     }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::super::datagram::{Datagram, Refusal};
 use super::super::identity::Identity;
 use super::super::record::{Load, Record, Told};
-use super::network::{CLUSTER, Faults, Network, id};
+use super::network::{CLUSTER, Faults, Flight, Network, id};
 use super::{Forged, at, identity, seconds};
 use crate::liveness::Tunables;
 use crate::topology::Epoch;
@@ -125,7 +125,7 @@ fn real_datagrams_are_read_whole_or_not_at_all() {
     network.run(seconds(30));
     let tap = network.tap.take().unwrap();
     let mut kinds = std::collections::BTreeSet::new();
-    for (_, _, bytes) in &tap {
+    for Flight { bytes, .. } in &tap {
         let datagram = Datagram::read(CLUSTER, bytes).unwrap();
         kinds.insert(
             format!("{:?}", datagram.header.message).split(['(', ' ']).next().map(str::to_owned),

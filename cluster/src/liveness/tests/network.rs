@@ -63,6 +63,14 @@ pub(super) struct Change {
     pub(super) health: Health,
 }
 
+/// A datagram on its way.
+#[derive(Clone, Debug)]
+pub(super) struct Flight {
+    pub(super) from: usize,
+    pub(super) to: usize,
+    pub(super) bytes: Box<[u8]>,
+}
+
 pub(super) struct Node {
     pub(super) machine: Liveness,
     pub(super) boot: u32,
@@ -82,12 +90,12 @@ pub(super) struct Network {
     pub(super) delivered: u64,
     pub(super) bytes: u64,
     pub(super) longest: usize,
-    /// Datagrams as they were sent, from and to, if they are kept.
-    pub(super) tap: Option<Vec<(usize, usize, Box<[u8]>)>>,
+    /// Datagrams as they were sent, if they are kept.
+    pub(super) tap: Option<Vec<Flight>>,
     members: Vec<(NodeId, SocketAddr)>,
     clusters: usize,
     tunables: Tunables,
-    flights: BTreeMap<(Instant, u64), (usize, Box<[u8]>)>,
+    flights: BTreeMap<(Instant, u64), Flight>,
     flown: u64,
     due: BTreeSet<(Instant, usize)>,
     rng: fastrand::Rng,
@@ -235,8 +243,8 @@ impl Network {
             };
             self.now = self.now.max(next);
             if flight == Some(next) {
-                let (_, (to, datagram)) = self.flights.pop_first().unwrap();
-                self.deliver(to, datagram);
+                let (_, flight) = self.flights.pop_first().unwrap();
+                self.deliver(flight.to, flight.bytes);
             } else {
                 let (_, index) = *self.due.first().unwrap();
                 self.call(index, Event::Tick);
@@ -289,15 +297,16 @@ impl Network {
         if self.cut.contains(&(from, to)) {
             return;
         }
+        let flight = Flight { from, to, bytes: datagram };
         if let Some(tap) = &mut self.tap {
-            tap.push((from, to, datagram.clone()));
+            tap.push(flight.clone());
         }
         let copies = 1 + usize::from(self.rng.u32(..1_000) < self.faults.duplicate_permille);
         for _ in 0..copies {
             if self.rng.u32(..1_000) >= self.faults.loss_permille {
                 let delay = Duration::from_micros(self.rng.u64(self.faults.delay_us.clone()));
                 self.flown += 1;
-                self.flights.insert((self.now + delay, self.flown), (to, datagram.clone()));
+                self.flights.insert((self.now + delay, self.flown), flight.clone());
             }
         }
     }

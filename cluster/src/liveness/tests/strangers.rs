@@ -1,6 +1,6 @@
 //! Nodes outside the topology: those that want to join, and those that have left.
 
-use super::super::{Health, Tunables};
+use super::super::{Health, Record, Tunables};
 use super::network::{Faults, Network, id, members};
 use super::{Forged, identity, machine_of_five, seconds};
 use crate::limits::STRANGERS_MAX;
@@ -24,15 +24,19 @@ fn a_node_that_wants_to_join_is_seen_by_all_and_becomes_a_member() {
 fn a_node_that_has_left_is_forgotten_when_room_is_needed() {
     let mut network = Network::new(5, Tunables::lan(), Faults::none(), 2);
     network.run(seconds(10));
+    network.set_record(4, Record::default());
+    network.run(seconds(10));
     network.set_members(members(4));
     assert!(network.nodes[0].machine.is_up(id(4)), "it may still have to hand over");
     network.crash(4);
     network.run(seconds(30));
     assert_eq!(network.nodes[0].machine.boot(id(4)), Some(1));
+    assert!(network.nodes[0].machine.record(id(4)).is_some());
     for index in 100..100 + STRANGERS_MAX {
         network.deliver(0, Forged::from(identity(index, 1, 0)).bytes().into());
     }
     assert_eq!(network.nodes[0].machine.boot(id(4)), None);
+    assert_eq!(network.nodes[0].machine.record(id(4)), None);
     assert!(network.nodes[0].machine.is_up(id(100 + STRANGERS_MAX - 1)));
 }
 
