@@ -1,0 +1,9 @@
+//! The oracles of the library, held against histories by hand, model stores and porcupine-rs: each
+//! is quiet where its promise was kept, and speaks up where it was broken. `DESIGN.md` says what
+//! each one means.
+
+mod linear;
+mod lww;
+mod notation;
+mod registers;
+mod siblings;
