@@ -302,8 +302,8 @@ impl Agreement {
         if !self.is_settled() {
             return;
         }
-        let again_at = now + about(self.timing.offer, &mut self.rng);
-        while let Some(node) = self.spread.next_offer(now, again_at) {
+        let until = now + about(self.timing.offer, &mut self.rng);
+        while let Some(node) = self.spread.next_offer(now, until) {
             self.send(node, Body::Offer);
         }
     }

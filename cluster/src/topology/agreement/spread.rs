@@ -1,7 +1,7 @@
 //! [`Spread`]: how decided documents reach every node.
 //!
 //! - Who decided one offers it to all members, a few at a time, until each says that it has it or
-//!   has kept silent too often.
+//!   has kept silent too often. Who keeps silent waits behind all others.
 //! - Who hears of a newer epoch, from gossip or in any message, asks for its document, one node at
 //!   a time.
 //! - Who hears of nothing asks some member now and then.
@@ -24,14 +24,10 @@ pub(super) struct Spread {
     pub(super) asked_until: Instant,
     /// When somebody is asked next, whatever is heard.
     pub(super) pull_at: Instant,
-    waiting: VecDeque<NodeId>,
-    offered: BTreeMap<NodeId, Offer>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Offer {
-    again_at: Instant,
-    tries: u8,
+    /// Who is to be offered the document, and how often it was.
+    waiting: VecDeque<(NodeId, u8)>,
+    /// Who has been, how often, and until when an answer is waited for.
+    offered: BTreeMap<NodeId, (u8, Instant)>,
 }
 
 impl Spread {
@@ -52,31 +48,32 @@ impl Spread {
         }
     }
 
-    /// Offers a new document to these, and the one before to nobody any more.
+    /// Offers a new document to these, in this order, and the one before to nobody any more.
     pub(super) fn offer_to(&mut self, nodes: impl Iterator<Item = NodeId>) {
         self.offered.clear();
-        self.waiting = nodes.collect();
+        self.waiting = nodes.map(|node| (node, 0)).collect();
     }
 
     /// `node` has the document.
     pub(super) fn has(&mut self, node: NodeId) {
         if self.offered.remove(&node).is_none() && !self.waiting.is_empty() {
-            self.waiting.retain(|it| *it != node);
+            self.waiting.retain(|it| it.0 != node);
         }
     }
 
-    /// Somebody to offer it to now; `again_at` is when that is done once more.
-    pub(super) fn next_offer(&mut self, now: Instant, again_at: Instant) -> Option<NodeId> {
-        self.offered.retain(|_, it| it.again_at > now || it.tries < OFFER_TRIES_MAX);
-        if let Some((node, offer)) = self.offered.iter_mut().find(|it| it.1.again_at <= now) {
-            *offer = Offer { again_at, tries: offer.tries + 1 };
-            return Some(*node);
+    /// Somebody to offer it to now, waiting for an answer until then.
+    pub(super) fn next_offer(&mut self, now: Instant, until: Instant) -> Option<NodeId> {
+        while let Some((&node, &(tries, _))) = self.offered.iter().find(|it| it.1.1 <= now) {
+            self.offered.remove(&node);
+            if tries < OFFER_TRIES_MAX {
+                self.waiting.push_back((node, tries));
+            }
         }
         if self.offered.len() >= OFFERS_MAX {
             return None;
         }
-        let node = self.waiting.pop_front()?;
-        self.offered.insert(node, Offer { again_at, tries: 1 });
+        let (node, tries) = self.waiting.pop_front()?;
+        self.offered.insert(node, (tries + 1, until));
         Some(node)
     }
 
@@ -85,7 +82,7 @@ impl Spread {
         if !self.waiting.is_empty() && self.offered.len() < OFFERS_MAX {
             return Instant(0);
         }
-        self.offered.values().map(|it| it.again_at).min().unwrap_or(Instant::NEVER)
+        self.offered.values().map(|it| it.1).min().unwrap_or(Instant::NEVER)
     }
 }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-/// How long is waited for what. All waits but the last are spread at random from half of it to the
-/// whole, so that nodes do not keep in step.
+/// How long is waited for what, at least a millisecond each. Waits are spread at random from half
+/// of that to the whole, so that nodes do not keep in step.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Timing {
     /// Before a voter that has not answered is asked again; doubled each time, up to sixteenfold.

@@ -142,6 +142,33 @@ fn the_last_copy_is_given_up_only_in_so_many_words() {
     assert!(third.iter().any(|it| matches!(it, Err(ChangeRefused::LastCopy { .. }))), "{third:?}");
 }
 
+/// A copy counts where it is read, and where a vnode has settled.
+#[test]
+fn copies_count_where_they_are() {
+    let with = |copies| Change::CreateNamespace {
+        name: "b".into(),
+        policy: Policy::LastWriterWins,
+        settings: settings(&[("a", copies)]),
+    };
+    let alter = |copies| Change::AlterNamespace {
+        id: NamespaceId(2),
+        settings: settings(&[("a", copies)]),
+    };
+    let reader = |document: &Document| readers(document)[0][0];
+    let grows = done(&done(&cluster(3), &with(1)), &alter(2));
+    assert!(matches!(apply(&grows, &lost(reader(&grows))), Err(ChangeRefused::LastCopy { .. })));
+    let shrinks = done(&done(&cluster(3), &with(2)), &alter(1));
+    done(&shrinks, &lost(reader(&shrinks)));
+
+    let one_copy = done(&done(&cluster(3), &with(1)), &Change::DropNamespace(NamespaceId(1)));
+    let owner = reader(&one_copy);
+    let new = member(9, "a", "r1");
+    let moving = done(&one_copy, &Change::Replace { old: node(owner), new, is_lost: false });
+    assert!(matches!(apply(&moving, &lost(owner)), Err(ChangeRefused::LastCopy { .. })));
+    let settling = done(&moving, &Change::Settle(vnodes_in(&moving, Phase::Moving)));
+    done(&settling, &lost(owner));
+}
+
 #[test]
 fn somebody_stays() {
     let deserted = ChangeRefused::Document(DocumentError::Deserted);

@@ -136,12 +136,13 @@ impl Agreement {
     pub(super) fn receive_accepted(&mut self, now: Instant, from: NodeId, ballot: Ballot) {
         let Some(round) = self.round_of(ballot) else { return };
         let Some(value) = round.accepted(from) else { return };
-        let members =
-            |document: &Document| document.members.iter().map(|it| it.id).collect::<Vec<NodeId>>();
-        let before = self.now().map(members).unwrap_or_default();
-        let mut nodes: BTreeSet<NodeId> = before.into_iter().collect();
-        nodes.extend(members(value.document()));
-        nodes.remove(&self.node);
+        // Those who decide the next epoch first; those that are no members any more learn it, too.
+        let members = |document: &Document| document.members.iter().map(|it| it.id).collect();
+        let mut others: BTreeSet<NodeId> = members(value.document());
+        others.extend(self.now().map(members).unwrap_or_default());
+        let mut nodes = value.document().voters.clone();
+        nodes.extend(others.into_iter().filter(|it| !value.document().voters.contains(it)));
+        nodes.retain(|it| *it != self.node);
         self.adopt(now, value);
         self.spread.offer_to(nodes.into_iter());
     }

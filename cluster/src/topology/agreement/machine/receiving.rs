@@ -5,8 +5,12 @@ use crate::limits::ROUND_MAX;
 
 impl Agreement {
     pub(super) fn receive(&mut self, now: Instant, from: NodeId, message: Message) {
-        if message.cluster != self.cluster || from == self.node {
+        if message.cluster != self.cluster {
             self.counts.foreign += 1;
+            return;
+        }
+        if from == self.node {
+            self.counts.absurd += 1;
             return;
         }
         self.hear(now, from, message.epoch);

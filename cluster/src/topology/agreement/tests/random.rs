@@ -172,18 +172,14 @@ fn runs(seeds: std::ops::Range<u64>) -> Seen {
     seen
 }
 
+/// Two thousand seeds, or as many as the build is told: `KVCORE_TEST_SEEDS=100000 cargo test`.
 #[test]
 fn nothing_goes_wrong_whatever_happens() {
-    let seen = runs(0..2_000);
-    eprintln!("{seen:?}");
-    assert!(seen.decided > 10_000 && seen.made > 5_000, "{seen:?}");
-    assert!(seen.refused > 100 && seen.undecided > 100 && seen.unknown > 100, "{seen:?}");
-}
-
-/// More seeds than every build has time for: `SEEDS=100000 cargo test -- --ignored`.
-#[test]
-#[ignore = "takes as long as it is given seeds"]
-fn nothing_goes_wrong_for_long() {
-    let count = option_env!("SEEDS").and_then(|it| it.parse().ok()).unwrap_or(20_000);
-    runs(2_000..2_000 + count);
+    let told = option_env!("KVCORE_TEST_SEEDS").and_then(|it| it.parse().ok());
+    let seeds: u64 = told.unwrap_or(2_000);
+    let seen = runs(0..seeds);
+    let each = |count: usize| count as u64 * 10 / seeds;
+    assert!(each(seen.decided) > 50 && each(seen.made) > 50, "{seen:?}");
+    assert!(each(seen.refused) > 5 && each(seen.undecided) > 5, "{seen:?}");
+    assert!(seen.unknown as u64 > seeds / 10, "{seen:?}");
 }

@@ -245,6 +245,26 @@ fn a_member_that_left_is_told_so() {
     assert_eq!(refused, Err(ProposalError::NoMember));
 }
 
+/// A third of the members is down; the others do not wait for them.
+#[test]
+fn who_is_down_does_not_keep_a_change_from_others() {
+    let mut network = network(60);
+    network.timing.pull = 3_600 * SECOND;
+    let document = last(&network);
+    let spare = |it: &NodeId| !document.voters.contains(it) && it.0.get() <= 30;
+    let down: Vec<NodeId> = network.nodes().into_iter().filter(spare).collect();
+    down.iter().for_each(|it| network.crash(*it));
+    let epoch = outcome(&mut network, document.voters[0], Change::Pause).expect("voters are there");
+    network.run(3 * SECOND);
+    for id in network.nodes().into_iter().filter(|it| !down.contains(it)) {
+        assert_eq!(network.document(id).expect("it has one").epoch, epoch);
+    }
+    network.run(60 * SECOND);
+    network.start(down[0]);
+    network.run(SECOND);
+    assert!(network.document(down[0]).expect("it has one").epoch < epoch, "offers have ended");
+}
+
 /// Who decides tells all, a few at a time, and sends each the document once.
 #[test]
 fn a_change_reaches_every_member() {
