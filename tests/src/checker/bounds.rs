@@ -21,16 +21,15 @@ pub(super) fn judge(key: &Key<'_>, allowed: &Allowed, findings: &mut Findings) {
     for &number in key.operations {
         let operation = key.operation(number);
         let concurrent = chains.partition_point(|&start_ns| start_ns <= operation.done_ns());
-        let siblings_max = concurrent.min(allowed.siblings_max);
-        let siblings = operation.siblings.len();
-        if siblings > siblings_max {
+        let distinct = || operation.siblings.chunk_by(|a, b| a == b).map(|it| it[0]);
+        // What was not written to this key is no writer of it.
+        let written = distinct().filter(|&value| key.write_of(value).is_some()).count();
+        let shown = distinct().count();
+        if written > concurrent || shown > allowed.siblings_max {
             findings.violation(Promise::P9, key.name, &[number], || {
-                format!(
-                    "{} shows {siblings} siblings of {concurrent} concurrent writers, {} are \
-                     allowed",
-                    key.tell(number),
-                    allowed.siblings_max
-                )
+                let (get, siblings_max) = (key.tell(number), allowed.siblings_max);
+                format!("{get} shows {shown} siblings; there are {concurrent} concurrent writers")
+                    + &format!(", and {siblings_max} are allowed")
             });
         }
         let (entries, entries_max) = (operation.context_entries, allowed.context_entries_max);

@@ -8,14 +8,23 @@
 use std::ops::Range;
 
 use super::index::{Key, Write};
+use crate::history::{Kind, NEVER};
 
 /// Which write of a key covers which.
 #[derive(Default)]
 pub(super) struct Causes {
-    /// When each was called.
-    calls: Vec<u64>,
+    nodes: Vec<Node>,
     covers: Edges,
     covered_by: Edges,
+}
+
+/// What a walk looks at of a write; neighbours of a walk are neighbours here.
+pub(super) struct Node {
+    pub(super) value: u64,
+    pub(super) call_ns: u64,
+    /// From when on it may have removed what it covers and left nothing: a delete from its call, a
+    /// value from its expiry. [`NEVER`] for other values.
+    pub(super) removes_ns: u64,
 }
 
 /// For each write, writes in the order of their calls.
@@ -35,7 +44,7 @@ pub(super) struct Marks {
 impl Causes {
     pub(super) fn new(key: &Key<'_>) -> Self {
         let count = key.write_count();
-        let calls: Vec<u64> = (0..count as Write).map(|it| key.write(it).call_ns).collect();
+        let nodes: Vec<Node> = (0..count as Write).map(|it| Node::new(key, it)).collect();
         let mut pairs: Vec<(Write, Write)> = Vec::new();
         for by in 0..count as Write {
             let write = key.write(by);
@@ -43,7 +52,7 @@ impl Causes {
                 continue;
             }
             let covered = write.covers().iter().filter_map(|&value| key.write_of(value));
-            let earlier = |it: &Write| *it != by && calls[*it as usize] <= write.call_ns;
+            let earlier = |it: &Write| *it != by && nodes[*it as usize].call_ns <= write.call_ns;
             pairs.extend(covered.filter(earlier).map(|it| (by, it)));
         }
         let covers = Edges::new(count, &mut pairs);
@@ -51,7 +60,13 @@ impl Causes {
             *pair = (pair.1, pair.0);
         }
         let covered_by = Edges::new(count, &mut pairs);
-        Self { calls, covers, covered_by }
+        Self { nodes, covers, covered_by }
+    }
+
+    /// A write, for a walk.
+    #[inline]
+    pub(super) fn node(&self, write: Write) -> &Node {
+        &self.nodes[write as usize]
     }
 
     /// Writes whose context lists this one, and that may take effect.
@@ -70,11 +85,11 @@ impl Causes {
     pub(super) fn descends(&self, later: Write, earlier: Write, marks: &mut Marks) -> bool {
         // Whoever covers `earlier` was called no earlier than the first that lists it.
         let Some(&first) = self.covered_by(earlier).first() else { return false };
-        let first_ns = self.calls[first as usize];
+        let first_ns = self.node(first).call_ns;
         let mut pending = vec![later];
         marks.clear();
         while let Some(write) = pending.pop() {
-            if self.calls[write as usize] < first_ns || !marks.insert(write) {
+            if self.node(write).call_ns < first_ns || !marks.insert(write) {
                 continue;
             }
             let covered = self.covers(write);
@@ -84,6 +99,18 @@ impl Causes {
             pending.extend_from_slice(covered);
         }
         false
+    }
+}
+
+impl Node {
+    fn new(key: &Key<'_>, write: Write) -> Self {
+        let operation = key.write(write);
+        let removes_ns = match operation.kind {
+            Kind::Delete => operation.call_ns,
+            _ if operation.expires_ns == NEVER => NEVER,
+            _ => key.expires_from(&operation),
+        };
+        Self { value: operation.value, call_ns: operation.call_ns, removes_ns }
     }
 }
 

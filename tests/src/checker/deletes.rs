@@ -180,7 +180,7 @@ impl Gone {
     fn settle(&mut self, key: &Key<'_>, number: u32, get: &Operation<'_>) {
         let settled = &mut self.settled;
         self.covered.retain(|&(since_ns, write)| {
-            let is_shown = get.siblings.binary_search(&key.write(write).value).is_ok();
+            let is_shown = get.siblings.binary_search(&key.causes.node(write).value).is_ok();
             let stays = since_ns >= get.call_ns || is_shown;
             if !stays {
                 settled[write as usize] = Some(number);

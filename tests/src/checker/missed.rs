@@ -11,7 +11,8 @@
 //!
 //! What may have taken effect by the time the read returned may be what it shows instead.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 
 use schemas::ids::Version;
 
@@ -158,14 +159,17 @@ impl Bound {
 pub(super) struct SweepMarks {
     /// Writes that oblige.
     obliged: Marks,
-    /// Writes that a search has been to.
+    /// Writes that a search has come to.
     searched: Marks,
+    /// Those of them that it has not looked at.
+    pending: BinaryHeap<Reverse<Write>>,
 }
 
 impl SweepMarks {
     pub(super) fn new(key: &Key<'_>) -> Self {
         let count = if key.policy == Policy::Siblings { key.write_count() } else { 0 };
-        Self { obliged: Marks::new(count), searched: Marks::new(count) }
+        let (obliged, searched) = (Marks::new(count), Marks::new(count));
+        Self { obliged, searched, pending: BinaryHeap::new() }
     }
 }
 
@@ -180,7 +184,8 @@ struct Open<'m> {
 enum Found {
     /// It, or something that covers it.
     Shown,
-    /// Something that obliges covers it, and is looked for by itself.
+    /// It is excused from all later reads: something that obliges covers it, and is looked for by
+    /// itself; or it may have been removed before this one was called.
     Superseded,
     /// Nothing.
     Missed,
@@ -245,23 +250,27 @@ impl Open<'_> {
     }
 }
 
+/// Looks for a value or what covers it, in the order of calls: as a rule what obliges lies nearer
+/// than what is shown, and what covers that need not be looked at.
 fn look_for(key: &Key<'_>, wanted: Write, get: &Operation<'_>, marks: &mut SweepMarks) -> Found {
     marks.searched.clear();
-    let mut pending = vec![wanted];
-    while let Some(write) = pending.pop() {
-        let operation = key.write(write);
-        if operation.kind == Kind::Delete
-            || get.siblings.binary_search(&operation.value).is_ok()
-            || key.may_have_expired(&operation, get.return_ns)
-        {
+    marks.pending.clear();
+    marks.pending.push(Reverse(wanted));
+    while let Some(Reverse(write)) = marks.pending.pop() {
+        if write != wanted && marks.obliged.contains(write) {
+            return Found::Superseded;
+        }
+        let node = key.causes.node(write);
+        if node.removes_ns <= get.call_ns {
+            return Found::Superseded;
+        }
+        let is_shown = get.siblings.binary_search(&node.value).is_ok();
+        if is_shown || node.removes_ns <= get.return_ns {
             return Found::Shown;
         }
         for &by in key.causes.covered_by(write) {
-            if marks.obliged.contains(by) {
-                return Found::Superseded;
-            }
-            if key.write(by).call_ns <= get.return_ns && marks.searched.insert(by) {
-                pending.push(by);
+            if key.causes.node(by).call_ns <= get.return_ns && marks.searched.insert(by) {
+                marks.pending.push(Reverse(by));
             }
         }
     }

@@ -50,8 +50,8 @@ impl Pairs {
         for &earlier in &shown {
             // Who covers it was called no earlier than the first whose context lists it.
             let Some(&first) = key.causes.covered_by(earlier).first() else { continue };
-            let first_ns = key.write(first).call_ns;
-            let from = shown.partition_point(|&it| key.write(it).call_ns < first_ns);
+            let first_ns = key.causes.node(first).call_ns;
+            let from = shown.partition_point(|&it| key.causes.node(it).call_ns < first_ns);
             for &later in shown[from..].iter().filter(|it| **it != earlier) {
                 if self.covers(key, later, earlier) {
                     let [earlier, later] =
@@ -92,7 +92,7 @@ fn context(key: &Key<'_>, number: u32, get: &Operation<'_>, findings: &mut Findi
             continue;
         };
         let covered = key.write(write);
-        let replaced = |by: &Write| key.write(*by).call_ns <= get.return_ns;
+        let replaced = |by: &Write| key.causes.node(*by).call_ns <= get.return_ns;
         if covered.kind == Kind::Put
             && !key.may_have_expired(&covered, get.return_ns)
             && !key.causes.covered_by(write).iter().any(replaced)

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 
 use porcupine_rs::{Model, Operation as Searched, check_operations};
 use tests::checker::{Allowed, ConflictKind, conflicts};
-use tests::history::{ABSENT, History, Kind, NEVER, Operation, Outcome};
+use tests::history::{ABSENT, History, Kind, Level, NEVER, Operation, Outcome, Policy};
 
+use crate::long_forms::number;
 use crate::registers::{Shape, draw};
+use crate::store::{Setup, run};
 
 const ALLOWED: Allowed = Allowed { skew_ms: 0, siblings_max: 0, context_entries_max: 0 };
 
@@ -90,11 +92,45 @@ fn drawn(seed: u64, count: usize) -> impl Iterator<Item = (History, Vec<Conflict
 #[test]
 fn zones_and_a_search_for_an_order_agree() {
     let mut counts = [0; 2];
-    for (history, kinds, has_order) in drawn(7, 8000) {
+    let histories = number("KVCORE_TEST_HISTORIES", || 8000);
+    for (history, kinds, has_order) in drawn(7, histories as usize) {
         assert_eq!(kinds.is_empty(), has_order, "{kinds:?} in {history:#?}");
         counts[usize::from(has_order)] += 1;
     }
     assert!(counts.iter().all(|count| *count > 1000), "no and yes: {counts:?}");
+}
+
+/// The same of each key of what clients of a model store saw.
+#[test]
+fn zones_and_a_search_agree_on_what_a_store_recorded() {
+    let lww = Setup::plain(Policy::Lww);
+    let setups = [
+        (Setup { blocking_repair: true, ..lww }, true),
+        (Setup { skewed: true, ..lww }, false),
+        (Setup { level: Level::Sloppy, ..lww }, false),
+    ];
+    for (setup, always_ordered) in setups {
+        let mut counts = [0; 2];
+        for seed in 0..number("KVCORE_TEST_SEEDS", || 40) {
+            let history = run(&setup, &mut fastrand::Rng::with_seed(seed));
+            for one in keys(&history) {
+                let has_order = has_order(&one);
+                let found = conflicts(&one, &ALLOWED);
+                assert_eq!(found.is_empty(), has_order, "{setup:?}, seed {seed}: {found:#?}");
+                counts[usize::from(has_order)] += 1;
+            }
+        }
+        assert_eq!(counts[0] == 0, always_ordered, "{setup:?}: {counts:?}");
+    }
+}
+
+/// A history as one for each of its keys.
+fn keys(history: &History) -> Vec<History> {
+    let mut keys: BTreeMap<u64, History> = BTreeMap::new();
+    for (_, operation) in history.operations() {
+        keys.entry(operation.key).or_default().push(&operation).expect("as it was");
+    }
+    keys.into_values().collect()
 }
 
 /// A checker that looks over one kind of conflict does not agree with the search.
