@@ -5,7 +5,7 @@
 //!   for it, it is refused before it counts.
 //! - Other hints only save anti-entropy work. Past their bounds they are not kept, and anti-entropy
 //!   is told which vnode of whom to look at.
-//! - A hint for a node that does not own the vnode any more goes to those that do.
+//! - A hint for a node that does not own the vnode any more, or is lost, goes to those that do.
 //! - The receiver sets the pace: so many are under way to it, and the next follow when it has them
 //!   on disk.
 //!
@@ -24,6 +24,7 @@ use crate::message::{Message, OpId, Refusal};
 use crate::record::{Digest, Key, Record};
 use crate::shard::{Core, Purpose};
 use crate::time::Instant;
+use crate::topology::Standing;
 
 /// Hints under way to one target.
 const WINDOW: usize = 32;
@@ -231,8 +232,7 @@ impl Handoff {
             if !it.may_read() || it.next_try > now {
                 continue;
             }
-            let is_member = core.document.index_of(target).is_some();
-            if is_member && !core.is_up(target) {
+            if is_there(core, target) && !core.is_up(target) {
                 it.next_try = now + DOWN_PAUSE;
             } else {
                 it.is_reading = true;
@@ -285,8 +285,16 @@ impl Target {
     }
 }
 
+/// Who is to have records of `vnode`. A member that is lost is owner in name alone.
 fn owners(core: &Core, vnode: Vnode) -> BTreeSet<NodeId> {
-    copies(&core.document, vnode, None, Access::Write).into_iter().collect()
+    let all = copies(&core.document, vnode, None, Access::Write);
+    all.into_iter().filter(|&node| is_there(core, node)).collect()
+}
+
+/// Whether `node` is a member that is not lost.
+fn is_there(core: &Core, node: NodeId) -> bool {
+    let index = core.document.index_of(node);
+    index.is_some_and(|index| core.document.member(index).standing != Standing::Lost)
 }
 
 fn send(core: &mut Core, to: &BTreeSet<NodeId>, vnode: Vnode, op: OpId, record: &Rc<Record>) {

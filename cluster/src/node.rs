@@ -216,7 +216,10 @@ impl Node {
             NodeEvent::Newer(node, epoch) => {
                 self.agreement.handle(now.at, agreement::Event::Heard { node, epoch });
             }
-            NodeEvent::Load(load) => self.load = load,
+            NodeEvent::Load(load) => {
+                self.load = load;
+                self.tell_of_itself(now);
+            }
             NodeEvent::Due => {
                 if self.agreement.deadline() <= now.at {
                     self.agreement.handle(now.at, agreement::Event::Wake);
@@ -336,11 +339,21 @@ impl Node {
         let members: Vec<(NodeId, SocketAddr)> =
             document.members.iter().map(|member| (member.id, member.address)).collect();
         self.liveness.set_members(now.at, &members);
-        let record =
-            liveness::Record { epoch: document.epoch, wall_ms: now.wall_ms, load: self.load };
-        self.liveness.set_record(now.at, record);
         self.up.retain(|&node, _| document.index_of(node).is_some());
         self.document = Some(Arc::clone(&document));
+        self.tell_of_itself(now);
         self.effects.push_back(NodeEffect::Topology(document));
+        // Of members that were heard of before they were any, no change is told.
+        for (node, _) in members.into_iter().filter(|(node, _)| *node != self.me.node) {
+            let is_up = self.liveness.is_up(node);
+            self.tell_liveness(node, is_up);
+        }
+    }
+
+    fn tell_of_itself(&mut self, now: Now) {
+        let Some(document) = &self.document else { return };
+        let (epoch, load) = (document.epoch, self.load);
+        let record = liveness::Record { epoch, wall_ms: now.wall_ms, load };
+        self.liveness.set_record(now.at, record);
     }
 }

@@ -86,7 +86,10 @@ impl Repair {
         let vnodes = self.vnodes.start().0..=self.vnodes.end().0;
         for vnode in vnodes.map(Vnode).filter(|it| usize::from(it.0) < document.ring.vnodes()) {
             let epoch = document.ring.epoch(vnode);
-            if self.plans.get(&vnode).is_some_and(|plan| plan.epoch == epoch) {
+            if let Some(plan) = self.plans.get_mut(&vnode).filter(|plan| plan.epoch == epoch) {
+                // Whom it takes over from may be lost by now.
+                plan.sources = moves::sources(&document, vnode, me);
+                owned.push(vnode);
                 continue;
             }
             if let Some(plan) = self.plans.remove(&vnode) {

@@ -22,7 +22,11 @@ pub(super) fn differences(world: &World) -> Vec<String> {
     if let Some(&vnode) = moving.first() {
         let (count, phase) = (moving.len(), document.ring.phase(vnode));
         let slots: Vec<_> = document.ring.slots(vnode).collect();
-        found.push(format!("{count} vnodes move, the first is {vnode:?}, {phase:?}: {slots:?}"));
+        let members: Vec<_> =
+            document.members.iter().map(|it| (it.id.0.get(), it.standing, it.weight)).collect();
+        found.push(format!(
+            "{count} vnodes move, the first is {vnode:?}, {phase:?}: {slots:?} of {members:?}"
+        ));
     }
     let keys: BTreeSet<_> = world.nodes.iter().flat_map(|node| node.keys()).collect();
     for key in keys {

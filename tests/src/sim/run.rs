@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use cluster::limits::{SETS_APART_MAX, SIBLINGS_MAX};
 use fastrand::Rng;
 
 use super::faults::{Fault, What};
@@ -45,7 +46,9 @@ fn allowed(options: &Options, faults: &[Fault]) -> Allowed {
     // A clock that stands still begins where it is, however far off that is.
     let skew_ms = 10_000 + off_ms.sum::<u64>() * 2;
     let context_entries_max = 64.max(options.nodes as u16 * 8);
-    Allowed { skew_ms, siblings_max: 64, context_entries_max }
+    // Each side that is written apart may have as many as one may.
+    let siblings_max = SIBLINGS_MAX * SETS_APART_MAX;
+    Allowed { skew_ms, siblings_max, context_entries_max }
 }
 
 /// Runs.
