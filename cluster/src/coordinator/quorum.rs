@@ -10,7 +10,7 @@ use schemas::consistency::Consistency;
 use schemas::ids::Vnode;
 use smallvec::SmallVec;
 
-use crate::topology::{DataCentre, MemberIndex, Phase, Ring, Slot};
+use crate::topology::{Document, MemberIndex, Namespace, Phase, Ring, Slot};
 
 /// What an operation needs copies for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,17 +22,17 @@ pub enum Access {
 }
 
 /// A set of the slots of a vnode; at most [`COPIES_MAX`](crate::limits::COPIES_MAX).
-type Slots = u32;
+pub(super) type Slots = u32;
 
 /// The copies of one configuration of a vnode.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Side {
+pub(super) enum Side {
     Readers,
     Successors,
 }
 
 impl Side {
-    fn of(self, slot: Slot) -> Option<MemberIndex> {
+    pub(super) fn of(self, slot: Slot) -> Option<MemberIndex> {
         match self {
             Self::Readers => slot.reader,
             Self::Successors => slot.successor,
@@ -67,8 +67,8 @@ pub struct Unmeetable {
 }
 
 impl Quorum {
-    /// What `level` needs of `vnode` for a namespace with `replication`, asked in data centre
-    /// `local`. [`Consistency::Default`] is a quorum.
+    /// What `level` needs of `vnode` for `namespace`, asked in data centre `local`.
+    /// [`Consistency::Default`] is a quorum.
     ///
     /// # Errors
     /// [`Unmeetable`].
@@ -76,40 +76,37 @@ impl Quorum {
     /// # Panics
     /// If the ring has no such vnode.
     pub fn new(
-        ring: &Ring,
+        document: &Document,
         vnode: Vnode,
-        replication: &[DataCentre],
+        namespace: &Namespace,
         level: Consistency,
         access: Access,
         local: &str,
     ) -> Result<Self, Unmeetable> {
-        let sides: &[Side] = match (access, ring.phase(vnode)) {
-            (_, Phase::Stable) | (Access::Read, Phase::Moving) => &[Side::Readers],
-            (Access::Read, Phase::Settling) => &[Side::Successors],
-            (Access::Write, Phase::Moving | Phase::Settling) => &[Side::Readers, Side::Successors],
-        };
         let mut quorum = Self { needs: SmallVec::new(), readers: 0, successors: 0 };
-        for &side in sides {
-            quorum.add_side(ring, vnode, replication, level, side, local)?;
+        for &side in configurations(access, document.ring.phase(vnode)) {
+            quorum.add_side(document, vnode, namespace, level, side, local)?;
         }
         Ok(quorum)
     }
 
     fn add_side(
         &mut self,
-        ring: &Ring,
+        document: &Document,
         vnode: Vnode,
-        replication: &[DataCentre],
+        namespace: &Namespace,
         level: Consistency,
         side: Side,
         local: &str,
     ) -> Result<(), Unmeetable> {
+        let ring = &document.ring;
+        let used = used_slots(document, vnode, Some(namespace), side);
         let mut all = 0;
         let mut start = 0;
         for dc in ring.layout() {
-            let used = replication.iter().find(|it| it.name == dc.name).map_or(0, |it| it.copies);
-            let places = start..start + usize::from(used.min(dc.copies));
-            let filled = |&at: &usize| side.of(ring.slot(vnode, at)).is_some();
+            let places = start..start + usize::from(dc.copies);
+            let filled =
+                |&at: &usize| used >> at & 1 == 1 && side.of(ring.slot(vnode, at)).is_some();
             let slots = places.filter(filled).fold(0, |slots, at| slots | 1 << at);
             all |= slots;
             start += usize::from(dc.copies);
@@ -188,6 +185,27 @@ impl Quorum {
         let progress = self.needs.iter().map(|need| (self.answered(need, 0, 0), need.count));
         progress.max_by_key(|(got, needed)| needed.saturating_sub(*got)).unwrap_or((0, 0))
     }
+}
+
+/// The configurations of a vnode that `access` concerns.
+pub(super) fn configurations(access: Access, phase: Phase) -> &'static [Side] {
+    match (access, phase) {
+        (_, Phase::Stable) | (Access::Read, Phase::Moving) => &[Side::Readers],
+        (Access::Read, Phase::Settling) => &[Side::Successors],
+        (Access::Write, Phase::Moving | Phase::Settling) => &[Side::Readers, Side::Successors],
+    }
+}
+
+/// The slots of `vnode` that `namespace` uses in one configuration; all for `None`.
+pub(super) fn used_slots(
+    document: &Document,
+    vnode: Vnode,
+    namespace: Option<&Namespace>,
+    side: Side,
+) -> Slots {
+    let Some(namespace) = namespace else { return Slots::MAX };
+    let (former, replication) = document.replication(namespace, vnode);
+    document.ring.slots_for(if side == Side::Readers { former } else { replication })
 }
 
 fn majority(slots: Slots) -> u32 {

@@ -7,6 +7,8 @@ mod change;
 mod check;
 mod codec;
 mod document;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod ring;
 #[cfg(test)]
 mod sample;

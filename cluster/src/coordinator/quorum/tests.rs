@@ -1,7 +1,7 @@
 //! Levels over data centres, and the two configurations of a vnode that moves.
 
 use super::*;
-use crate::topology::Epoch;
+use crate::topology::{DataCentre, Epoch, Ring, Slot, fixture};
 
 const VNODE: Vnode = Vnode(0);
 
@@ -9,24 +9,28 @@ fn dc(name: &str, copies: u8) -> DataCentre {
     DataCentre { name: name.into(), copies }
 }
 
-/// A ring of one vnode: per data centre, who reads and who will; 0 is nobody.
-fn ring(dcs: &[(&str, &[(u16, u16)])], phase: Phase) -> Ring {
-    let layout = dcs.iter().map(|(name, slots)| dc(name, slots.len() as u8)).collect();
-    let mut ring = Ring::new(1, layout, Epoch(1));
+/// A document of one vnode: per data centre, who reads and who will; 0 is nobody.
+fn ring(dcs: &[(&str, &[(u16, u16)])], phase: Phase) -> Document {
+    let layout: Vec<DataCentre> =
+        dcs.iter().map(|(name, slots)| dc(name, slots.len() as u8)).collect();
+    let mut document = fixture::document(8, 1, 1);
+    document.namespaces[0].replication = layout.clone();
+    document.ring = Ring::new(1, layout, Epoch(1));
     let member = |number: u16| (number > 0).then_some(MemberIndex(number));
     let slots: Vec<Slot> = dcs
         .iter()
         .flat_map(|(_, slots)| slots.iter())
         .map(|&(reader, successor)| Slot { reader: member(reader), successor: member(successor) })
         .collect();
-    ring.set(VNODE, &slots, phase, Epoch(2));
-    ring
+    document.ring.set(VNODE, &slots, phase, Epoch(2));
+    document
 }
 
-fn is_met(ring: &Ring, level: &str, access: Access, answers: &[u16]) -> bool {
+fn is_met(document: &Document, level: &str, access: Access, answers: &[u16]) -> bool {
     let level = level.parse().expect("a level");
-    let mut quorum =
-        Quorum::new(ring, VNODE, ring.layout(), level, access, "a").expect("it can be met");
+    let mut quorum = Quorum::new(document, VNODE, &document.namespaces[0], level, access, "a")
+        .expect("it can be met");
+    let ring = &document.ring;
     let members = answers.iter().map(|&member| MemberIndex(member));
     assert_eq!(quorum.could_be_met(ring, VNODE, members.clone()), {
         members.for_each(|member| quorum.count(ring, VNODE, member));
@@ -96,12 +100,14 @@ fn slots_without_a_node_and_slots_of_other_namespaces_do_not_count() {
     let three = ring(&[("a", STABLE)], Phase::Stable);
     let quorum = |replication: &[DataCentre], level: &str| {
         let level = level.parse().expect("a level");
-        Quorum::new(&three, VNODE, replication, level, Access::Write, "a")
+        let mut namespace = three.namespaces[0].clone();
+        namespace.replication = replication.to_vec();
+        Quorum::new(&three, VNODE, &namespace, level, Access::Write, "a")
     };
     let mut first = quorum(&[dc("a", 1)], "ALL").expect("one copy");
-    first.count(&three, VNODE, MemberIndex(3));
+    first.count(&three.ring, VNODE, MemberIndex(3));
     assert!(!first.is_met());
-    first.count(&three, VNODE, MemberIndex(1));
+    first.count(&three.ring, VNODE, MemberIndex(1));
     assert!(first.is_met());
     let refused = quorum(&[dc("a", 2)], "THREE").expect_err("two copies");
     assert_eq!(refused, Unmeetable { needed: 3, copies: 2 });
@@ -114,12 +120,13 @@ fn progress_is_of_what_lacks_most() {
     let ring = ring(&[("a", STABLE), ("b", STABLE_B)], Phase::Stable);
     let level = Consistency::EachQuorum;
     let mut quorum =
-        Quorum::new(&ring, VNODE, ring.layout(), level, Access::Write, "a").expect("met");
+        Quorum::new(&ring, VNODE, &ring.namespaces[0], level, Access::Write, "a").expect("met");
+    let ring = &ring.ring;
     assert_eq!(quorum.progress(), (0, 2));
-    quorum.count(&ring, VNODE, MemberIndex(1));
-    quorum.count(&ring, VNODE, MemberIndex(2));
+    quorum.count(ring, VNODE, MemberIndex(1));
+    quorum.count(ring, VNODE, MemberIndex(2));
     assert_eq!(quorum.progress(), (0, 2));
-    quorum.count(&ring, VNODE, MemberIndex(4));
+    quorum.count(ring, VNODE, MemberIndex(4));
     assert_eq!(quorum.progress(), (1, 2));
 }
 

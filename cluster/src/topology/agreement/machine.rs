@@ -165,6 +165,12 @@ impl Agreement {
         next_round.min(next_offer).min(next_ask).min(self.proposals.deadline())
     }
 
+    /// Whose topology it is.
+    #[must_use]
+    pub fn cluster(&self) -> ClusterId {
+        self.cluster
+    }
+
     /// The document on disk.
     #[must_use]
     pub fn document(&self) -> Option<&Arc<Document>> {
