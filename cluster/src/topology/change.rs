@@ -8,7 +8,7 @@
 //! - A change names what it expects. Made from an older epoch, it does the same to a newer document
 //!   or is refused.
 //!
-//! Every change ends alike ([`close`](closing)): the ring gets the slots that namespaces need,
+//! Every change ends alike (`closing.rs`): the ring gets the slots that namespaces need,
 //! vnodes get the successors that members are to have (not while moves are paused), members that
 //! are going and own nothing are gone, voters are chosen.
 

@@ -1,5 +1,7 @@
 //! What every change ends with.
 
+use schemas::ids::Vnode;
+
 use crate::placement::rebalance;
 use crate::topology::ring::State;
 use crate::topology::{Document, MemberIndex, Phase, Slot, voters};
@@ -37,11 +39,11 @@ impl Document {
     /// Vnodes whose moving slots went with a namespace are stable: all their configurations are
     /// the same.
     fn rest(&mut self) {
-        for vnode in self.ring.all() {
-            let state = self.ring.state(vnode);
+        let moves = |it: &_| self.ring.phase(*it) != Phase::Stable && !self.ring.is_altering(*it);
+        let vnodes: Vec<Vnode> = self.ring.all().filter(moves).collect();
+        for vnode in vnodes {
             let slots: Vec<Slot> = self.ring.slots(vnode).collect();
-            let moves = state.is_altering || slots.iter().any(|slot| slot.is_moving());
-            if state.phase != Phase::Stable && !moves {
+            if !slots.iter().any(|slot| slot.is_moving()) {
                 self.ring.set(vnode, &slots, Phase::Stable, self.epoch);
             }
         }
