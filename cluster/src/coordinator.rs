@@ -27,6 +27,7 @@ use crate::dots::DotCounters;
 use crate::event::{RequestId, StoreError};
 use crate::hlc::HlcClock;
 use crate::message::{Answer, OpId, Refusal};
+use crate::mutation::Mutation;
 use crate::record::Key;
 use crate::shard::{Core, Turn};
 use crate::time::Instant;
@@ -74,7 +75,7 @@ impl Coordinator {
         op: OpId,
         wanted: &Rc<Request>,
     ) {
-        if !self.once.is_first(from, op) {
+        if !self.once.is_first(from, op) && !turn.core.is_wrong(Mutation::BeginTwice) {
             turn.core.counts.doubled += 1;
             return;
         }

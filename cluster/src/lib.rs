@@ -13,6 +13,7 @@ mod handoff;
 pub mod hlc;
 pub mod limits;
 pub mod message;
+pub mod mutation;
 pub mod record;
 pub mod repair;
 mod replica;

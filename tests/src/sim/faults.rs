@@ -6,13 +6,18 @@ use std::time::Duration;
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
+/// Kinds that a run draws from.
+pub(super) const KINDS: u32 = 8;
+
 /// Something that goes wrong for a while.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// When it begins, in microseconds of the run.
+    /// When it begins, in microseconds of the run; as text a time, such as `1m30s`.
+    #[serde(rename = "from", with = "crate::duration::micros")]
     pub from_us: u64,
     /// When it is over.
+    #[serde(rename = "to", with = "crate::duration::micros")]
     pub to_us: u64,
     /// What it is.
     pub what: What,
@@ -78,12 +83,22 @@ impl Fault {
     /// What goes wrong in a run: a few kinds of faults, as many as the seed wants.
     #[must_use]
     pub fn draw(rng: &mut Rng, nodes: usize, length: Duration) -> Vec<Self> {
+        let kinds: Vec<u32> = (0..KINDS).filter(|_| rng.bool()).collect();
+        Self::draw_of(rng, &kinds, nodes, length)
+    }
+
+    /// As above, of some kinds.
+    pub(super) fn draw_of(
+        rng: &mut Rng,
+        kinds: &[u32],
+        nodes: usize,
+        length: Duration,
+    ) -> Vec<Self> {
         let length_us = length.as_micros() as u64;
-        let kinds: Vec<u32> = (0..8).filter(|_| rng.bool()).collect();
         let every_us = rng.u64(1_000_000..120_000_000);
         let mut faults = Vec::new();
         let mut at_us = 0;
-        while let Some(&kind) = rng.choice(&kinds) {
+        while let Some(&kind) = rng.choice(kinds) {
             at_us += rng.u64(..every_us * 2);
             if at_us >= length_us {
                 break;
@@ -98,7 +113,8 @@ impl Fault {
 }
 
 impl What {
-    fn draw(rng: &mut Rng, kind: u32, nodes: usize) -> Self {
+    /// Any of a kind, which is below [`KINDS`].
+    pub(super) fn draw(rng: &mut Rng, kind: u32, nodes: usize) -> Self {
         let node = rng.usize(..nodes);
         match kind {
             0 => Self::Crash { node },

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use cluster::mutation::{Mutation, Mutations};
 use cluster::shard::{Shard, Start};
 use cluster::time::{Instant, Now};
 use cluster::topology::Document;
@@ -32,6 +33,7 @@ pub(super) struct Node {
     pub(super) cores: Vec<Core>,
     clock_off_ms: i64,
     frozen_ms: Option<u64>,
+    mutations: Mutations,
 }
 
 /// A core.
@@ -45,7 +47,8 @@ pub(super) struct Core {
 
 impl Node {
     pub(super) fn new(id: NodeId, document: Arc<Document>, options: &Options) -> Self {
-        let store = ModelStore::new(document.bits, options.recent_max);
+        let mutations = options.tunables.mutations;
+        let store = ModelStore::new(document.bits, options.recent_max, mutations);
         let core = |_| Core { store: store.clone(), shard: None, alarm: None };
         Self {
             id,
@@ -54,6 +57,7 @@ impl Node {
             is_paused: false,
             ceiling: Hlc(0),
             is_ceiling_rising: false,
+            mutations,
             cores: (0..options.shards).map(core).collect(),
             document,
             clock_off_ms: 0,
@@ -62,7 +66,8 @@ impl Node {
     }
 
     pub(super) fn actor(&self) -> Actor {
-        Actor { node: self.id, boot: self.boot }
+        let is_reborn = self.mutations.has(Mutation::ReuseDots);
+        Actor { node: self.id, boot: if is_reborn { 1 } else { self.boot } }
     }
 
     /// Starts it, as what is on its disk says.
@@ -75,7 +80,8 @@ impl Node {
         for number in 0..shards {
             let store = &self.cores[usize::from(number)].store;
             let held = store.held.clone();
-            let hinted = store.hints.keys().map(|(node, _)| *node).collect();
+            let forgets = tunables.mutations.has(Mutation::ForgetHintsAtStart);
+            let hinted = store.hints.keys().map(|(node, _)| *node).filter(|_| !forgets).collect();
             let start = Start {
                 me,
                 vnodes: self.vnodes(number),

@@ -3,13 +3,16 @@
 
 use std::time::Duration;
 
+use cluster::mutation::Mutations;
 use cluster::tunables::Tunables;
 use fastrand::Rng;
+use serde::{Deserialize, Serialize};
 
 use super::network::NetworkOptions;
 
 /// What a run is like.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Options {
     /// What all chance of the run is drawn from.
     pub seed: u64,
@@ -22,8 +25,10 @@ pub struct Options {
     /// Vnodes, a power of two.
     pub vnodes: u32,
     /// How long clients work while things go wrong.
+    #[serde(with = "crate::duration")]
     pub safety: Duration,
     /// How long they go on when nothing does any more.
+    #[serde(with = "crate::duration")]
     pub liveness: Duration,
     /// The network while nothing is wrong with it.
     pub network: NetworkOptions,
@@ -36,11 +41,13 @@ pub struct Options {
     /// Dots of each vnode whose keys a node knows.
     pub recent_max: usize,
     /// Settings of the nodes.
+    #[serde(with = "super::settings")]
     pub tunables: Tunables,
 }
 
 /// What clients do.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ClientOptions {
     /// How many there are.
     pub processes: u32,
@@ -49,6 +56,7 @@ pub struct ClientOptions {
     /// The mean time between an answer and the next request, in microseconds.
     pub think_us_mean: u64,
     /// How long they wait for an answer.
+    #[serde(with = "crate::duration")]
     pub patience: Duration,
     /// Of a thousand operations, how many are puts and deletes.
     pub put_permille: u32,
@@ -97,6 +105,7 @@ impl Options {
             repair_period: Duration::from_secs(rng.u64(10..300)),
             repair_patience: Duration::from_millis(rng.u64(500..20_000)),
             repair_page_bytes_max: 1 << rng.u32(6..16),
+            mutations: Mutations::default(),
         };
         Self {
             seed,

@@ -31,8 +31,12 @@ pub struct Outcome {
 /// What goes wrong in the run of these options.
 #[must_use]
 pub fn faults(options: &Options) -> Vec<Fault> {
-    let mut rng = Rng::with_seed(options.seed ^ 0x6661_756c_7473_0000);
-    Fault::draw(&mut rng, options.nodes, options.safety)
+    Fault::draw(&mut fault_rng(options), options.nodes, options.safety)
+}
+
+/// What the faults of a run are drawn from.
+pub(super) fn fault_rng(options: &Options) -> Rng {
+    Rng::with_seed(options.seed ^ 0x6661_756c_7473_0000)
 }
 
 /// What clients may see in such a run.
