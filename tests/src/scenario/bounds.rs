@@ -75,6 +75,9 @@ fn clients(clients: &ClientOptions) -> Result<(), String> {
     within("keys", clients.keys, 1, SCENARIO_KEYS_MAX)?;
     within("think_us_mean", clients.think_us_mean, 1, WAIT_MAX.as_micros() as u64)?;
     wait("patience", clients.patience)?;
+    if !clients.keys_for.is_zero() && clients.keys_for < Duration::from_secs(1) {
+        return Err(format!("keys_for is 0 or at least 1s, not {}", tell(clients.keys_for)));
+    }
     let writes = u64::from(clients.put_permille) + u64::from(clients.delete_permille);
     within("put_permille and delete_permille", writes, 0, 1000)?;
     let weak = u64::from(clients.weak_permille) + u64::from(clients.sloppy_permille);

@@ -14,7 +14,7 @@ use schemas::consistency::Consistency;
 use schemas::ids::{Hlc, Token};
 use schemas::status::Applied;
 
-use super::options::Options;
+use super::options::{ClientOptions, Options};
 use super::topology::LWW;
 use super::world::{Happening, World};
 use crate::history::{ABSENT, History, Kind, Level, NEVER, Operation, Outcome, Policy};
@@ -29,6 +29,8 @@ pub(super) struct Clients {
     next_request: u64,
     next_value: u64,
     pub(super) is_stopped: bool,
+    /// Above all keys that were used.
+    keys_end: u64,
 }
 
 /// A request without an answer.
@@ -46,6 +48,14 @@ struct Call {
     call_us: u64,
 }
 
+impl ClientOptions {
+    /// The first of the keys that are used at a moment.
+    fn first_key(&self, now_us: u64) -> u64 {
+        let every_us = self.keys_for.as_micros() as u64;
+        now_us.checked_div(every_us).unwrap_or(0) * self.keys
+    }
+}
+
 impl Clients {
     pub(super) fn new(options: &Options) -> Self {
         Self {
@@ -55,6 +65,7 @@ impl Clients {
             next_request: 1,
             next_value: 1,
             is_stopped: false,
+            keys_end: 0,
         }
     }
 }
@@ -77,7 +88,7 @@ impl World {
             draw if draw < options.weak_permille + options.sloppy_permille => Level::Sloppy,
             _ => Level::Quorum,
         };
-        let key = rng.u64(..options.keys);
+        let key = options.first_key(self.now_us) + rng.u64(..options.keys);
         let is_promise = kind == Kind::Get && level == Level::Quorum;
         let repairs_first = options.repairs_first && is_promise;
         let node = rng.usize(..self.nodes.len());
@@ -106,7 +117,7 @@ impl World {
     }
 
     /// Reads a key for the last time.
-    pub(super) fn ask_at_last(&mut self, node: usize, key: u64) {
+    fn ask_at_last(&mut self, node: usize, key: u64) {
         self.ask(Call {
             process: 0,
             node,
@@ -143,6 +154,7 @@ impl World {
             patience: self.options.clients.patience,
         });
         self.trace.add(self.now_us, 5, [id.0, call.node as u64, call.key]);
+        self.clients.keys_end = self.clients.keys_end.max(call.key + 1);
         self.clients.calls.insert(id, call);
         let core = self.core_of(call.node, Token::of(&key, self.document().token_seed));
         self.drive_request(call.node, core, id, request);
@@ -214,6 +226,17 @@ impl World {
             let Some(call) = self.clients.calls.remove(&id) else { continue };
             self.record(&call, Outcome::Unknown, None);
             self.saw(&call, Hlc(0));
+        }
+    }
+
+    /// Reads all keys that clients used for the last time, one after another.
+    pub(super) fn read_all_at_last(&mut self) {
+        for key in 0..self.clients.keys_end {
+            self.ask_at_last(key as usize % self.nodes.len(), key);
+            let late_us = self.now_us + self.options.clients.patience.as_micros() as u64 + 1000;
+            while self.unanswered() > 0 && self.now_us < late_us {
+                self.run(self.now_us + 1000);
+            }
         }
     }
 

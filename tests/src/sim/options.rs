@@ -51,8 +51,12 @@ pub struct Options {
 pub struct ClientOptions {
     /// How many there are.
     pub processes: u32,
-    /// Keys they share.
+    /// Keys they share at a time.
     pub keys: u64,
+    /// How long they use these before they go on to others, so that of some keys the last that was
+    /// written was written in the midst of faults; zero if they never do.
+    #[serde(with = "crate::duration")]
+    pub keys_for: Duration,
     /// The mean time between an answer and the next request, in microseconds.
     pub think_us_mean: u64,
     /// How long they wait for an answer.
@@ -85,6 +89,7 @@ impl Options {
         let clients = ClientOptions {
             processes: rng.u32(2..12),
             keys: rng.u64(1..40),
+            keys_for: Duration::ZERO,
             think_us_mean: rng.u64(100_000..1_000_000),
             patience: Duration::from_millis(rng.u64(200..5000)),
             put_permille: rng.u32(100..700),
@@ -107,7 +112,7 @@ impl Options {
             repair_page_bytes_max: 1 << rng.u32(6..16),
             mutations: Mutations::default(),
         };
-        Self {
+        let mut options = Self {
             seed,
             nodes,
             shards: rng.u16(1..=2),
@@ -121,6 +126,14 @@ impl Options {
             miss_permille: rare(&mut rng, 200),
             recent_max: 1 << rng.u32(2..12),
             tunables,
+        };
+        if rng.u32(..4) > 0 {
+            options.clients.keys_for = Duration::from_secs(1 << rng.u32(2..8));
         }
+        if rng.u32(..4) == 0 {
+            let clients = &mut options.clients;
+            clients.sloppy_permille = rng.u32(..=1000 - clients.weak_permille);
+        }
+        options
     }
 }

@@ -64,24 +64,26 @@ pub fn run(options: &Options, faults: Vec<Fault>) -> Outcome {
     world.run(healed_us);
     world.clients.is_stopped = true;
     let periods_us = 2 * options.tunables.repair_period.as_micros() as u64;
-    let mut end_us = healed_us + options.clients.patience.as_micros() as u64 + periods_us;
+    let end_us = healed_us + options.clients.patience.as_micros() as u64 + periods_us;
     world.run(end_us);
     let mut failures = Vec::new();
     if world.unanswered() > 0 {
         failures.push(format!("{} requests were never answered", world.unanswered()));
     }
     failures.extend(super::convergence::differences(&world));
-    for key in 0..options.clients.keys {
-        world.ask_at_last(key as usize % world.nodes.len(), key);
+    if failures.is_empty() {
+        world.read_all_at_last();
     }
-    end_us += options.clients.patience.as_micros() as u64 + 10_000_000;
-    world.run(end_us);
+    let findings = check(&world.clients.history, &allowed);
+    if failures.is_empty() && findings.keys_unsettled > 0 {
+        failures.push(format!("{} keys could not be read at the end", findings.keys_unsettled));
+    }
     Outcome {
         trace_hash: world.trace.hash(),
         events: world.trace.events(),
         messages: world.messages,
-        simulated: Duration::from_micros(end_us),
-        findings: check(&world.clients.history, &allowed),
+        simulated: Duration::from_micros(world.now_us),
+        findings,
         history: world.clients.history,
         failures,
     }
