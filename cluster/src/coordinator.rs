@@ -26,6 +26,7 @@ use self::table::Table;
 use self::write_path::refuse;
 use crate::event::{RequestId, StoreError, Stored};
 use crate::message::{Answer, OpId, Refusal};
+use crate::mutation::Mutation;
 use crate::record::Key;
 use crate::shard::{Core, Turn};
 use crate::time::Instant;
@@ -80,7 +81,7 @@ impl Coordinator {
         op: OpId,
         wanted: &Rc<Request>,
     ) {
-        if !self.once.is_first(from, op) {
+        if !self.once.is_first(from, op) && !turn.core.is_wrong(Mutation::BeginTwice) {
             turn.core.counts.doubled += 1;
             return;
         }

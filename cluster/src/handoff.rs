@@ -21,7 +21,8 @@ use schemas::ids::{NodeId, Vnode};
 use crate::coordinator::{Access, copies};
 use crate::event::{Hint, Order};
 use crate::message::{Message, OpId, Refusal};
-use crate::record::{Digest, Key, Record};
+use crate::mutation::Mutation;
+use crate::record::{Key, Record};
 use crate::shard::{Core, Purpose};
 use crate::time::Instant;
 use crate::topology::Standing;
@@ -67,7 +68,6 @@ struct Target {
 #[derive(Debug)]
 struct Sent {
     record: Rc<Record>,
-    digest: Digest,
     /// Who has not confirmed it.
     waits_for: BTreeSet<NodeId>,
     deadline: Instant,
@@ -178,9 +178,11 @@ impl Handoff {
             let op = OpId(self.next_op);
             self.next_op += 1;
             send(core, &waits_for, vnode, op, &record);
+            if core.is_wrong(Mutation::ForgetSentHint) {
+                drop_hint(core, target, &record);
+            }
             let deadline = now + core.tunables.handoff_patience;
-            let digest = record.digest();
-            it.sent.insert(op, Sent { record, digest, waits_for, deadline });
+            it.sent.insert(op, Sent { record, waits_for, deadline });
         }
         it.end_round(now);
     }
@@ -211,11 +213,9 @@ impl Handoff {
             return;
         }
         if sent.waits_for.is_empty()
-            && let Some(Sent { record, digest, .. }) = it.sent.remove(&op)
+            && let Some(sent) = it.sent.remove(&op)
         {
-            let key = record.key.clone();
-            let order = Order::DropHint { target, key, digest };
-            core.order(Purpose::Handoff(HintStep::Dropped), order);
+            drop_hint(core, target, &sent.record);
             core.counts.hints_delivered += 1;
         }
         it.end_round(now);
@@ -303,6 +303,12 @@ fn send(core: &mut Core, to: &BTreeSet<NodeId>, vnode: Vnode, op: OpId, record: 
         let record = Rc::clone(record);
         core.send(node, vnode, Message::Hint { op, epoch, record });
     }
+}
+
+/// Forgets a hint, unless the store has something newer in its place.
+fn drop_hint(core: &mut Core, target: NodeId, record: &Record) {
+    let (key, digest) = (record.key.clone(), record.digest());
+    core.order(Purpose::Handoff(HintStep::Dropped), Order::DropHint { target, key, digest });
 }
 
 /// What a record takes, about.

@@ -11,6 +11,7 @@ pub mod limits;
 pub mod liveness;
 pub mod message;
 pub mod moves;
+pub mod mutation;
 pub mod node;
 pub mod placement;
 pub mod record;

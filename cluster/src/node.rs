@@ -115,7 +115,7 @@ pub enum Origin {
 }
 
 /// Settings of a node.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NodeTunables {
     /// Of gossip.
     pub liveness: liveness::Tunables,
@@ -123,6 +123,14 @@ pub struct NodeTunables {
     pub timing: Timing,
     /// How often moves are looked after.
     pub steward_every: Duration,
+}
+
+impl Default for NodeTunables {
+    /// For nodes of one data centre.
+    fn default() -> Self {
+        let steward_every = Duration::from_secs(1);
+        Self { liveness: liveness::Tunables::lan(), timing: Timing::default(), steward_every }
+    }
 }
 
 /// Changes that the steward proposes bear numbers from here on.
@@ -344,15 +352,16 @@ impl Node {
         self.tell_of_itself(now);
         self.effects.push_back(NodeEffect::Topology(document));
         // Of members that were heard of before they were any, no change is told.
-        for (node, _) in members.into_iter().filter(|(node, _)| *node != self.me.node) {
+        let me = self.me.node;
+        for (node, _) in members.into_iter().filter(|(node, _)| *node != me) {
             let is_up = self.liveness.is_up(node);
             self.tell_liveness(node, is_up);
         }
     }
 
     fn tell_of_itself(&mut self, now: Now) {
-        let Some(document) = &self.document else { return };
-        let (epoch, load) = (document.epoch, self.load);
+        let Some(epoch) = self.document.as_ref().map(|document| document.epoch) else { return };
+        let load = self.load;
         let record = liveness::Record { epoch, wall_ms: now.wall_ms, load };
         self.liveness.set_record(now.at, record);
     }

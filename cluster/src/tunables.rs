@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use crate::mutation::Mutations;
+
 /// Settings of one shard.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Tunables {
@@ -31,6 +33,8 @@ pub struct Tunables {
     pub repair_page_bytes_max: usize,
     /// How long what is sent to a replica is expected to take before it was ever measured.
     pub latency_first: Duration,
+    /// Mistakes that a simulation is to find; none anywhere else.
+    pub mutations: Mutations,
 }
 
 impl Default for Tunables {
@@ -48,6 +52,7 @@ impl Default for Tunables {
             repair_patience: Duration::from_secs(30),
             repair_page_bytes_max: 256 << 10,
             latency_first: Duration::from_millis(20),
+            mutations: Mutations::default(),
         }
     }
 }

@@ -5,6 +5,9 @@
 //! The tests themselves are the test binaries beside it; `DESIGN.md` says which is which and why.
 
 pub mod checker;
+pub mod duration;
 pub mod history;
+pub mod kvsim;
 pub mod limits;
+pub mod scenario;
 pub mod sim;

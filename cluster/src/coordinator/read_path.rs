@@ -22,6 +22,7 @@ use super::request::{Refused, Reply, Request};
 use super::write_path::{Copy, Own, WriteOp};
 use crate::event::Effect;
 use crate::message::{Answer, Message, OpId, Read, Refusal, Write};
+use crate::mutation::Mutation;
 use crate::record::{Digest, Key, Kind, Record, merge};
 use crate::shard::{Core, Turn};
 use crate::time::Instant;
@@ -266,7 +267,7 @@ impl ReadOp {
                         turn.core.counts.malformed += 1;
                         return;
                     }
-                    self.take(&record);
+                    self.take(turn.core, &record);
                 }
                 self.copies[at].state = State::Answered(digest);
             }
@@ -285,22 +286,24 @@ impl ReadOp {
         }
     }
 
-    fn take(&mut self, record: &Rc<Record>) {
+    fn take(&mut self, core: &Core, record: &Rc<Record>) {
         let digest = record.digest();
         if self.sources.contains(&digest) {
             return;
         }
         self.sources.push(digest);
         self.merged = Some(match self.merged.take() {
+            Some(merged) if core.is_wrong(Mutation::ReadFirstData) => merged,
             Some(merged) => merge(&merged, record),
             None => Rc::clone(record),
         });
     }
 
     /// Whether what a copy has is in what was merged.
-    fn is_known(&self, has: Option<Digest>) -> bool {
+    fn is_known(&self, core: &Core, has: Option<Digest>) -> bool {
         has.is_none_or(|digest| {
             self.sources.contains(&digest)
+                || core.is_wrong(Mutation::IgnoreNewerDigest)
                 || self.merged.as_ref().is_some_and(|merged| {
                     let stands_alone = matches!(merged.kind, Kind::Value | Kind::Tombstone);
                     stands_alone && digest.version < merged.version || digest == merged.digest()
@@ -310,15 +313,18 @@ impl ReadOp {
 
     /// Fetches what is not known, or tells the client.
     fn step(&mut self, turn: &mut Turn<'_>, id: OpId) -> Step {
-        let known = |it: &&Asked| matches!(it.state, State::Answered(has) if self.is_known(has));
-        let members = self.copies.iter().filter(known);
-        let members = members.filter_map(|it| turn.core.document.index_of(it.node));
-        if self.quorum.could_be_met(&turn.core.document.ring, self.vnode, members) {
+        let core = &*turn.core;
+        let known =
+            |it: &&Asked| matches!(it.state, State::Answered(has) if self.is_known(core, has));
+        let mut answered = self.copies.iter().filter(known);
+        let members = answered.clone().filter_map(|it| core.document.index_of(it.node));
+        let is_met = self.quorum.could_be_met(&core.document.ring, self.vnode, members);
+        if is_met || core.is_wrong(Mutation::ReadBelowQuorum) && answered.next().is_some() {
             return self.finish(turn);
         }
         for at in 0..self.copies.len() {
             if let State::Answered(has) = self.copies[at].state
-                && !self.is_known(has)
+                && !self.is_known(turn.core, has)
             {
                 self.ask(turn, id, at, true);
             }
@@ -338,7 +344,7 @@ impl ReadOp {
             return Step::End;
         };
         let has = Some(merged.digest());
-        if self.repairs_first {
+        if self.repairs_first && !turn.core.is_wrong(Mutation::RepairWithoutWaiting) {
             return self.repair_first(turn, merged);
         }
         self.client.reply(turn.core, self.vnode, Reply::Found(Some(Rc::clone(&merged))));

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use schemas::consistency::Consistency;
-use schemas::ids::{NamespaceId, NodeId, Version, Vnode};
+use schemas::ids::{Hlc, NamespaceId, NodeId, Version, Vnode};
 use schemas::status::{Applied, Status};
 use smallvec::SmallVec;
 
@@ -27,6 +27,7 @@ use super::quorum::{Access, Quorum};
 use super::request::{Refused, Reply, Request, Wanted};
 use crate::event::{Effect, Order, StoreError};
 use crate::message::{Message, OpId, Refusal, Write};
+use crate::mutation::Mutation;
 use crate::record::{Key, Kind, Record};
 use crate::shard::{Core, Purpose, Turn};
 use crate::time::Instant;
@@ -107,7 +108,8 @@ impl Coordinator {
         let core = &mut *turn.core;
         let vnode = core.vnode_of(&key);
         let namespace = document.namespace(key.namespace).expect("checked before");
-        let is_strict = request.is_strict || namespace.is_strict;
+        let is_strict = (request.is_strict || namespace.is_strict)
+            && !core.is_wrong(Mutation::StrictCountsStandIns);
         // Who has not all of a vnode may write what others resolve, but not what it resolves.
         let is_owner = has_copy(&document, vnode, core.me.node, Access::Read)
             && (namespace.policy == Policy::LastWriterWins || core.is_held(vnode));
@@ -153,7 +155,9 @@ impl Coordinator {
         namespace: &Namespace,
         request: &Request,
     ) -> Option<Rc<Record>> {
-        let hlc = self.clock.stamp(turn.now.wall_ms, request.seen, self.ceiling)?;
+        let is_blind = turn.core.is_wrong(Mutation::IgnoreSeenStamp);
+        let seen = if is_blind { Hlc(0) } else { request.seen };
+        let hlc = self.clock.stamp(turn.now.wall_ms, seen, self.ceiling)?;
         let dot = self.dots.next(turn.core.vnode_of(key));
         let (kind, value, ttl_ms) = match &request.wanted {
             Wanted::Put { value, ttl_ms, .. } => {
@@ -182,6 +186,11 @@ impl Coordinator {
         };
         let id = self.table.insert(Operation::Write(Box::new(op)));
         turn.core.order(Purpose::Assign(id), order);
+        if turn.core.is_wrong(Mutation::SendBeforeOwnStore)
+            && let Some(Operation::Write(op)) = self.table.get_mut(id)
+        {
+            op.send(turn, id);
+        }
     }
 
     /// The own store has taken the record, or has not.
@@ -253,6 +262,8 @@ impl Coordinator {
         id: OpId,
         result: Result<(), Refusal>,
     ) {
+        let is_mixed_up = turn.core.is_wrong(Mutation::CountOthersAnswers);
+        let id = if is_mixed_up { self.table.at_place_of(id) } else { id };
         let Some(Operation::Write(op)) = self.table.get_mut(id) else {
             turn.core.counts.stray_answers += 1;
             return;
@@ -260,6 +271,9 @@ impl Coordinator {
         turn.core.peers.answered(from, turn.now.at.since(op.sent_at));
         let before = op.alarm;
         let fate = match result {
+            Err(_) if turn.core.is_wrong(Mutation::CountRefusals) => {
+                op.acknowledged(turn.core, from)
+            }
             Ok(()) => op.acknowledged(turn.core, from),
             Err(refusal) => op.refused(turn, id, from, refusal),
         };
@@ -415,7 +429,11 @@ impl WriteOp {
     /// Counts what this node has itself.
     fn count_own(&mut self, core: &Core) {
         let me = core.me.node;
-        match self.own {
+        let own = match self.own {
+            Own::Taken(of) if core.is_wrong(Mutation::AckBeforeOwnDisk) => Own::Durable(of),
+            own => own,
+        };
+        match own {
             Own::Durable(None) => {
                 if let Some(copy) = self.copies.iter_mut().find(|it| it.node == me) {
                     copy.is_done = true;
@@ -521,7 +539,8 @@ impl WriteOp {
 
     /// Tells the client when enough have it, and ends when all have.
     fn go_on(&mut self, core: &mut Core) -> Fate {
-        if !self.is_answered && self.quorum.is_met() {
+        let is_hasty = core.is_wrong(Mutation::AckBeforeQuorum) && self.quorum.progress().0 > 0;
+        if !self.is_answered && (self.quorum.is_met() || is_hasty) {
             self.is_answered = true;
             self.client.reply(core, self.vnode, self.outcome.clone());
         }
@@ -546,7 +565,9 @@ impl WriteOp {
         if !self.is_answered {
             self.is_answered = true;
             let (got, needed) = self.quorum.progress();
-            let (status, applied) = (Status::OutcomeUnknown, Applied::Unknown);
+            let is_sure = turn.core.is_wrong(Mutation::TimeoutIsFailure);
+            let applied = if is_sure { Applied::No } else { Applied::Unknown };
+            let status = Status::OutcomeUnknown;
             let refused = Refused { status, applied, got, needed };
             self.client.reply(turn.core, self.vnode, Reply::Refused(refused));
         }

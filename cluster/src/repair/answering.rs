@@ -8,6 +8,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use super::LEAVES;
 use crate::event::{Order, Page, StoreError, Stored};
 use crate::message::{Message, OpId, Pull, PullWanted, Pulled, Refusal};
+use crate::mutation::Mutation;
 use crate::record::{Digest, Key, Record};
 use crate::replica::{fence_peer, refusal};
 use crate::shard::{Core, Purpose};
@@ -59,7 +60,12 @@ pub(crate) fn stored(core: &mut Core, asked: &Asked, result: Result<Stored, Stor
         Stored::Since(clock, Some(page)) => Ok(Pulled::Records(clock, page)),
         Stored::Since(_, None) => Ok(Pulled::Compare),
         Stored::Leaves(clock, leaves) => Ok(Pulled::Leaves(clock, leaves)),
-        Stored::Page(page) => Ok(Pulled::Records(Default::default(), without(page, &asked.has))),
+        Stored::Page(mut page) => {
+            if core.is_wrong(Mutation::CompareKeysAlone) {
+                page.records.retain(|it| asked.has.iter().all(|has| has.0 != hash_of(&it.key)));
+            }
+            Ok(Pulled::Records(Default::default(), without(page, &asked.has)))
+        }
         Stored::Record(_) | Stored::Hints(..) | Stored::Clock(_) => Err(Refusal::Malformed),
     });
     core.send(to, vnode, Message::Pulled { session, step, result });

@@ -10,6 +10,7 @@ use super::LEAVES;
 use super::answering::{summary, tokens_of};
 use crate::event::{Order, Page, StoreError, Stored};
 use crate::message::{Message, OpId, Pull, PullWanted, Pulled, Refusal};
+use crate::mutation::Mutation;
 use crate::record::Key;
 use crate::shard::{Core, Purpose, Turn};
 use crate::time::Instant;
@@ -110,7 +111,9 @@ impl Session {
             (Stage::Compares(theirs), Stored::Leaves(_, ours)) => {
                 let differ = (0..LEAVES)
                     .filter(|&leaf| ours.get(usize::from(leaf)) != theirs.get(usize::from(leaf)));
-                self.stage = Stage::Leaf(differ.collect(), None);
+                let is_hasty = turn.core.is_wrong(Mutation::CompareOneLeaf);
+                let count_max = if is_hasty { 1 } else { usize::from(LEAVES) };
+                self.stage = Stage::Leaf(differ.take(count_max).collect(), None);
                 self.next_leaf(turn.core)
             }
             (Stage::Leaf(leaves, after), Stored::Page(page)) => {
@@ -146,7 +149,9 @@ impl Session {
         let stage = std::mem::replace(&mut self.stage, Stage::Begins);
         match (stage, answer) {
             (Stage::Since(clock, _), Pulled::Records(theirs, page)) => {
-                self.theirs.get_or_insert(theirs);
+                if self.theirs.is_none() || turn.core.is_wrong(Mutation::JoinLaterClock) {
+                    self.theirs = Some(theirs);
+                }
                 self.store(turn, page, Stage::Since(clock, None))
             }
             (Stage::Since(..), Pulled::Compare) => {
@@ -185,6 +190,7 @@ impl Session {
         core.counts.repaired_records += page.records.len() as u64;
         let last = page.records.last().filter(|_| page.has_more).map(|it| it.key.clone());
         let then = match (then, last) {
+            (Stage::Since(..), Some(_)) if core.is_wrong(Mutation::JoinAfterPage) => Stage::Joins,
             (Stage::Since(clock, _), Some(last)) => Stage::Since(clock, Some(last)),
             (Stage::Since(..), None) => Stage::Joins,
             (Stage::Leaf(leaves, _), Some(last)) => Stage::Leaf(leaves, Some(last)),

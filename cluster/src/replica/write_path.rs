@@ -10,6 +10,7 @@ use super::fence;
 use crate::coordinator::Access;
 use crate::event::{Order, StoreError};
 use crate::message::{Message, OpId, Refusal, Write};
+use crate::mutation::Mutation;
 use crate::record::Record;
 use crate::shard::{Core, Purpose, Turn};
 use crate::topology::Epoch;
@@ -69,8 +70,10 @@ pub(crate) fn hint(
 
 /// The store has taken a record, or will not.
 pub(crate) fn taken(core: &mut Core, ask: Ask, taken: Result<(), StoreError>) {
-    if let Err(error) = taken {
-        told(core, ask, Err(refusal(error)));
+    match taken {
+        Err(error) => told(core, ask, Err(refusal(error))),
+        Ok(()) if core.is_wrong(Mutation::AckBeforeReplicaDisk) => told(core, ask, Ok(())),
+        Ok(()) => {}
     }
 }
 

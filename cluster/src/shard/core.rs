@@ -12,6 +12,7 @@ use crate::coordinator::Reply;
 use crate::event::{Effect, Order, RequestId, Ticket};
 use crate::handoff::{Handoff, HintStep};
 use crate::message::{Message, OpId, Refusal};
+use crate::mutation::Mutation;
 use crate::record::Key;
 use crate::release::ReleaseStep;
 use crate::repair::{Asked, RepairStep};
@@ -117,6 +118,12 @@ impl Core {
     /// The data centre of this node; nobody's name if it is no member.
     pub(crate) fn dc(&self) -> &str {
         self.index.map_or("", |index| &self.document.member(index).dc)
+    }
+
+    /// Whether a simulation has switched a mistake on.
+    #[inline]
+    pub(crate) fn is_wrong(&self, mutation: Mutation) -> bool {
+        self.tunables.mutations.has(mutation)
     }
 
     pub(crate) fn vnode_of(&self, key: &Key) -> Vnode {

@@ -16,7 +16,7 @@ use schemas::consistency::Consistency;
 use schemas::ids::{Hlc, NamespaceId, Token, Version};
 use schemas::status::Applied;
 
-use super::options::Options;
+use super::options::{ClientOptions, Options};
 use super::topology::{LWW, SIBLINGS};
 use super::world::{Happening, World};
 use crate::history::{ABSENT, History, Kind, Level, NEVER, Operation, Outcome, Policy};
@@ -33,6 +33,8 @@ pub(super) struct Clients {
     next_request: u64,
     next_value: u64,
     pub(super) is_stopped: bool,
+    /// Above all keys that were used.
+    keys_end: u64,
 }
 
 /// What was seen of a key with siblings.
@@ -59,6 +61,14 @@ struct Call {
     call_us: u64,
 }
 
+impl ClientOptions {
+    /// The first of the keys that are used at a moment.
+    fn first_key(&self, now_us: u64) -> u64 {
+        let every_us = self.keys_for.as_micros() as u64;
+        now_us.checked_div(every_us).unwrap_or(0) * self.keys
+    }
+}
+
 impl Clients {
     pub(super) fn new(options: &Options) -> Self {
         Self {
@@ -69,6 +79,7 @@ impl Clients {
             next_request: 1,
             next_value: 1,
             is_stopped: false,
+            keys_end: 0,
         }
     }
 }
@@ -94,7 +105,7 @@ impl World {
         let is_siblings = rng.u32(..1000) < options.siblings_permille;
         let policy = if is_siblings { Policy::Siblings } else { Policy::Lww };
         let is_blind = rng.u32(..1000) < options.blind_permille;
-        let key = rng.u64(..options.keys);
+        let key = options.first_key(self.now_us) + rng.u64(..options.keys);
         let node = rng.usize(..self.nodes.len());
         let (mut value, mut context) = (ABSENT, None);
         if kind != Kind::Get {
@@ -166,6 +177,7 @@ impl World {
         });
         self.trace.add(self.now_us, 5, [id.0, call.node as u64, call.key]);
         let node = call.node;
+        self.clients.keys_end = self.clients.keys_end.max(call.key + 1);
         self.clients.calls.insert(id, call);
         let core = self.core_of(node, Token::of(&key, self.options.seed));
         self.drive_request(node, core, id, request);
@@ -250,6 +262,17 @@ impl World {
             let Some(call) = self.clients.calls.remove(&id) else { continue };
             self.record(&call, Outcome::Unknown, &Found::default());
             self.saw(&call, Hlc(0));
+        }
+    }
+
+    /// Reads all keys that clients used for the last time, one after another.
+    pub(super) fn read_all_at_last(&mut self) {
+        for key in 0..self.clients.keys_end {
+            self.ask_at_last(key as usize % self.nodes.len(), key);
+            let late_us = self.now_us + self.options.clients.patience.as_micros() as u64 + 1000;
+            while self.unanswered() > 0 && self.now_us < late_us {
+                self.run(self.now_us + 1000);
+            }
         }
     }
 

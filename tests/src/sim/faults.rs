@@ -6,13 +6,18 @@ use std::time::Duration;
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
+/// Kinds that a run draws from.
+pub(super) const KINDS: u32 = 8;
+
 /// Something that goes wrong for a while.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// When it begins, in microseconds of the run.
+    /// When it begins, in microseconds of the run; as text a time, such as `1m30s`.
+    #[serde(rename = "from", with = "crate::duration::micros")]
     pub from_us: u64,
     /// When it is over.
+    #[serde(rename = "to", with = "crate::duration::micros")]
     pub to_us: u64,
     /// What it is.
     pub what: What,
@@ -97,12 +102,45 @@ impl Fault {
     /// What goes wrong in a run: a few kinds of faults, as many as the seed wants.
     #[must_use]
     pub fn draw(rng: &mut Rng, nodes: usize, changes: usize, length: Duration) -> Vec<Self> {
+        let kinds: Vec<u32> = (0..KINDS).filter(|_| rng.bool()).collect();
+        let mut faults = Self::draw_of(rng, &kinds, nodes, length);
+        faults.extend(Self::draw_changes(rng, nodes, changes, length));
+        faults
+    }
+
+    /// Changes of the topology that operators want.
+    pub(super) fn draw_changes(
+        rng: &mut Rng,
+        nodes: usize,
+        changes: usize,
+        length: Duration,
+    ) -> Vec<Self> {
+        let mut draw = || {
+            let from_us = rng.u64(..(length.as_micros() as u64).max(1));
+            let node = rng.usize(..nodes);
+            let what = match rng.u32(..8) {
+                0..3 => What::Join,
+                3 | 4 => What::Leave { node },
+                5 => What::Destroy { node },
+                _ => What::Weigh { node, weight: rng.u32(0..400) },
+            };
+            Self { from_us, to_us: from_us, what }
+        };
+        (0..changes).map(|_| draw()).collect()
+    }
+
+    /// As above, of some kinds.
+    pub(super) fn draw_of(
+        rng: &mut Rng,
+        kinds: &[u32],
+        nodes: usize,
+        length: Duration,
+    ) -> Vec<Self> {
         let length_us = length.as_micros() as u64;
-        let kinds: Vec<u32> = (0..8).filter(|_| rng.bool()).collect();
         let every_us = rng.u64(1_000_000..120_000_000);
         let mut faults = Vec::new();
         let mut at_us = 0;
-        while let Some(&kind) = rng.choice(&kinds) {
+        while let Some(&kind) = rng.choice(kinds) {
             at_us += rng.u64(..every_us * 2);
             if at_us >= length_us {
                 break;
@@ -111,17 +149,6 @@ impl Fault {
             let longest_us = 1 << rng.u32(14..29);
             let to_us = (at_us + rng.u64(1000..=longest_us)).min(length_us);
             faults.push(Self { from_us: at_us, to_us, what: What::draw(rng, kind, nodes) });
-        }
-        for _ in 0..changes {
-            let from_us = rng.u64(..length_us.max(1));
-            let node = rng.usize(..nodes);
-            let what = match rng.u32(..8) {
-                0..3 => What::Join,
-                3 | 4 => What::Leave { node },
-                5 => What::Destroy { node },
-                _ => What::Weigh { node, weight: rng.u32(0..400) },
-            };
-            faults.push(Self { from_us, to_us: from_us, what });
         }
         faults
     }
@@ -133,7 +160,8 @@ impl What {
         *self == Self::Join
     }
 
-    fn draw(rng: &mut Rng, kind: u32, nodes: usize) -> Self {
+    /// Any of a kind, which is below [`KINDS`].
+    pub(super) fn draw(rng: &mut Rng, kind: u32, nodes: usize) -> Self {
         let node = rng.usize(..nodes);
         match kind {
             0 => Self::Crash { node },

@@ -4,9 +4,11 @@
 //! delayed may be overtaken. A clogged way holds all that is sent on it until it is free again.
 
 use fastrand::Rng;
+use serde::{Deserialize, Serialize};
 
 /// How the ways are while nothing is wrong with them.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct NetworkOptions {
     /// The least that a message takes.
     pub delay_us_min: u64,

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use cluster::mutation::{Mutation, Mutations};
 use cluster::node::Origin;
 use cluster::shard::{Shard, Start};
 use cluster::time::{Instant, Now};
@@ -38,6 +39,7 @@ pub(super) struct Node {
     pub(super) cores: Vec<Core>,
     clock_off_ms: i64,
     frozen_ms: Option<u64>,
+    mutations: Mutations,
 }
 
 /// A core.
@@ -52,7 +54,8 @@ pub(super) struct Core {
 impl Node {
     pub(super) fn new(number: usize, origin: Origin, options: &Options) -> Self {
         let bits = VnodeBits::from_count(options.vnodes).expect("a power of two");
-        let store = ModelStore::new(bits, options.recent_max);
+        let mutations = options.tunables.mutations;
+        let store = ModelStore::new(bits, options.recent_max, mutations);
         let core = |_| Core { store: store.clone(), shard: None, alarm: None };
         Self {
             id: topology::node(number),
@@ -66,6 +69,7 @@ impl Node {
             alarm: None,
             address: topology::address(number),
             bits,
+            mutations,
             cores: (0..options.shards).map(core).collect(),
             clock_off_ms: 0,
             frozen_ms: None,
@@ -73,7 +77,8 @@ impl Node {
     }
 
     pub(super) fn actor(&self) -> Actor {
-        Actor { node: self.id, boot: self.boot }
+        let is_reborn = self.mutations.has(Mutation::ReuseDots);
+        Actor { node: self.id, boot: if is_reborn { 1 } else { self.boot } }
     }
 
     /// Starts its machine, as what is on its disk says.
@@ -94,6 +99,8 @@ impl Node {
         let (now, me, shards) = (self.now(now_us), self.actor(), self.cores.len() as u16);
         for number in 0..shards {
             let store = &self.cores[usize::from(number)].store;
+            let forgets = self.mutations.has(Mutation::ForgetHintsAtStart);
+            let hinted = store.hints.keys().map(|(node, _)| *node).filter(|_| !forgets).collect();
             let start = Start {
                 me,
                 vnodes: self.vnodes(number),
@@ -101,7 +108,7 @@ impl Node {
                 floor: self.ceiling,
                 held: store.held.clone(),
                 stored: store.stored(),
-                hinted: store.hints.keys().map(|(node, _)| *node).collect(),
+                hinted,
                 tunables: options.tunables.clone(),
             };
             let core = &mut self.cores[usize::from(number)];

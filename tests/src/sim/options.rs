@@ -4,15 +4,18 @@
 use std::time::Duration;
 
 use cluster::liveness;
+use cluster::mutation::Mutations;
 use cluster::node::NodeTunables;
 use cluster::topology::agreement::Timing;
 use cluster::tunables::Tunables;
 use fastrand::Rng;
+use serde::{Deserialize, Serialize};
 
 use super::network::NetworkOptions;
 
 /// What a run is like.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Options {
     /// What all chance of the run is drawn from.
     pub seed: u64,
@@ -25,8 +28,10 @@ pub struct Options {
     /// Vnodes, a power of two.
     pub vnodes: u32,
     /// How long clients work while things go wrong.
+    #[serde(with = "crate::duration")]
     pub safety: Duration,
     /// How long they go on when nothing does any more.
+    #[serde(with = "crate::duration")]
     pub liveness: Duration,
     /// The network while nothing is wrong with it.
     pub network: NetworkOptions,
@@ -39,23 +44,31 @@ pub struct Options {
     /// Dots of each vnode whose keys a node knows.
     pub recent_max: usize,
     /// Settings of the cores.
+    #[serde(with = "super::settings")]
     pub tunables: Tunables,
     /// Settings of the nodes.
+    #[serde(skip, default = "NodeTunables::default")]
     pub node: NodeTunables,
     /// Changes of the topology that operators want, at most.
     pub changes_max: usize,
 }
 
 /// What clients do.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ClientOptions {
     /// How many there are.
     pub processes: u32,
-    /// Keys they share.
+    /// Keys they share at a time.
     pub keys: u64,
+    /// How long they use these before they go on to others, so that of some keys the last that was
+    /// written was written in the midst of faults; zero if they never do.
+    #[serde(with = "crate::duration")]
+    pub keys_for: Duration,
     /// The mean time between an answer and the next request, in microseconds.
     pub think_us_mean: u64,
     /// How long they wait for an answer.
+    #[serde(with = "crate::duration")]
     pub patience: Duration,
     /// Of a thousand operations, how many are puts and deletes.
     pub put_permille: u32,
@@ -88,6 +101,7 @@ impl Options {
         let clients = ClientOptions {
             processes: rng.u32(2..12),
             keys: rng.u64(1..40),
+            keys_for: Duration::ZERO,
             think_us_mean: rng.u64(100_000..1_000_000),
             patience: Duration::from_millis(rng.u64(200..5000)),
             put_permille: rng.u32(100..700),
@@ -111,8 +125,9 @@ impl Options {
             repair_retry: Duration::from_millis(rng.u64(100..3000)),
             repair_patience: Duration::from_millis(rng.u64(500..20_000)),
             repair_page_bytes_max: 1 << rng.u32(6..16),
+            mutations: Mutations::default(),
         };
-        Self {
+        let mut options = Self {
             seed,
             nodes,
             shards: rng.u16(1..=2),
@@ -132,6 +147,14 @@ impl Options {
                 steward_every: Duration::from_millis(rng.u64(200..3000)),
             },
             changes_max: *rng.choice([0, 0, 1, 3, 8].iter()).expect("five"),
+        };
+        if rng.u32(..4) > 0 {
+            options.clients.keys_for = Duration::from_secs(1 << rng.u32(2..8));
         }
+        if rng.u32(..4) == 0 {
+            let clients = &mut options.clients;
+            clients.sloppy_permille = rng.u32(..=1000 - clients.weak_permille);
+        }
+        options
     }
 }

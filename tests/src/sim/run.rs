@@ -32,8 +32,13 @@ pub struct Outcome {
 /// What goes wrong in the run of these options.
 #[must_use]
 pub fn faults(options: &Options) -> Vec<Fault> {
-    let mut rng = Rng::with_seed(options.seed ^ 0x6661_756c_7473_0000);
-    Fault::draw(&mut rng, options.nodes, options.changes_max, options.safety)
+    let (nodes, changes) = (options.nodes, options.changes_max);
+    Fault::draw(&mut fault_rng(options), nodes, changes, options.safety)
+}
+
+/// What the faults of a run are drawn from.
+pub(super) fn fault_rng(options: &Options) -> Rng {
+    Rng::with_seed(options.seed ^ 0x6661_756c_7473_0000)
 }
 
 /// What clients may see in such a run.
@@ -68,7 +73,7 @@ pub fn run(options: &Options, faults: Vec<Fault>) -> Outcome {
     world.run(healed_us);
     world.clients.is_stopped = true;
     let periods_us = 2 * options.tunables.repair_period.as_micros() as u64;
-    let mut end_us = healed_us + options.clients.patience.as_micros() as u64 + periods_us;
+    let end_us = healed_us + options.clients.patience.as_micros() as u64 + periods_us;
     world.run(end_us);
     let mut failures = Vec::new();
     if world.unanswered() > 0 {
@@ -78,21 +83,19 @@ pub fn run(options: &Options, faults: Vec<Fault>) -> Outcome {
         failures.push(format!("{} changes were not made", world.operators.open()));
     }
     failures.extend(super::convergence::differences(&world));
-    for key in 0..options.clients.keys {
-        let serving = (0..world.nodes.len()).filter(|&node| world.is_serving(node));
-        let serving: Vec<usize> = serving.collect();
-        if let Some(&node) = serving.get(key as usize % serving.len().max(1)) {
-            world.ask_at_last(node, key);
-        }
+    if failures.is_empty() {
+        world.read_all_at_last();
     }
-    end_us += options.clients.patience.as_micros() as u64 + 10_000_000;
-    world.run(end_us);
+    let findings = check(&world.clients.history, &allowed);
+    if failures.is_empty() && findings.keys_unsettled > 0 {
+        failures.push(format!("{} keys could not be read at the end", findings.keys_unsettled));
+    }
     Outcome {
         trace_hash: world.trace.hash(),
         events: world.trace.events(),
         messages: world.messages,
-        simulated: Duration::from_micros(end_us),
-        findings: check(&world.clients.history, &allowed),
+        simulated: Duration::from_micros(world.now_us),
+        findings,
         history: world.clients.history,
         failures,
     }

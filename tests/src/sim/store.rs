@@ -10,7 +10,8 @@ use std::ops::Bound;
 use std::rc::Rc;
 
 use cluster::event::{Hint, Order, Page, Stored, Ticket};
-use cluster::record::{Key, Record, merge};
+use cluster::mutation::{Mutation, Mutations};
+use cluster::record::{Key, Kind, Record, merge};
 use cluster::repair::LEAVES;
 use fastrand::Rng;
 use schemas::clock::VnodeClock;
@@ -42,11 +43,12 @@ pub(super) struct ModelStore {
     /// When the last that was taken is durable.
     last_durable_us: u64,
     pub(super) is_full: bool,
+    mutations: Mutations,
 }
 
 impl ModelStore {
     /// Knows the keys of so many dots of each vnode.
-    pub(super) fn new(bits: VnodeBits, recent_max: usize) -> Self {
+    pub(super) fn new(bits: VnodeBits, recent_max: usize, mutations: Mutations) -> Self {
         Self {
             bits,
             records: BTreeMap::new(),
@@ -58,6 +60,7 @@ impl ModelStore {
             log: VecDeque::new(),
             last_durable_us: 0,
             is_full: false,
+            mutations,
         }
     }
 
@@ -115,7 +118,8 @@ impl ModelStore {
             Entry::Record(record) => self.apply_record(record),
             Entry::Hint(target, hint) => {
                 let place = (target, hint.record.key.clone());
-                let merged = match self.hints.get(&place) {
+                let is_wrong = self.mutations.has(Mutation::HintsReplaceNewer);
+                let merged = match self.hints.get(&place).filter(|_| !is_wrong) {
                     Some(known) => Hint {
                         record: merge(&known.record, &hint.record),
                         is_counted: known.is_counted || hint.is_counted,
@@ -126,7 +130,9 @@ impl ModelStore {
             }
             Entry::DropHint(target, key, digest) => {
                 let place = (target, key);
-                if self.hints.get(&place).is_some_and(|hint| hint.record.digest() == digest) {
+                let is_blind = self.mutations.has(Mutation::DropNewerHint);
+                let is_it = |hint: &Hint| hint.record.digest() == digest || is_blind;
+                if self.hints.get(&place).is_some_and(is_it) {
                     self.hints.remove(&place);
                 }
             }
@@ -159,7 +165,7 @@ impl ModelStore {
             }
         }
         match self.records.get_mut(&record.key) {
-            Some(known) => *known = merge(known, &record),
+            Some(known) => *known = merge_with(self.mutations, known, &record),
             None => {
                 self.records.insert(record.key.clone(), record);
             }
@@ -249,6 +255,21 @@ impl ModelStore {
         }
         leaves
     }
+}
+
+/// What two records of one key come to, unless a mistake is on.
+fn merge_with(mutations: Mutations, known: &Rc<Record>, record: &Rc<Record>) -> Rc<Record> {
+    if mutations.has(Mutation::LastArrivalWins) {
+        return Rc::clone(record);
+    }
+    if mutations.has(Mutation::TombstoneLoses) {
+        match (known.kind, record.kind) {
+            (Kind::Tombstone, Kind::Value) => return Rc::clone(record),
+            (Kind::Value, Kind::Tombstone) => return Rc::clone(known),
+            _ => {}
+        }
+    }
+    merge(known, record)
 }
 
 fn first_key(token: Token) -> Key {
