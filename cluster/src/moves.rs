@@ -42,8 +42,8 @@ impl Sources {
 /// Whom `node` has to compare with before `vnode`, which is moving, may settle; nobody if it has
 /// all that its part needs.
 ///
-/// - The successor of a slot takes over from its reader; of a reader that is lost, or of a slot that
-///   is new, from a majority of all readers and of those of its data centre, the lost one counted.
+/// - The successor of a slot takes over from its reader; of a reader that is lost, or of a slot
+///   that is new, from a majority of all readers and of those of its data centre, the lost one counted.
 /// - A slot that ends is taken over by all successors.
 #[must_use]
 pub fn sources(document: &Document, vnode: Vnode, node: NodeId) -> Sources {

@@ -147,12 +147,14 @@ impl Release {
         it.has_all.insert(from);
         if !it.is_dropping && it.owners.is_subset(&it.has_all) {
             it.is_dropping = true;
+            core.dropping.insert(vnode);
             core.order(Purpose::Release(ReleaseStep::Drop(vnode)), Order::Drop(vnode));
         }
     }
 
     /// The store will not forget a vnode, for now.
-    pub(crate) fn not_dropped(&mut self, vnode: Vnode) {
+    pub(crate) fn not_dropped(&mut self, core: &mut Core, vnode: Vnode) {
+        core.dropping.remove(&vnode);
         if let Some(it) = self.given.get_mut(&vnode) {
             (it.is_dropping, it.has_all) = (false, BTreeSet::new());
         }
@@ -161,6 +163,7 @@ impl Release {
     /// The store has forgotten a vnode.
     pub(crate) fn dropped(&mut self, core: &mut Core, vnode: Vnode) {
         self.given.remove(&vnode);
+        core.dropping.remove(&vnode);
         core.held.remove(&vnode);
         core.stored.remove(&vnode);
         core.effect(Effect::Released(vnode));

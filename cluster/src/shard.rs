@@ -232,7 +232,7 @@ impl Shard {
             Purpose::Repair(step) => repair.taken(&mut turn, step, taken),
             Purpose::Release(ReleaseStep::Drop(vnode)) => {
                 if taken.is_err() {
-                    release.not_dropped(vnode);
+                    release.not_dropped(turn.core, vnode);
                 }
             }
             Purpose::Release(step) => unreachable!("{step:?} keeps nothing"),

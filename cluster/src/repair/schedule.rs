@@ -92,7 +92,8 @@ impl Repair {
                 owned.push(vnode);
                 continue;
             }
-            if let Some(plan) = self.plans.remove(&vnode) {
+            let before = self.plans.remove(&vnode);
+            if let Some(plan) = &before {
                 self.next.remove(&(plan.at, vnode));
             }
             let all = copies(&document, vnode, None, Access::Write);
@@ -104,13 +105,15 @@ impl Repair {
             let period_us = core.tunables.repair_period.as_micros() as u64;
             let hash = xxh3_64_with_seed(&vnode.0.to_le_bytes(), me.0.get());
             let spread_us = period_us / peers.len().max(1) as u64 + 1;
-            let at = now + Duration::from_micros(hash % spread_us);
+            let fresh = (now + Duration::from_micros(hash % spread_us), hash as usize);
+            // A vnode that changes again and again is compared all the same.
+            let (at, whose) = before.map_or(fresh, |plan| (plan.at.min(fresh.0), plan.turn));
             if !peers.is_empty() {
                 self.next.insert((at, vnode));
             }
             let plan = Plan {
                 epoch,
-                turn: hash as usize % peers.len().max(1),
+                turn: whose,
                 peers,
                 at,
                 compared: BTreeSet::new(),
@@ -180,7 +183,9 @@ impl Repair {
             let Some(&(at, vnode)) = self.next.first().filter(|(at, _)| *at <= now) else { return };
             self.next.remove(&(at, vnode));
             let Some(plan) = self.plans.get_mut(&vnode) else { continue };
-            let is_busy = self.sessions.values().any(|it| it.vnode == vnode);
+            // What is being forgotten must be gone before it is had again.
+            let is_busy = turn.core.dropping.contains(&vnode)
+                || self.sessions.values().any(|it| it.vnode == vnode);
             let peer = if is_busy { None } else { plan.next_peer(|node| turn.core.is_up(node)) };
             if let Some(peer) = peer {
                 let id = OpId(self.next_session);

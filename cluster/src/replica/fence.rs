@@ -46,6 +46,15 @@ pub(super) fn pass(
     if is_owner { Ok(()) } else { Err(Refusal::NotOwner) }
 }
 
+/// Whether this node may store a record of `vnode`, in `epoch` of it.
+///
+/// # Errors
+/// The refusal to.
+pub(super) fn fence_write(core: &Core, vnode: Vnode, epoch: Epoch) -> Result<(), Refusal> {
+    fence_own(core, vnode, epoch)?;
+    if core.dropping.contains(&vnode) { Err(Refusal::Busy) } else { Ok(()) }
+}
+
 /// Whether this node has a copy of `vnode`, in `epoch` of it.
 ///
 /// # Errors
@@ -54,8 +63,8 @@ pub(crate) fn fence_own(core: &Core, vnode: Vnode, epoch: Epoch) -> Result<(), R
     pass(&core.document, core.index, vnode, epoch, Access::Write)
 }
 
-/// Whether `from` has a copy of `vnode` in `epoch` of it, this node's own. Whether this node has one
-/// does not matter: it says what it has.
+/// Whether `from` has a copy of `vnode` in `epoch` of it, this node's own. Whether this node has
+/// one does not matter: it says what it has.
 ///
 /// # Errors
 /// The refusal to answer.

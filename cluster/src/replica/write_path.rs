@@ -7,7 +7,6 @@ use schemas::ids::{NodeId, Vnode};
 
 use super::asked::{Ask, refusal};
 use super::fence;
-use crate::coordinator::Access;
 use crate::event::{Order, StoreError};
 use crate::message::{Message, OpId, Refusal, Write};
 use crate::mutation::Mutation;
@@ -28,7 +27,7 @@ pub(crate) fn write(turn: &mut Turn<'_>, from: NodeId, vnode: Vnode, write: Writ
         let fits = core.index.map(|_| ()).ok_or(Refusal::NotOwner);
         fits.and(if has_room { Ok(()) } else { Err(Refusal::Full) })
     } else {
-        fence::pass(&core.document, core.index, vnode, epoch, Access::Write)
+        fence::fence_write(core, vnode, epoch)
     };
     if let Err(refusal) = result {
         core.count_refusal(from, epoch, refusal);
@@ -56,7 +55,7 @@ pub(crate) fn hint(
 ) {
     let fits = core.vnode_of(&record.key) == vnode && record.version.dot.counter > 0;
     let result = if fits {
-        fence::pass(&core.document, core.index, vnode, epoch, Access::Write)
+        fence::fence_write(core, vnode, epoch)
     } else {
         core.counts.malformed += 1;
         Err(Refusal::Malformed)

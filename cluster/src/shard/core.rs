@@ -87,6 +87,8 @@ pub(crate) struct Core {
     pub(crate) index: Option<MemberIndex>,
     /// The vnodes of which the store has all that it ever acknowledged.
     pub(crate) held: BTreeSet<Vnode>,
+    /// The vnodes that the store is forgetting: what is put into them now would go, too.
+    pub(crate) dropping: BTreeSet<Vnode>,
     /// The vnodes of which the store has something, as far as is known.
     pub(crate) stored: BTreeSet<Vnode>,
     pub(crate) peers: Peers,
@@ -105,6 +107,7 @@ impl Core {
             document,
             index,
             held: BTreeSet::new(),
+            dropping: BTreeSet::new(),
             stored: BTreeSet::new(),
             peers: Peers::default(),
             tunables,

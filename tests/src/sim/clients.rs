@@ -268,7 +268,10 @@ impl World {
     /// Reads all keys that clients used for the last time, one after another.
     pub(super) fn read_all_at_last(&mut self) {
         for key in 0..self.clients.keys_end {
-            self.ask_at_last(key as usize % self.nodes.len(), key);
+            let serving = (0..self.nodes.len()).filter(|&node| self.is_serving(node));
+            let serving: Vec<usize> = serving.collect();
+            let Some(&node) = serving.get(key as usize % serving.len().max(1)) else { return };
+            self.ask_at_last(node, key);
             let late_us = self.now_us + self.options.clients.patience.as_micros() as u64 + 1000;
             while self.unanswered() > 0 && self.now_us < late_us {
                 self.run(self.now_us + 1000);

@@ -1,5 +1,5 @@
-//! Whether all owners of a vnode have the same, once everything was mended (promise P4), and whether
-//! all vnodes came to rest.
+//! Whether all owners of a vnode have the same, once everything was mended (promise P4), and
+//! whether all vnodes came to rest.
 
 use std::collections::BTreeSet;
 
