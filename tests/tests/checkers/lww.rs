@@ -142,6 +142,10 @@ fn p3_quorum_reads_are_regular() {
             vec![old, new, get(2).ms(4, 5).stamp(3).repaired(), get(1).ms(6, 7).stamp(1)],
         ),
         broken(
+            "back behind a read of the settled store",
+            vec![put(1).ms(1, 2).unknown(), get(1).ms(4, 5).stamp(3).settled(), nothing().ms(6, 7)],
+        ),
+        broken(
             "back to what such a read found removed",
             vec![
                 old,

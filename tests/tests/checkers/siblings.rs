@@ -128,6 +128,14 @@ fn p3_quorum_reads_are_regular() {
     let broken = |what, operations: Vec<_>| broken(&[Promise::P3], what, operations);
     judge([
         broken(
+            "back behind a read of the settled store",
+            vec![
+                put(1).ms(1, 2).unknown(),
+                siblings(&[1]).ms(4, 5).settled(),
+                siblings(&[]).ms(6, 7),
+            ],
+        ),
+        broken(
             "gone before anybody deletes it, beside a read that lasts until then",
             vec![
                 one,
