@@ -97,8 +97,7 @@ impl<'h> Index<'h> {
         for (_, get) in self.history.operations().filter(|(_, it)| it.is_answered_get()) {
             let (Some(stamp), true) = (get.stamp, get.value != ABSENT) else { continue };
             let Some(writer) = self.writer(get.value) else { continue };
-            let write = self.history.operation(writer);
-            if write.stamp.is_none() && write.key == get.key && write.namespace == get.namespace {
+            if self.history.operation(writer).stamp.is_none() {
                 self.learned.entry(writer).or_insert(stamp);
             }
         }

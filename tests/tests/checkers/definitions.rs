@@ -164,7 +164,8 @@ fn is_broken(history: &History, promise: Promise) -> bool {
         Promise::P1 => misses(key, |it| it.is_write(), |it| it.settled),
         Promise::P2 => dominates(key),
         Promise::P3 => {
-            let obliges: Which = |it| is_quorum(it) && (it.is_write() || it.blocking_repair);
+            let obliges: Which =
+                |it| is_quorum(it) && (it.is_write() || it.blocking_repair || it.settled);
             misses(key, obliges, is_quorum)
         }
         Promise::P5 => resurrects(key) || comes_back(key),

@@ -1,13 +1,14 @@
 //! The zone checker agrees with porcupine-rs, which searches for an order and knows nothing of
 //! zones; and each of its conditions is needed for that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use porcupine_rs::{Model, Operation as Searched, check_operations};
 use tests::checker::{Allowed, ConflictKind, conflicts};
 use tests::history::{ABSENT, History, Kind, Level, NEVER, Operation, Outcome, Policy};
 
 use crate::long_forms::number;
+use crate::notation::{delete, get, history, nothing, put};
 use crate::registers::{Shape, draw};
 use crate::store::{Setup, run};
 
@@ -72,6 +73,37 @@ fn shapes(rng: &mut fastrand::Rng) -> Shape {
     }
 }
 
+#[test]
+fn absence_takes_the_delete_that_expires_first() {
+    let one = [put(1).ms(1, 2), nothing().ms(4, 6)];
+    let other = [put(2).ms(20, 21), nothing().ms(30, 50)];
+    let deletes = [delete(3).ms(3, 10), delete(4).ms(3, 99)];
+    let all = [one, other, deletes].concat();
+    assert_eq!(kinds(&history(Policy::Lww, &all)), []);
+    let short = [delete(3).ms(3, 10), delete(4).ms(3, 15)];
+    let missed = [one, other, short].concat();
+    assert_eq!(kinds(&history(Policy::Lww, &missed)), [ConflictKind::NoDelete]);
+}
+
+#[test]
+fn what_was_not_written_is_told_as_such() {
+    let cases = [
+        [put(1).ms(1, 2).failed(), get(1).ms(3, 4)],
+        [delete(1).ms(1, 2), get(1).ms(3, 4)],
+        [put(1).ms(1, 2).key(2), get(1).ms(3, 4)],
+    ];
+    for case in cases {
+        assert_eq!(kinds(&history(Policy::Lww, &case)), [ConflictKind::NeverWritten]);
+    }
+}
+
+/// What kinds of conflicts there are, each once.
+fn kinds(history: &History) -> Vec<ConflictKind> {
+    let found = conflicts(history, &ALLOWED);
+    let kinds: BTreeSet<ConflictKind> = found.iter().map(|it| it.kind).collect();
+    kinds.into_iter().collect()
+}
+
 type Change = fn(&mut Operation<'_>);
 
 /// Draws histories; each with what the zone checker finds and whether there is an order.
@@ -80,11 +112,7 @@ fn drawn(seed: u64, count: usize) -> impl Iterator<Item = (History, Vec<Conflict
     (0..count).map(move |_| {
         let shape = shapes(&mut rng);
         let history = draw(&shape, &mut rng);
-        let mut kinds: Vec<ConflictKind> =
-            conflicts(&history, &ALLOWED).iter().map(|it| it.kind).collect();
-        kinds.sort_unstable();
-        kinds.dedup();
-        let has_order = has_order(&history);
+        let (kinds, has_order) = (kinds(&history), has_order(&history));
         (history, kinds, has_order)
     })
 }

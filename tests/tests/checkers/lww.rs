@@ -1,10 +1,10 @@
 //! Histories of `lww` namespaces by hand: for each promise some that keep it, and some that break
 //! it and nothing else.
 
-use tests::checker::{Anomaly, Promise};
+use tests::checker::{Anomaly, Promise, check};
 use tests::history::Policy;
 
-use crate::notation::{Case, broken, delete, fine, get, nothing, put};
+use crate::notation::{ALLOWED, Case, Told, broken, delete, fine, get, history, nothing, put};
 
 fn judge(cases: impl IntoIterator<Item = Case>) {
     crate::notation::judge(Policy::Lww, cases);
@@ -59,6 +59,15 @@ fn p1_no_acknowledged_write_is_lost() {
 }
 
 #[test]
+fn a_key_that_was_not_read_after_heal_is_counted() {
+    let operations = [put(1).ms(1, 2).stamp(1), get(1).ms(3, 4).stamp(1), put(2).ms(1, 2).key(2)];
+    let unsettled = |operations: &[Told]| check(&history(Policy::Lww, operations), &ALLOWED);
+    assert_eq!(unsettled(&operations).keys_unsettled, 2);
+    let settled = [&operations[..], &[get(1).ms(5, 6).stamp(1).settled()]].concat();
+    assert_eq!(unsettled(&settled).keys_unsettled, 1);
+}
+
+#[test]
 fn p2_what_is_read_was_written() {
     let broken = |what, operations: Vec<_>| broken(&[Promise::P2], what, operations);
     judge([
@@ -104,6 +113,10 @@ fn p3_quorum_reads_are_regular() {
             [old, new, get(2).ms(4, 6).stamp(3).repaired(), get(1).ms(5, 7).stamp(1).repaired()],
         ),
         fine("deleted, its tombstone purged", [old, delete(3).ms(3, 4), nothing().ms(5, 6)]),
+        fine(
+            "deleted in the moment in which the read returned",
+            [old, delete(3).ms(6, 9), nothing().ms(5, 6)],
+        ),
         fine("it expired, and nothing is left", [old.expires(14), nothing().ms(5, 6)]),
         fine(
             "back to nothing before the first write is done",
@@ -127,6 +140,10 @@ fn p3_quorum_reads_are_regular() {
         broken(
             "back behind a read with blocking repair",
             vec![old, new, get(2).ms(4, 5).stamp(3).repaired(), get(1).ms(6, 7).stamp(1)],
+        ),
+        broken(
+            "back behind a read of the settled store",
+            vec![put(1).ms(1, 2).unknown(), get(1).ms(4, 5).stamp(3).settled(), nothing().ms(6, 7)],
         ),
         broken(
             "back to what such a read found removed",
@@ -167,9 +184,14 @@ fn what_is_admitted_is_an_anomaly_of_its_kind() {
         .admits(&[(Anomaly::WriteOrder, 1)]),
         broken(
             &[Promise::Skew],
-            "stamps are apart by more than clocks",
+            "stamps are further apart than clocks",
             [put(1).ms(1, 2).stamp(15), put(2).ms(3, 4).stamp(4)],
         ),
+        fine(
+            "stamps are as far apart as clocks",
+            [put(1).ms(1, 2).stamp(14), put(2).ms(3, 4).stamp(4)],
+        )
+        .admits(&[(Anomaly::WriteOrder, 1)]),
     ]);
 }
 
@@ -193,6 +215,10 @@ fn p5_the_deleted_stays_deleted() {
             ],
         )
         .admits(&[(Anomaly::ReadWentBack, 1)]),
+        fine(
+            "it expires before it is acknowledged, and the old one is there until then",
+            [old, put(3).ms(3, 30).stamp(3).expires(5), get(1).ms(17, 18).stamp(1)],
+        ),
         fine("a weak read is stale", [old, gone, get(1).ms(5, 6).stamp(1).weak()])
             .admits(&[(Anomaly::StaleWeak, 1)]),
         broken(
@@ -276,8 +302,15 @@ fn p8_a_session_never_goes_back() {
                 put(2).ms(4, 5).stamp(5).session(1).sloppy(),
             ],
         ),
-        broken("a write is below what its request told of", vec![put(1).ms(1, 2).stamp(5).seen(5)]),
+        broken(
+            "a write is below what its request told of",
+            vec![put(1).ms(1, 2).stamp(8), put(2).ms(3, 4).stamp(5).seen(8)],
+        ),
     ]);
+    let same = put(1).ms(1, 2).stamp(5).session(1);
+    let again = put(2).ms(3, 4).stamp(5).session(1);
+    let what = "its write has the version of the one before";
+    judge([crate::notation::broken(&[Promise::P2, Promise::P8], what, [same, again])]);
 }
 
 /// Two writers and two readers: each pair of reads is in order, all four are not.

@@ -107,6 +107,15 @@ fn p2_siblings_are_neither_dropped_nor_invented() {
             vec![one, two.unknown(), siblings(&[1]).ms(5, 6).context(&[1, 2])],
         ),
         broken(
+            "the context covers one that is replaced only later",
+            vec![
+                one,
+                two.unknown(),
+                siblings(&[1]).ms(5, 6).context(&[1, 2]),
+                put(3).ms(7, 8).covers(&[2]),
+            ],
+        ),
+        broken(
             "the context covers what was never written",
             vec![one, siblings(&[1]).ms(5, 6).context(&[1, 9])],
         ),
@@ -118,6 +127,23 @@ fn p3_quorum_reads_are_regular() {
     let (one, two) = (put(1).ms(1, 2), put(2).ms(3, 8).covers(&[1]));
     let broken = |what, operations: Vec<_>| broken(&[Promise::P3], what, operations);
     judge([
+        broken(
+            "back behind a read of the settled store",
+            vec![
+                put(1).ms(1, 2).unknown(),
+                siblings(&[1]).ms(4, 5).settled(),
+                siblings(&[]).ms(6, 7),
+            ],
+        ),
+        broken(
+            "gone before anybody deletes it, beside a read that lasts until then",
+            vec![
+                one,
+                siblings(&[]).ms(10, 99),
+                siblings(&[]).ms(20, 30),
+                delete(2).ms(90, 95).covers(&[1]).unknown(),
+            ],
+        ),
         fine(
             "while it is replaced, the old or the new",
             [one, two, siblings(&[1]).ms(4, 5), siblings(&[2]).ms(4, 7)],
@@ -166,6 +192,15 @@ fn p5_the_deleted_stays_deleted() {
             [one, delete(2).ms(3, 9).covers(&[1]), siblings(&[]).ms(4, 5), siblings(&[1]).ms(6, 7)],
         ),
         fine("a weak read is stale", [one, gone, siblings(&[1]).ms(5, 6).weak()]),
+        fine(
+            "covered while the store was read, and not there yet",
+            [
+                put(1).ms(1, 2).unknown(),
+                siblings(&[]).ms(3, 9).settled(),
+                put(2).ms(4, 5).covers(&[1]).unknown(),
+                siblings(&[1]).ms(10, 11).weak(),
+            ],
+        ),
         broken("a quorum read shows it", vec![one, gone, siblings(&[1]).ms(5, 6)]),
         broken(
             "a quorum read shows what had been replaced by it",
