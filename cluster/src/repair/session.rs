@@ -137,6 +137,8 @@ impl Session {
             turn.core.counts.stray_answers += 1;
             return Progress::GoesOn;
         }
+        // What is asked next is of a later step; the same answer again is of none.
+        self.step += 1;
         let answer = match result {
             Ok(answer) => answer,
             Err(refusal) => {

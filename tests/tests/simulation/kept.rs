@@ -11,7 +11,8 @@ use crate::seeds::KEPT;
 fn what_failed_once_does_not_fail() {
     for kept in KEPT {
         let safety = Duration::from_secs(kept.seconds);
-        let recipe = Recipe { nodes: kept.nodes, safety, ..Recipe::default() };
+        let file = kept.scenario.map(str::to_owned);
+        let recipe = Recipe { nodes: kept.nodes, safety, file, ..Recipe::default() };
         let verdict = Verdict::of(recipe.scenario(Some(kept.seed)).expect("it has no file"));
         let (by, why) = (verdict.breaches(), verdict.why());
         assert!(by.is_empty(), "seed {}, {}: {by:?}: {why}", kept.seed, kept.story);
