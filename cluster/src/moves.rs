@@ -43,8 +43,11 @@ impl Sources {
 /// all that its part needs.
 ///
 /// - The successor of a slot takes over from its reader; of a reader that is lost, or of a slot
-///   that is new, from a majority of all readers and of those of its data centre, the lost one counted.
+///   that is new, from a majority of all readers and of those of its data centre, the lost one
+///   counted.
 /// - A slot that ends is taken over by all successors.
+/// - Where copies of a namespace are altered, readers have not the same: all successors take over
+///   from all readers that are not lost.
 #[must_use]
 pub fn sources(document: &Document, vnode: Vnode, node: NodeId) -> Sources {
     let ring = &document.ring;
@@ -58,6 +61,10 @@ pub fn sources(document: &Document, vnode: Vnode, node: NodeId) -> Sources {
     let slots: Vec<Slot> = ring.slots(vnode).collect();
     if !slots.iter().any(|slot| slot.successor == Some(index)) {
         return sources;
+    }
+    if ring.is_altering(vnode) {
+        let readers = slots.iter().filter_map(|slot| slot.reader);
+        sources.all.extend(readers.filter(|&reader| !is_lost(reader)).map(id));
     }
     for slot in slots.iter().filter(|slot| slot.is_moving()) {
         match (slot.reader, slot.successor) {
