@@ -1,4 +1,4 @@
-//! [`Coordinator`]: the operations of a core's clients, and who gives them what they wait for.
+//! The coordinator: the operations of a core's clients, and who gives them what they wait for.
 
 mod copies;
 mod forward;

@@ -100,7 +100,7 @@ impl Record {
     }
 }
 
-/// What two records of one key come to: [`version::merge`](crate::version::merge), shared where
+/// What two records of one key come to: [`version::merge`], shared where
 /// it is one of both.
 #[must_use]
 pub fn merge(a: &Rc<Record>, b: &Rc<Record>) -> Rc<Record> {
