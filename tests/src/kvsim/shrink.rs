@@ -15,7 +15,7 @@ use super::progress::bar;
 use super::verdict::{Breach, Verdict};
 use crate::duration::tell;
 use crate::scenario::Scenario;
-use crate::sim::What;
+use crate::sim::{Options, What};
 
 /// Seeds that each attempt is made with.
 const SEEDS: u64 = 4;
@@ -72,7 +72,8 @@ impl Shrinking<'_> {
             }
             self.runs_left -= 1;
             let mut scenario = smaller.clone();
-            scenario.options.seed = seed;
+            let drawn = Options::draw(seed, scenario.options.nodes, scenario.options.safety);
+            (scenario.options.seed, scenario.options.node) = (seed, drawn.node);
             let verdict = Verdict::of(scenario);
             (self.seen)(&self.scenario);
             if verdict.breaches().contains(&self.breach) {

@@ -163,7 +163,10 @@ struct Laid<'a> {
 
 impl Laid<'_> {
     fn options(&self) -> Result<Options, toml::de::Error> {
-        Options::deserialize(self.table.clone())
+        let options = Options::deserialize(self.table.clone())?;
+        // Of gossip and agreement a file says nothing: they are the seed's.
+        let drawn = Options::draw(options.seed, options.nodes, options.safety);
+        Ok(Options { node: drawn.node, ..options })
     }
 
     fn lay(&mut self, spans: &DeTable<'_>, values: &Table) -> Result<(), Wrong> {
