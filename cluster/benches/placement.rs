@@ -23,6 +23,7 @@ fn member(nth: u64, dcs: u64) -> Member {
         weight: 100,
         standing: Standing::Member,
         address: ([127, 0, 0, 1], 7400).into(),
+        may_vote: true,
     }
 }
 
@@ -43,6 +44,7 @@ fn empty(dcs: u64) -> Document {
             name: "default".into(),
             policy: Policy::LastWriterWins,
             replication: layout.clone(),
+            former: None,
             is_strict: false,
             ttl_ms: 0,
         }],
@@ -56,7 +58,7 @@ fn empty(dcs: u64) -> Document {
 fn settled(dcs: u64) -> Document {
     let mut document = empty(dcs);
     rebalance(&mut document);
-    for vnode in document.ring.all_vnodes() {
+    for vnode in document.ring.all() {
         let done = |slot: Slot| Slot { reader: slot.successor, ..slot };
         let slots: Vec<Slot> = document.ring.slots(vnode).map(done).collect();
         document.ring.set(vnode, &slots, Phase::Stable, Epoch(2));

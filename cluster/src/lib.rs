@@ -1,14 +1,27 @@
 //! kvcore's distributed logic, sans-IO: no async, no sockets, no clock, no randomness but the
 //! seeded generator it is given, no files. `clippy.toml` enforces it.
 //!
-//! What is here so far is what one node needs to give versions: a hybrid logical clock ([`hlc`])
-//! and the counters behind dots ([`dots`]). `DESIGN.md` answers why.
+//! `DESIGN.md` has the map, and answers why.
 
-pub mod dots;
-pub mod hlc;
+pub mod autoscale;
+pub mod coordinator;
+pub mod event;
+mod handoff;
 pub mod limits;
+pub mod liveness;
+pub mod message;
+pub mod moves;
+pub mod mutation;
+pub mod node;
 pub mod placement;
+pub mod record;
+mod release;
+pub mod repair;
+mod replica;
+pub mod shard;
 pub mod time;
 pub mod topology;
+pub mod tunables;
+pub mod version;
 
 pub use schemas::ids::{Actor, Dot, Hlc, NodeId, Version, Vnode, VnodeBits};

@@ -159,6 +159,13 @@ impl VnodeClock {
         self.find(actor).ok().map(|at| &self.actors[at])
     }
 
+    /// What it has of `actor`, as a clock that has nothing else.
+    #[must_use]
+    pub fn only(&self, actor: Actor) -> Self {
+        let actors: Vec<ActorClock> = self.of(actor).cloned().into_iter().collect();
+        Self { runs: actors.iter().map(|it| it.runs.len()).sum(), actors }
+    }
+
     /// Whether it has `dot`.
     #[must_use]
     pub fn contains(&self, dot: Dot) -> bool {

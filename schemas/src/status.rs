@@ -49,6 +49,8 @@ pub enum Status {
     OutOfOrder = 10,
     /// The stamp that the client says it saw is too far ahead of the node's clock.
     StampAhead = 11,
+    /// The key has as many siblings as it may: read it, and write with the context of that.
+    TooManySiblings = 12,
 
     // The connection is of no use.
     /// Past the frame limit of the connection's state.
@@ -99,7 +101,7 @@ pub enum Status {
 
 impl Status {
     /// Every code.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::Ok,
         Self::KeyEmpty,
         Self::KeyTooLong,
@@ -112,6 +114,7 @@ impl Status {
         Self::UnknownNamespace,
         Self::OutOfOrder,
         Self::StampAhead,
+        Self::TooManySiblings,
         Self::FrameTooLarge,
         Self::FrameCorrupt,
         Self::VersionUnsupported,
@@ -216,6 +219,7 @@ impl Status {
             Self::UnknownNamespace => "there is no such namespace",
             Self::OutOfOrder => "this frame was not expected here",
             Self::StampAhead => "the stamp that was seen is too far ahead of the server's clock",
+            Self::TooManySiblings => "the key has too many siblings: read it, and replace them",
             Self::FrameTooLarge => "the frame is larger than the connection's limit",
             Self::FrameCorrupt => "the frame's checksum or length is wrong",
             Self::VersionUnsupported => "client and server have no protocol version in common",

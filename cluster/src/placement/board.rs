@@ -15,7 +15,7 @@ use super::chance::mix;
 use super::racks::{self, Rack};
 use super::share::{self, Holder};
 use crate::limits::COPIES_MAX;
-use crate::topology::{Document, Member, MemberIndex, Phase};
+use crate::topology::{Document, MemberIndex, Phase};
 
 /// Nobody, as a place.
 pub(super) const NOBODY: u16 = u16::MAX;
@@ -46,7 +46,7 @@ impl At {
         self.slot as usize
     }
 
-    fn row(self) -> usize {
+    pub(super) fn row(self) -> usize {
         self.row as usize
     }
 }
@@ -60,7 +60,7 @@ pub(super) struct Board {
     pub(super) racks: Vec<Rack>,
     /// By slot: the slots that should be of other racks.
     pub(super) rounds: Vec<Range<usize>>,
-    /// Slots of a row: the copies of each vnode that there are nodes for.
+    /// Slots of a row: the copies of each vnode.
     pub(super) copies: usize,
     /// By row.
     pub(super) vnodes: Vec<Vnode>,
@@ -78,6 +78,8 @@ pub(super) struct Board {
     readers: Vec<u16>,
     /// Slots of a row of `readers`.
     width: usize,
+    /// Slots that nobody read nor was to own then: copies that are added.
+    pub(super) added: Vec<At>,
     /// Whether any slot was to have another owner than its reader then.
     pub(super) is_moving: bool,
     /// Whether any slot has changed hands since.
@@ -85,15 +87,15 @@ pub(super) struct Board {
 }
 
 impl Board {
-    /// Lays out what `document` says of the data centre that has `slots`; `None` if it has no node
-    /// that may own a copy, or is to have no copies.
-    pub(super) fn lay_out(document: &Document, name: &str, slots: Range<usize>) -> Option<Self> {
-        let nodes = nodes_of(document, name);
-        let copies = copies_of(document, name).min(slots.len()).min(nodes.len());
-        assert!(copies <= COPIES_MAX, "copies are limited");
-        if copies == 0 {
-            return None;
-        }
+    /// Lays out what `document` says of the data centre that has `slots`, and `nodes` for at least
+    /// as many copies as are given, rack by rack.
+    pub(super) fn lay_out(
+        document: &Document,
+        slots: Range<usize>,
+        copies: usize,
+        nodes: Vec<Node>,
+    ) -> Self {
+        assert!(copies <= nodes.len() && copies <= COPIES_MAX, "a node for each copy");
         let mut sizes = vec![0; nodes.last().map_or(0, |node| node.rack + 1)];
         nodes.iter().for_each(|node| sizes[node.rack] += 1);
         let mut board = Self {
@@ -108,6 +110,7 @@ impl Board {
             previous: Vec::new(),
             readers: Vec::new(),
             width: slots.len(),
+            added: Vec::new(),
             is_moving: false,
             is_touched: false,
             nodes,
@@ -116,7 +119,7 @@ impl Board {
         board.is_touched = false;
         let vnodes = (board.vnodes.len(), document.ring.vnodes() - board.vnodes.len());
         board.set_quotas(&settling, (vnodes.0 as u32, vnodes.1 as u32));
-        Some(board)
+        board
     }
 
     /// Takes rows from the ring; how many slots each place has of the vnodes that are settling.
@@ -127,7 +130,7 @@ impl Board {
         }
         let place = |of: Option<MemberIndex>| of.map_or(NOBODY, |it| places[usize::from(it.0)]);
         let mut settling = vec![0; self.nodes.len()];
-        for vnode in document.ring.all_vnodes() {
+        for vnode in document.ring.all() {
             let of_dc = document.ring.slots(vnode).skip(slots.start).take(slots.len());
             if document.ring.phase(vnode) == Phase::Settling {
                 let owners = of_dc.map(|slot| place(slot.successor));
@@ -140,6 +143,9 @@ impl Board {
                 self.readers.push(place(of.reader));
                 if slot < self.copies {
                     self.is_moving |= of.is_moving();
+                    if of.reader.is_none() && of.successor.is_none() {
+                        self.added.push(At::new(row, slot));
+                    }
                     self.owners.push(NOBODY);
                     self.previous.push(place(of.successor));
                     self.set(At::new(row, slot), place(of.successor));
@@ -295,29 +301,4 @@ impl Board {
 /// A place as a range.
 fn point(place: u16) -> Range<usize> {
     usize::from(place)..usize::from(place) + 1
-}
-
-/// The nodes of a data centre that may own copies, rack by rack, then as they are listed.
-fn nodes_of(document: &Document, dc: &str) -> Vec<Node> {
-    let may_own =
-        |member: &Member| member.standing.stays() && member.weight > 0 && *member.dc == *dc;
-    let members = document.members.iter().enumerate().filter(|(_, member)| may_own(member));
-    let mut members: Vec<(usize, &Member)> = members.collect();
-    members.sort_by_key(|&(at, member)| (&member.rack, at));
-    let mut nodes: Vec<Node> = Vec::with_capacity(members.len());
-    for (nth, &(at, member)) in members.iter().enumerate() {
-        let rack = match nodes.last() {
-            Some(last) => last.rack + usize::from(members[nth - 1].1.rack != member.rack),
-            None => 0,
-        };
-        let index = MemberIndex(u16::try_from(at).expect("members are limited"));
-        nodes.push(Node { member: index, id: member.id.0.get(), weight: member.weight, rack });
-    }
-    nodes
-}
-
-/// The most copies that any namespace keeps in a data centre.
-fn copies_of(document: &Document, dc: &str) -> usize {
-    let all = document.namespaces.iter().flat_map(|namespace| &namespace.replication);
-    all.filter(|it| *it.name == *dc).map(|it| usize::from(it.copies)).max().unwrap_or(0)
 }

@@ -72,22 +72,17 @@ pub(super) fn fill(board: &mut Board, turns: &mut Turns) {
 }
 
 /// Has the owners of the `free` slots of `row`, which were filled just now, change places: each
-/// slot goes to the one who has it least often for the number of its copies. They are of one round
-/// or one rack, so rounds stay as mixed as they are.
+/// slot goes to the one who has it least often for the number of its copies.
 fn arrange(board: &mut Board, row: usize, free: &[usize]) {
     for (nth, &slot) in free.iter().enumerate() {
-        let here = board.row(row)[slot];
-        let may = |&other: &usize| {
-            let there = usize::from(board.row(row)[other]);
-            board.rounds[slot].contains(&other) || board.rack(here).nodes.contains(&there)
-        };
         let lacks = |&other: &usize| {
             let owner = board.row(row)[other];
             let with_slot = board.with_slot(owner, slot) - u32::from(other == slot);
             let load = board.loads[usize::from(owner)];
             i64::from(load) - i64::from(with_slot) * board.copies as i64
         };
-        let others = free[nth..].iter().copied().filter(may);
+        let others =
+            free[nth..].iter().copied().filter(|&it| may_change_places(board, row, slot, it));
         let other = others.max_by_key(lacks).expect("the slot itself, at least");
         change_places(board, row, slot, board.row(row)[other]);
     }
@@ -113,6 +108,39 @@ pub(super) fn keep_slots(board: &mut Board) {
             }
         }
     }
+}
+
+/// Has who got a slot that was nobody's change places with the owner of an earlier slot, where that
+/// one has it too often and the other not often enough: a cluster that grows from its first node
+/// would else have all first slots there for ever. Both keep or get the vnode either way.
+pub(super) fn mix_in(board: &mut Board) {
+    for at in std::mem::take(&mut board.added) {
+        let owner = board.owner(at);
+        let excess = |slot: usize, of: u16| {
+            let share = i64::from(board.loads[usize::from(of)]);
+            (board.copies as i64 * i64::from(board.with_slot(of, slot)) - share) * 8 > share
+        };
+        let lacks = |slot: usize, of: u16| {
+            board.copies as u32 * board.with_slot(of, slot) < board.loads[usize::from(of)]
+        };
+        let row = at.row();
+        let earlier = (0..at.slot()).find(|&slot| {
+            let other = board.row(row)[slot];
+            may_change_places(board, row, slot, at.slot())
+                && excess(slot, other)
+                && lacks(slot, owner)
+        });
+        if let Some(slot) = earlier {
+            change_places(board, row, slot, owner);
+        }
+    }
+}
+
+/// Whether owners may change places: as rounds are mixed before, they are afterwards.
+fn may_change_places(board: &Board, row: usize, here: usize, there: usize) -> bool {
+    let owners = board.row(row);
+    let rack = &board.rack(owners[here]).nodes;
+    board.rounds[here].contains(&there) || rack.contains(&usize::from(owners[there]))
 }
 
 /// Gives the slot to `owner`, if it has another one of the row, and that one to who has it now.

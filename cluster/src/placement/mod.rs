@@ -2,8 +2,9 @@
 //! functions of documents: the same on every machine, in every version.
 //!
 //! After [`rebalance`], of vnodes that are not settling:
-//! - Each has its copies in each data centre, on as many nodes of different racks as there are for
-//!   them; where there are fewer nodes than copies the last slots are empty.
+//! - Each has its copies in each data centre, on different nodes that stay, spread over as many
+//!   racks as there are. Where there are fewer nodes than copies those that are to go keep what
+//!   nobody else can take, and the last slots are empty.
 //! - Each node has its share: in proportion to its weight as far as that leaves copies spread over
 //!   racks, to one copy more or less.
 //! - What need not move has not: a copy that moves takes the slot of the one it replaces, and where
@@ -18,6 +19,7 @@ mod exchange;
 mod plan;
 mod racks;
 mod rebalance;
+mod scarce;
 mod share;
 mod tournament;
 mod turns;

@@ -133,7 +133,7 @@ pub fn plan(before: &Document, after: &Document, facts: &Facts) -> Plan {
         links: BTreeMap::new(),
         shares: BTreeMap::new(),
     };
-    for vnode in after.ring.all_vnodes() {
+    for vnode in after.ring.all() {
         let slots: Vec<Slot> = after.ring.slots(vnode).collect();
         planner.count_held(vnode, &slots);
         planner.count_readable(vnode, &slots);

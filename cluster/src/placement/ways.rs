@@ -214,6 +214,7 @@ mod tests {
     use schemas::ids::Vnode;
 
     use super::*;
+    use crate::placement::rebalance::nodes_of;
     use crate::placement::tests::support::{document, member};
     use crate::topology::{MemberIndex, Phase, Slot};
 
@@ -225,7 +226,8 @@ mod tests {
         let mut document = document(0, members.collect(), &[("dc", 2)]);
         let slot = |it| Slot { reader: Some(MemberIndex(it)), successor: Some(MemberIndex(it)) };
         document.ring.set(Vnode(0), &[slot(0), slot(1)], Phase::Stable, document.epoch);
-        let mut board = Board::lay_out(&document, "dc", 0..2).expect("there are nodes");
+        let nodes = nodes_of(&document, "dc");
+        let mut board = Board::lay_out(&document, 0..2, 2, nodes);
         let mut turns = Turns::new(&board);
         let mut slots = vec![vec![At::new(0, 0)], vec![At::new(0, 1)], vec![], vec![]];
         let mut ways = Ways::new(&mut board, &mut turns, &mut slots, Whom::Anyone);

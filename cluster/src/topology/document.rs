@@ -4,12 +4,15 @@
 //! - Members, namespaces and data centres ascend by what names them; each occurs once.
 //! - The ring names members by their place in the list.
 //! - Liveness is no part of it: a member that is down stays what it is until a change is decided.
+//! - All of that, and the bounds of `limits.rs`, is what [`Document::check`] checks.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use schemas::ids::{ClusterId, NamespaceId, NodeId, VnodeBits};
+use schemas::ids::{ClusterId, NamespaceId, NodeId, Vnode, VnodeBits};
 
-use super::ring::{MemberIndex, Ring};
+use super::check::DocumentError;
+use super::ring::{MemberIndex, Phase, Ring, Slot};
 
 /// How many times the topology has changed: 1 is the document that a cluster is created with.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -28,7 +31,8 @@ pub struct Document {
     pub bits: VnodeBits,
     /// Ascending by id.
     pub members: Vec<Member>,
-    /// Who decides the next epoch: members, at most [`VOTERS_MAX`](crate::limits::VOTERS_MAX).
+    /// Who decides the next epoch: members, ascending, 1 to
+    /// [`VOTERS_MAX`](crate::limits::VOTERS_MAX).
     pub voters: Vec<NodeId>,
     /// Ascending by id; those that were dropped are not in it.
     pub namespaces: Vec<Namespace>,
@@ -55,6 +59,8 @@ pub struct Member {
     pub standing: Standing,
     /// Where other nodes reach it.
     pub address: SocketAddr,
+    /// Whether it may be a voter: not one that has been down for long.
+    pub may_vote: bool,
 }
 
 /// What is to become of a member.
@@ -76,7 +82,7 @@ impl Standing {
     }
 }
 
-/// A data centre and how many copies it keeps.
+/// A data centre and how many copies it keeps, at least 1.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct DataCentre {
     /// Its name.
@@ -105,6 +111,9 @@ pub struct Namespace {
     pub policy: Policy,
     /// Copies in each data centre, ascending by name; none where one is not listed.
     pub replication: Vec<DataCentre>,
+    /// While it is being altered, `replication` as it was before: what readers still keep to of
+    /// the vnodes that [`Ring::is_altering`] says.
+    pub former: Option<Vec<DataCentre>>,
     /// Whether acknowledgements by stand-ins of owners that are down are refused.
     pub is_strict: bool,
     /// Time to live of values that name none, in milliseconds; 0 for ever.
@@ -112,6 +121,53 @@ pub struct Namespace {
 }
 
 impl Document {
+    /// The document that a cluster is created with: `first` is all there is of it, and has every
+    /// vnode of a namespace `default` with `copies` copies in its data centre.
+    ///
+    /// # Errors
+    /// What is given is not within the bounds of a document.
+    pub fn create(
+        cluster: ClusterId,
+        token_seed: u64,
+        bits: VnodeBits,
+        first: Member,
+        copies: u8,
+    ) -> Result<Self, DocumentError> {
+        let replication = vec![DataCentre { name: first.dc.clone(), copies }];
+        let default = Namespace {
+            id: NamespaceId::DEFAULT,
+            name: "default".into(),
+            policy: Policy::LastWriterWins,
+            replication,
+            former: None,
+            is_strict: false,
+            ttl_ms: 0,
+        };
+        let mut document = Self {
+            cluster,
+            epoch: Epoch(1),
+            token_seed,
+            bits,
+            voters: vec![first.id],
+            members: vec![first],
+            namespaces: vec![default],
+            last_namespace: NamespaceId::DEFAULT,
+            ring: Ring::new(bits.count(), Vec::new(), Epoch(1)),
+            is_paused: false,
+        };
+        document.check_lists()?;
+        document.ring = Ring::new(bits.count(), document.layout(), Epoch(1));
+        let nobody = Slot { reader: None, successor: None };
+        let mut slots = vec![nobody; document.ring.stride()];
+        let first = Some(MemberIndex(0));
+        slots[0] = Slot { reader: first, successor: first };
+        for vnode in document.ring.all() {
+            document.ring.set(vnode, &slots, Phase::Stable, Epoch(1));
+        }
+        document.check()?;
+        Ok(document)
+    }
+
     /// The member `index`.
     ///
     /// # Panics
@@ -133,5 +189,41 @@ impl Document {
     pub fn namespace(&self, id: NamespaceId) -> Option<&Namespace> {
         let at = self.namespaces.binary_search_by(|it| it.id.cmp(&id)).ok()?;
         Some(&self.namespaces[at])
+    }
+
+    /// The copies of `namespace` that the readers of `vnode` keep, and those that its successors
+    /// will; the same but where the namespace is being altered.
+    ///
+    /// # Panics
+    /// If there is no such vnode.
+    #[must_use]
+    pub fn replication<'a>(
+        &self,
+        namespace: &'a Namespace,
+        vnode: Vnode,
+    ) -> (&'a [DataCentre], &'a [DataCentre]) {
+        let former = namespace.former.as_ref().filter(|_| self.ring.is_altering(vnode));
+        (former.unwrap_or(&namespace.replication), &namespace.replication)
+    }
+
+    /// How many slots the ring has in each data centre: for each the most copies that any namespace
+    /// has or had before it was altered.
+    #[must_use]
+    pub fn layout(&self) -> Vec<DataCentre> {
+        let mut layout = BTreeMap::<&str, u8>::new();
+        for namespace in &self.namespaces {
+            for dc in namespace.replication.iter().chain(namespace.former.iter().flatten()) {
+                let copies = layout.entry(&dc.name).or_default();
+                *copies = dc.copies.max(*copies);
+            }
+        }
+        let dc = |(name, copies): (&str, u8)| DataCentre { name: name.into(), copies };
+        layout.into_iter().map(dc).collect()
+    }
+
+    /// How many answers of voters decide the next epoch.
+    #[must_use]
+    pub fn majority(&self) -> usize {
+        self.voters.len() / 2 + 1
     }
 }

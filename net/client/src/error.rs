@@ -191,6 +191,7 @@ fn kind_of(status: Status) -> ErrorKind {
         | Status::UnknownNamespace
         | Status::OutOfOrder
         | Status::StampAhead
+        | Status::TooManySiblings
         | Status::FrameTooLarge
         | Status::HandshakeRequired => ErrorKind::Invalid,
         _ => ErrorKind::Server,

@@ -14,8 +14,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use cluster::hlc::next_ceiling;
 use cluster::limits::CEILING_LEAD_MS;
+use cluster::version::next_ceiling;
 use engine::data_dir::{CLOCK_FILE, Clock};
 use schemas::ids::Hlc;
 

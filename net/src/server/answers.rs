@@ -23,8 +23,14 @@ const STATUSES: usize = Status::ALL.len();
 const RUNS_KEPT: usize = 1024;
 
 /// How many were answered with each status.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StatusCounts([u64; STATUSES]);
+
+impl Default for StatusCounts {
+    fn default() -> Self {
+        Self([0; STATUSES])
+    }
+}
 
 impl StatusCounts {
     /// How many were answered with `status`.

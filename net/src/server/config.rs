@@ -117,7 +117,7 @@ pub struct Identity {
 /// The greatest stamp that may be given, known to be on disk, and the greatest that was given.
 ///
 /// A thread of its own raises the ceiling, after it has synced it, to what
-/// `cluster::hlc::next_ceiling` says; cores read it, and publish what they used, as they
+/// `cluster::version::next_ceiling` says; cores read it, and publish what they used, as they
 /// acknowledge writes and before they close.
 #[derive(Debug)]
 pub struct Ceiling {

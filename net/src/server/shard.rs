@@ -12,8 +12,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use cluster::dots::DotCounters;
-use cluster::hlc::HlcClock;
+use cluster::version::{DotCounters, HlcClock};
 use engine::env::Env;
 use engine::memtable::WARM_MAX;
 use engine::record::{self, Key};

@@ -89,6 +89,15 @@ proptest! {
     }
 
     #[test]
+    fn one_actor_of_it_is_a_clock(dots in dots()) {
+        let clock = clock_of(&dots);
+        for it in 0..5 {
+            let of_one: Vec<Dot> = dots.iter().copied().filter(|d| d.actor == actor(it)).collect();
+            prop_assert_eq!(clock.only(actor(it)), clock_of(&of_one));
+        }
+    }
+
+    #[test]
     fn what_another_lacks_is_counted(a in dots(), b in dots()) {
         let (a, b) = (clock_of(&a), clock_of(&b));
         let beyond = set_of(&a).difference(&set_of(&b)).count() as u64;

@@ -5,13 +5,15 @@ use std::ops::Range;
 
 use schemas::ids::Vnode;
 
-use crate::topology::{Document, MemberIndex, Phase, Slot};
+use crate::topology::{Document, MemberIndex, Phase, Slot, Standing};
 
 /// A data centre of a document.
 pub(super) struct Centre {
     /// Its slots of a vnode.
     pub(super) slots: Range<usize>,
     /// How many of them are to have an owner.
+    asked: usize,
+    /// And how many can, of the members that may own.
     pub(super) copies: usize,
     /// The members that may own, by rack.
     pub(super) racks: Vec<Vec<MemberIndex>>,
@@ -33,8 +35,8 @@ pub(super) fn centres(document: &Document) -> Vec<Centre> {
         let asked = document.namespaces.iter().flat_map(|it| &it.replication);
         let asked = asked.filter(|it| it.name == dc.name).map(|it| usize::from(it.copies));
         let nodes = racks.iter().map(Vec::len).sum();
-        let copies = asked.max().unwrap_or(0).min(slots.len()).min(nodes);
-        centres.push(Centre { slots, copies, racks });
+        let asked = asked.max().unwrap_or(0).min(slots.len());
+        centres.push(Centre { slots, asked, copies: asked.min(nodes), racks });
     }
     centres
 }
@@ -42,12 +44,17 @@ pub(super) fn centres(document: &Document) -> Vec<Centre> {
 /// The vnodes that may change.
 pub(super) fn open_vnodes(document: &Document) -> impl Iterator<Item = Vnode> {
     let ring = &document.ring;
-    ring.all_vnodes().filter(|&vnode| ring.phase(vnode) != Phase::Settling)
+    ring.all().filter(|&vnode| ring.phase(vnode) != Phase::Settling)
 }
 
 impl Centre {
     pub(super) fn nodes(&self) -> impl Iterator<Item = MemberIndex> {
         self.racks.iter().flatten().copied()
+    }
+
+    /// Whether each node has a copy of each vnode.
+    pub(super) fn is_scarce(&self) -> bool {
+        self.copies < self.asked
     }
 
     /// Who is to own the slots of `vnode` in this data centre.
@@ -61,7 +68,7 @@ impl Centre {
         let mut loads = vec![0; document.members.len()];
         for vnode in open_vnodes(document) {
             let owners = self.successors(document, vnode);
-            owners[..self.copies].iter().flatten().for_each(|it| loads[usize::from(it.0)] += 1);
+            owners[..self.asked].iter().flatten().for_each(|it| loads[usize::from(it.0)] += 1);
         }
         loads
     }
@@ -70,7 +77,7 @@ impl Centre {
     fn settling(&self, document: &Document) -> Vec<u32> {
         let mut loads = vec![0; document.members.len()];
         let ring = &document.ring;
-        for vnode in ring.all_vnodes().filter(|&it| ring.phase(it) == Phase::Settling) {
+        for vnode in ring.all().filter(|&it| ring.phase(it) == Phase::Settling) {
             let owners = self.successors(document, vnode);
             owners.iter().flatten().for_each(|it| loads[usize::from(it.0)] += 1);
         }
@@ -150,19 +157,19 @@ pub(super) fn rounded(ideal: f64) -> (u32, u32) {
     ((ideal + 1e-6).floor() as u32, (ideal - 1e-6).ceil() as u32)
 }
 
-/// Copies that `after` has somewhere else than `before`, of one data centre.
+/// Copies that `after` has on other nodes than `before`, of one data centre.
 pub(super) fn moved(centre: &Centre, before: &Document, after: &Document) -> u32 {
     let of_vnode = |vnode| {
         let (old, new) = (centre.successors(before, vnode), centre.successors(after, vnode));
-        old.iter().zip(&new).filter(|(old, new)| new.is_some() && old != new).count() as u32
+        new.iter().flatten().filter(|&&it| !old.contains(&Some(it))).count() as u32
     };
-    after.ring.all_vnodes().map(of_vnode).sum()
+    after.ring.all().map(of_vnode).sum()
 }
 
 /// All that holds whatever was before.
 pub(super) fn holds(before: &Document, after: &Document) {
     let ring = &after.ring;
-    for vnode in ring.all_vnodes() {
+    for vnode in ring.all() {
         let (old, new): (Vec<Slot>, Vec<Slot>) =
             (before.ring.slots(vnode).collect(), ring.slots(vnode).collect());
         assert!(old.iter().map(|it| it.reader).eq(new.iter().map(|it| it.reader)));
@@ -201,28 +208,61 @@ fn vnode_holds(
     after: &Document,
     vnode: Vnode,
 ) {
-    let owners = centre.successors(after, vnode);
-    let (owned, rest) = owners.split_at(centre.copies);
-    assert!(rest.iter().all(Option::is_none), "{vnode:?} has owners for copies it has not");
-    let mut owned: Vec<MemberIndex> =
-        owned.iter().map(|it| it.expect("an owner for each copy")).collect();
-    for (slot, owner) in centre.successors(before, vnode).iter().enumerate().take(centre.copies) {
-        if let Some(owner) = owner.filter(|it| owned.contains(it)) {
-            assert_eq!(owned[slot], owner, "{vnode:?}: an owner keeps its slot");
+    let slots: Vec<Slot> = after.ring.slots(vnode).collect();
+    let slots = &slots[centre.slots.clone()];
+    let (kept, rest) = slots.split_at(centre.asked);
+    assert!(rest.iter().all(|it| it.successor.is_none()), "{vnode:?} has copies nobody keeps");
+    let is_node = |it: MemberIndex| rack_of[usize::from(it.0)].is_some();
+    let (mut owned, mut going) = (Vec::new(), 0);
+    for (at, slot) in kept.iter().enumerate() {
+        match slot.successor {
+            Some(owner) if is_node(owner) => {
+                let earlier = &kept[..at];
+                assert!(earlier.iter().all(|it| it.successor.is_some()), "{vnode:?}: a gap");
+                owned.push(owner);
+            }
+            Some(owner) => {
+                let member = after.member(owner);
+                assert_ne!(member.standing, Standing::Lost, "{vnode:?} is to be lost");
+                assert_eq!(slot.reader, Some(owner), "{vnode:?}: who goes gets nothing");
+                going += 1;
+            }
+            None => (),
         }
     }
+    assert!(
+        going == 0 || going + centre.copies <= centre.asked,
+        "{vnode:?}: nobody needs who goes"
+    );
+    owners_keep_their_slots(centre, before, after, vnode);
     owned.sort();
     owned.dedup();
-    assert_eq!(owned.len(), centre.copies, "{vnode:?} has two copies on a node");
+    assert_eq!(owned.len(), centre.copies, "{vnode:?} has a node for each copy");
     let mut counts = vec![0; centre.racks.len()];
     for owner in owned {
-        counts[rack_of[usize::from(owner.0)].expect("owners stay and have a weight")] += 1;
+        counts[rack_of[usize::from(owner.0)].expect("a node")] += 1;
     }
     let used = counts.iter().filter(|&&it| it > 0).count();
     assert_eq!(used, centre.copies.min(centre.racks.len()), "{vnode:?} is on too few racks");
     let most = counts.iter().max().copied().unwrap_or(0);
     for (rack, &count) in centre.racks.iter().zip(&counts) {
         assert!(count + 1 >= most || count == rack.len(), "{vnode:?} is uneven: {counts:?}");
+    }
+}
+
+/// Unless a copy is added, or there are too few nodes.
+fn owners_keep_their_slots(centre: &Centre, before: &Document, after: &Document, vnode: Vnode) {
+    let none = |slot: Slot| slot.reader.is_none() && slot.successor.is_none();
+    let slots: Vec<Slot> = before.ring.slots(vnode).collect();
+    let slots = &slots[centre.slots.clone()][..centre.copies];
+    if centre.is_scarce() || slots.iter().any(|&it| none(it)) {
+        return;
+    }
+    let owners = centre.successors(after, vnode);
+    for (at, slot) in slots.iter().enumerate() {
+        if slot.successor.is_some_and(|it| owners.contains(&Some(it))) {
+            assert_eq!(owners[at], slot.successor, "{vnode:?}: an owner keeps its slot");
+        }
     }
 }
 

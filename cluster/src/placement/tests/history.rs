@@ -74,7 +74,7 @@ impl Life {
     fn progress(&mut self) {
         let moved = *self.rng.choice(&[0u8, 64, 255]).expect("a chance");
         let settled = *self.rng.choice(&[0u8, 0, 0, 128]).expect("a chance");
-        for vnode in self.document.ring.all_vnodes() {
+        for vnode in self.document.ring.all() {
             let phase = self.document.ring.phase(vnode);
             if phase == Phase::Stable || self.rng.u8(0..255) >= moved {
                 continue;
@@ -149,7 +149,7 @@ fn what_moves_is_hardly_more_than_must() {
         for _ in 0..10 {
             life.step(|centre, before, after| {
                 let copies = after.ring.vnodes() * centre.copies;
-                if copies >= 40 * centre.nodes().count() {
+                if copies >= 40 * centre.nodes().count() && !centre.is_scarce() {
                     let here = check::moved(centre, before, after);
                     let must = flow::least_moves(centre, before);
                     assert!(here <= must * 12 / 10 + 2, "seed {seed}: {here} moved, not {must}");

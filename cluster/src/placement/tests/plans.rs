@@ -148,7 +148,7 @@ fn what_goes_out_comes_in() {
     rebalance(&mut after);
     let up: Vec<u64> = after.members.iter().map(|it| it.id.0.get()).collect();
     let plan = planned(&before, &after, &up);
-    let moved = after.ring.all_vnodes().flat_map(|it| after.ring.slots(it));
+    let moved = after.ring.all().flat_map(|it| after.ring.slots(it));
     let moved = moved.filter(|slot| slot.is_moving()).count() as u64;
     assert_eq!(plan.streamed, volume(moved));
     let sum = |of: &dyn Fn(&super::super::Share) -> Volume| -> u64 {

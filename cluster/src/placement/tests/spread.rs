@@ -98,6 +98,22 @@ fn first_slots_are_shared_like_copies() {
     }
 }
 
+/// A cluster begins with one node, which has all first slots.
+#[test]
+fn first_slots_are_shared_in_a_cluster_that_has_grown_from_one_node() {
+    let mut document = document(10, equals(1, 1), &[("dc", 3)]);
+    for id in 2..=12 {
+        rebalance(&mut document);
+        finish_all(&mut document);
+        for Peers { copies, firsts, .. } in peers(&document) {
+            let slots = id.min(4) as usize - 1;
+            let off = (slots * firsts).abs_diff(copies);
+            assert!(off * 100 <= copies * 40, "{firsts} of {copies} of {} nodes", id - 1);
+        }
+        document = joined(&document, member(id, "dc", &format!("rack{:02}", id % 4), 100));
+    }
+}
+
 /// With fewer racks than copies the first copies, which a namespace of fewer copies has, are on
 /// different racks, too.
 #[test]

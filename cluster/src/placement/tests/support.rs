@@ -23,6 +23,7 @@ pub(in crate::placement) fn member(id: u64, dc: &str, rack: &str, weight: u32) -
         weight,
         standing: Standing::Member,
         address: ([127, 0, 0, 1], 7400).into(),
+        may_vote: true,
     }
 }
 
@@ -57,6 +58,7 @@ pub(super) fn namespace(id: u32, replication: Vec<DataCentre>) -> Namespace {
         name: format!("namespace-{id}").into(),
         policy: Policy::LastWriterWins,
         replication,
+        former: None,
         is_strict: false,
         ttl_ms: 0,
     }
@@ -76,7 +78,7 @@ pub(super) fn finish(document: &mut Document, vnode: Vnode) {
 
 /// Has all moves of all vnodes be done.
 pub(super) fn finish_all(document: &mut Document) {
-    for vnode in document.ring.all_vnodes() {
+    for vnode in document.ring.all() {
         finish(document, vnode);
     }
 }
@@ -118,7 +120,7 @@ pub(super) fn replicate(document: &mut Document, copies: &[u8]) {
         let slots = first..first + usize::from(dc.copies);
         first = slots.end;
         let is_kept = |&at: &usize| {
-            let mut vnodes = document.ring.all_vnodes();
+            let mut vnodes = document.ring.all();
             vnodes.any(|vnode| document.ring.slot(vnode, at) != NOBODY)
         };
         let kept = slots.clone().rev().find(is_kept).map_or(0, |last| last + 1 - slots.start);
@@ -140,7 +142,7 @@ pub(super) fn replicate(document: &mut Document, copies: &[u8]) {
 
 fn rebuilt(ring: &Ring, layout: Vec<DataCentre>, next: impl Fn(&[Slot]) -> Vec<Slot>) -> Ring {
     let mut rebuilt = Ring::new(ring.vnodes() as u32, layout, Epoch(0));
-    for vnode in ring.all_vnodes() {
+    for vnode in ring.all() {
         let slots: Vec<Slot> = ring.slots(vnode).collect();
         rebuilt.set(vnode, &next(&slots), ring.phase(vnode), ring.epoch(vnode));
     }
@@ -151,7 +153,7 @@ fn rebuilt(ring: &Ring, layout: Vec<DataCentre>, next: impl Fn(&[Slot]) -> Vec<S
 pub(super) fn owners(document: &Document) -> Vec<Vec<Option<NodeId>>> {
     let id = |slot: Slot| slot.successor.map(|it| document.member(it).id);
     let ring = &document.ring;
-    ring.all_vnodes().map(|vnode| ring.slots(vnode).map(id).collect()).collect()
+    ring.all().map(|vnode| ring.slots(vnode).map(id).collect()).collect()
 }
 
 /// The slots whose owner `after` changes: before and after.

@@ -1,0 +1,259 @@
+//! The coordinator: the operations of a core's clients, and who gives them what they wait for.
+
+mod copies;
+mod forward;
+mod once;
+mod operation;
+mod quorum;
+mod read_path;
+mod request;
+mod siblings;
+mod table;
+mod write_path;
+
+use std::rc::Rc;
+
+use schemas::ids::{Hlc, NodeId, Token};
+use schemas::limits::{KEY_BYTES_MAX, TTL_MS_MAX, VALUE_BYTES_MAX};
+use schemas::status::Status;
+
+pub(crate) use self::copies::copies;
+use self::once::Once;
+use self::operation::{Client, Fate, Operation};
+pub use self::quorum::{Access, Quorum, Unmeetable};
+pub use self::request::{Refused, Reply, Request, Wanted};
+use self::table::Table;
+use self::write_path::refuse;
+use crate::event::{RequestId, StoreError, Stored};
+use crate::message::{Answer, OpId, Refusal};
+use crate::mutation::Mutation;
+use crate::record::Key;
+use crate::shard::{Core, Turn};
+use crate::time::Instant;
+use crate::version::DotCounters;
+use crate::version::HlcClock;
+
+/// The operations of a core's clients.
+#[derive(Debug)]
+pub(crate) struct Coordinator {
+    table: Table<Operation>,
+    clock: HlcClock,
+    ceiling: Hlc,
+    dots: DotCounters,
+    /// Whether a record is on its way to the store whose dot is not used up yet.
+    is_assigning: bool,
+    once: Once,
+    writing: siblings::Keys,
+    /// Writes of siblings that wait for others of their key.
+    waiting: usize,
+}
+
+impl Coordinator {
+    /// For the dots that `dots` counts; no stamp is at or below `floor`.
+    pub(crate) fn new(core: &Core, dots: DotCounters, floor: Hlc) -> Self {
+        Self {
+            table: Table::new(core.me.boot, core.tunables.operations_max),
+            clock: HlcClock::new(floor),
+            ceiling: floor,
+            dots,
+            is_assigning: false,
+            once: Once::default(),
+            writing: siblings::Keys::new(),
+            waiting: 0,
+        }
+    }
+
+    /// A client of this node asks for something.
+    pub(crate) fn request(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: RequestId,
+        wanted: &Rc<Request>,
+    ) {
+        self.begin(turn, Client::Here(request), wanted);
+    }
+
+    /// A client of another node asks for something of a vnode that this one owns.
+    pub(crate) fn request_of(
+        &mut self,
+        turn: &mut Turn<'_>,
+        from: NodeId,
+        op: OpId,
+        wanted: &Rc<Request>,
+    ) {
+        if !self.once.is_first(from, op) && !turn.core.is_wrong(Mutation::BeginTwice) {
+            turn.core.counts.doubled += 1;
+            return;
+        }
+        self.begin(turn, Client::Node(from, op), wanted);
+    }
+
+    fn begin(&mut self, turn: &mut Turn<'_>, client: Client, request: &Rc<Request>) {
+        let core = &mut *turn.core;
+        let token = Token::of(&request.key, core.document.token_seed);
+        let vnode = token.vnode(core.document.bits);
+        if let Some(status) = self.unfit(core, turn.now.wall_ms, request) {
+            core.counts.overloaded += u64::from(status == Status::Overloaded);
+            return refuse(core, client, vnode, status);
+        }
+        let key = Key { token, namespace: request.namespace, bytes: Rc::clone(&request.key) };
+        match request.wanted {
+            Wanted::Get { repairs_first } => self.read(turn, client, key, request, repairs_first),
+            Wanted::Put { .. } | Wanted::Delete { .. } => self.write(turn, client, key, request),
+        }
+    }
+
+    /// Why a request is not begun.
+    fn unfit(&self, core: &Core, wall_ms: u64, request: &Request) -> Option<Status> {
+        let (value, ttl_ms) = match &request.wanted {
+            Wanted::Put { value, ttl_ms, .. } => (value.len(), *ttl_ms),
+            _ => (0, 0),
+        };
+        let is_known = core.document.namespace(request.namespace).is_some();
+        [
+            (request.key.is_empty(), Status::KeyEmpty),
+            (request.key.len() > KEY_BYTES_MAX, Status::KeyTooLong),
+            (value > VALUE_BYTES_MAX, Status::ValueTooLarge),
+            (ttl_ms > TTL_MS_MAX, Status::TtlTooLong),
+            (!is_known, Status::UnknownNamespace),
+            (!self.clock.admits(wall_ms, request.seen), Status::StampAhead),
+            (request.patience.is_zero(), Status::DeadlineExceeded),
+            (core.index.is_none(), Status::Draining),
+            (self.table.len() + self.waiting >= core.tunables.operations_max, Status::Overloaded),
+        ]
+        .into_iter()
+        .find_map(|(is_so, status)| is_so.then_some(status))
+    }
+
+    /// No stamp above `ceiling` may be given.
+    pub(crate) fn raise_ceiling(&mut self, ceiling: Hlc) {
+        self.ceiling = self.ceiling.max(ceiling);
+    }
+
+    /// The greatest stamp that was given, or that none may be at or below.
+    pub(crate) fn last_stamp(&self) -> Hlc {
+        self.clock.last()
+    }
+
+    /// The store has taken the record of a write, or will not.
+    pub(crate) fn taken(&mut self, turn: &mut Turn<'_>, op: OpId, taken: Result<(), StoreError>) {
+        self.assigned(turn, op, taken);
+    }
+
+    /// The store has told what it has of a key that is to be changed.
+    pub(crate) fn base(
+        &mut self,
+        turn: &mut Turn<'_>,
+        key: Key,
+        result: Result<Stored, StoreError>,
+    ) {
+        self.base_read(turn, key, result);
+    }
+
+    /// The record of a write is on the own disk.
+    pub(crate) fn durable(&mut self, turn: &mut Turn<'_>, op: OpId) {
+        self.own_durable(turn, op);
+    }
+
+    /// A copy, or who stands in for one, has a record or will not have it.
+    pub(crate) fn hear_wrote(
+        &mut self,
+        turn: &mut Turn<'_>,
+        from: NodeId,
+        op: OpId,
+        result: Result<(), Refusal>,
+    ) {
+        self.wrote(turn, from, op, result);
+    }
+
+    /// A copy says what it has of a key.
+    pub(crate) fn hear_answer(
+        &mut self,
+        turn: &mut Turn<'_>,
+        from: NodeId,
+        op: OpId,
+        result: Result<Answer, Refusal>,
+    ) {
+        self.answer(turn, from, op, result);
+    }
+
+    /// An owner says what became of a request.
+    pub(crate) fn hear_forwarded(
+        &mut self,
+        turn: &mut Turn<'_>,
+        from: NodeId,
+        op: OpId,
+        reply: Reply,
+    ) {
+        self.forwarded(turn, from, op, reply);
+    }
+
+    /// The topology has changed.
+    pub(crate) fn topology(&mut self, turn: &mut Turn<'_>) {
+        let document = &turn.core.document;
+        self.once.retain(|node| document.index_of(node).is_some());
+        for id in self.table.ids() {
+            let fate = match self.table.get_mut(id) {
+                Some(Operation::Write(op)) => op.retarget(turn, id),
+                Some(Operation::Read(op)) => {
+                    op.retarget(turn, id);
+                    Fate::Stays
+                }
+                Some(Operation::Forwarded(_)) | None => Fate::Stays,
+            };
+            self.settle(id, fate);
+        }
+    }
+
+    /// The next moment at which an operation is to be looked at.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.table.deadline()
+    }
+
+    /// Looks at those whose moment has come.
+    pub(crate) fn due(&mut self, turn: &mut Turn<'_>) {
+        while let Some(id) = self.table.next_due(turn.now.at) {
+            match self.table.get_mut(id) {
+                Some(Operation::Write(op)) => {
+                    let fate = op.due(turn, id);
+                    let alarm = op.alarm;
+                    if fate == Fate::Stays {
+                        self.table.set_alarm(id, alarm);
+                    }
+                    self.settle(id, fate);
+                }
+                Some(Operation::Read(op)) => {
+                    let step = op.due(turn, id);
+                    let alarm = op.alarm;
+                    if matches!(step, self::read_path::Step::Wait) {
+                        self.table.set_alarm(id, alarm);
+                    }
+                    self.read_step(turn, id, step);
+                }
+                Some(Operation::Forwarded(op)) => {
+                    let fate = op.due(turn);
+                    self.settle(id, fate);
+                }
+                None => {}
+            }
+        }
+    }
+
+    fn settle(&mut self, id: OpId, fate: Fate) {
+        if fate == Fate::Ends {
+            let alarm = match self.table.remove(id) {
+                Some(Operation::Write(op)) => Some(op.alarm),
+                Some(Operation::Read(op)) => Some(op.alarm),
+                Some(Operation::Forwarded(_)) | None => None,
+            };
+            if let Some(alarm) = alarm {
+                self.table.cancel_alarm(id, alarm);
+            }
+        }
+    }
+
+    /// Operations under way.
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+}

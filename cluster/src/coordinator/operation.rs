@@ -1,0 +1,47 @@
+//! An operation under way, and whom its outcome is for.
+
+use super::forward::Forwarded;
+use super::read_path::ReadOp;
+use super::write_path::WriteOp;
+use crate::event::RequestId;
+use crate::message::{Message, OpId};
+use crate::shard::Core;
+use schemas::ids::{NodeId, Vnode};
+
+use super::request::Reply;
+
+/// Whom an outcome is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Client {
+    /// A client of this node.
+    Here(RequestId),
+    /// A node that forwarded a client's request.
+    Node(NodeId, OpId),
+    /// Nobody: it is done for the copies' sake.
+    Nobody,
+}
+
+impl Client {
+    pub(super) fn reply(self, core: &mut Core, vnode: Vnode, reply: Reply) {
+        match self {
+            Self::Here(request) => core.reply(request, reply),
+            Self::Node(node, op) => core.send(node, vnode, Message::Forwarded { op, reply }),
+            Self::Nobody => {}
+        }
+    }
+}
+
+/// An operation under way.
+#[derive(Debug)]
+pub(super) enum Operation {
+    Write(Box<WriteOp>),
+    Read(Box<ReadOp>),
+    Forwarded(Forwarded),
+}
+
+/// Whether an operation is over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Fate {
+    Stays,
+    Ends,
+}

@@ -1,0 +1,94 @@
+//! What clients ask for, and what they are told.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use schemas::consistency::Consistency;
+use schemas::ids::{Hlc, NamespaceId, Version};
+use schemas::status::{Applied, Status};
+
+use crate::record::Record;
+
+/// What a client wants of one key.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Request {
+    /// Where the key belongs.
+    pub namespace: NamespaceId,
+    /// The key.
+    pub key: Rc<[u8]>,
+    /// What is to be done with it.
+    pub wanted: Wanted,
+    /// How many copies have to answer.
+    pub level: Consistency,
+    /// Whether acknowledgements of stand-ins do not count, whatever the namespace says.
+    pub is_strict: bool,
+    /// The greatest stamp that the client has seen.
+    pub seen: Hlc,
+    /// How long the client waits.
+    pub patience: Duration,
+}
+
+/// What is to be done with a key.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Wanted {
+    /// Give it a value.
+    Put {
+        /// Which.
+        value: Rc<[u8]>,
+        /// For how long, in milliseconds; 0 for as long as the namespace says.
+        ttl_ms: u64,
+        /// What it replaces, in a namespace of siblings.
+        context: Option<Rc<[u8]>>,
+    },
+    /// Take its values away.
+    Delete {
+        /// Which, in a namespace of siblings.
+        context: Option<Rc<[u8]>>,
+    },
+    /// Tell them.
+    Get {
+        /// Whether what is told is first made sure to be on enough copies, so that no later read
+        /// tells less.
+        repairs_first: bool,
+    },
+}
+
+impl Wanted {
+    /// Whether it changes anything.
+    #[must_use]
+    pub fn is_write(&self) -> bool {
+        !matches!(self, Self::Get { .. })
+    }
+}
+
+/// What a client is told.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Reply {
+    /// Enough copies have it.
+    Written(Version),
+    /// What is stored, dead or alive; `None` if nothing was ever written.
+    Found(Option<Rc<Record>>),
+    /// It was not done, or not that anybody knew.
+    Refused(Refused),
+}
+
+/// Why something was not done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Refused {
+    /// What happened.
+    pub status: Status,
+    /// Whether it was done all the same.
+    pub applied: Applied,
+    /// Copies that answered.
+    pub got: u32,
+    /// Copies that have to.
+    pub needed: u32,
+}
+
+impl Refused {
+    /// Refused before anything was done.
+    #[must_use]
+    pub fn untouched(status: Status) -> Self {
+        Self { status, applied: Applied::No, got: 0, needed: 0 }
+    }
+}

@@ -1,0 +1,25 @@
+//! Anti-entropy: an owner of a vnode learns from another what it has not got, and then counts as
+//! seen what the other had seen.
+//!
+//! ```text
+//! Pull Since(my clock)  --> records of the dots it lacks, page by page  --> join the other's clock
+//!                       \-> "compare": dots are too old for the ring of recent ones
+//! Pull Leaves           --> hashes of 64 leaves
+//! Pull Leaf(what I have) -> records of it that I have not, page by page --> join the other's clock
+//! ```
+//! - Only a session that came to its end joins a clock, and the clock that the other had when it
+//!   began: what the other learned meanwhile may have been passed by.
+//! - A page is asked for when the one before is on disk. Who answers keeps nothing between pages.
+//! - Whatever is lost, doubled, or comes from another session, the worst is that the session ends
+//!   by its deadline and begins anew later.
+
+mod answering;
+mod schedule;
+mod session;
+
+pub(crate) use self::answering::{Asked, answer, stored};
+pub(crate) use self::schedule::Repair;
+pub(crate) use self::session::RepairStep;
+
+/// Leaves of a vnode.
+pub const LEAVES: u16 = 64;

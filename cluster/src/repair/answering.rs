@@ -1,0 +1,124 @@
+//! The side that is asked: each page by itself.
+
+use std::rc::Rc;
+
+use schemas::ids::{NodeId, Token, Vnode, VnodeBits};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::LEAVES;
+use crate::event::{Order, Page, StoreError, Stored};
+use crate::message::{Message, OpId, Pull, PullWanted, Pulled, Refusal};
+use crate::mutation::Mutation;
+use crate::record::{Digest, Key, Record};
+use crate::replica::{fence_peer, refusal};
+use crate::shard::{Core, Purpose};
+
+/// Who asked, and what the answer is to leave out.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    to: NodeId,
+    vnode: Vnode,
+    session: OpId,
+    step: u32,
+    /// Of the page, what the other has already.
+    has: Rc<[(u64, Digest)]>,
+}
+
+/// An owner asks for what it has not got.
+pub(crate) fn answer(core: &mut Core, from: NodeId, vnode: Vnode, pull: Pull) {
+    let Pull { session, step, epoch, wanted } = pull;
+    if let Err(refusal) = fence_peer(core, from, vnode, epoch) {
+        core.count_refusal(from, epoch, refusal);
+        let message = Message::Pulled { session, step, result: Err(refusal) };
+        return core.send(from, vnode, message);
+    }
+    let bytes_max = core.tunables.repair_page_bytes_max;
+    let mut has = Vec::new();
+    let order = match wanted {
+        PullWanted::Since { clock: theirs, after } => {
+            Order::Since { vnode, theirs, after, bytes_max }
+        }
+        PullWanted::Leaves => Order::Leaves(vnode),
+        PullWanted::Leaf { leaf, .. } if leaf >= LEAVES => {
+            core.counts.malformed += 1;
+            return;
+        }
+        PullWanted::Leaf { leaf, after, has: theirs } => {
+            has = theirs;
+            let tokens = tokens_of(core.document.bits, vnode, leaf);
+            Order::Page { tokens, after, bytes_max }
+        }
+    };
+    let asked = Asked { to: from, vnode, session, step, has: has.into() };
+    core.order(Purpose::Answer(asked), order);
+}
+
+/// The store has answered.
+pub(crate) fn stored(core: &mut Core, asked: &Asked, result: Result<Stored, StoreError>) {
+    let Asked { to, vnode, session, step, .. } = *asked;
+    let result = result.map_err(refusal).and_then(|stored| match stored {
+        Stored::Since(clock, Some(page)) => Ok(Pulled::Records(clock, page)),
+        Stored::Since(_, None) => Ok(Pulled::Compare),
+        Stored::Leaves(clock, leaves) => Ok(Pulled::Leaves(clock, leaves)),
+        Stored::Page(mut page) => {
+            if core.is_wrong(Mutation::CompareKeysAlone) {
+                page.records.retain(|it| asked.has.iter().all(|has| has.0 != hash_of(&it.key)));
+            }
+            Ok(Pulled::Records(Default::default(), without(page, &asked.has)))
+        }
+        Stored::Record(_) | Stored::Hints(..) | Stored::Clock(_) => Err(Refusal::Malformed),
+    });
+    core.send(to, vnode, Message::Pulled { session, step, result });
+}
+
+/// A page without what the other has; but with its last, which tells how far it goes.
+fn without(mut page: Page, has: &[(u64, Digest)]) -> Page {
+    let last = page.records.last().filter(|_| page.has_more).map(|it| it.key.clone());
+    page.records.retain(|record| {
+        last.as_ref() == Some(&record.key)
+            || has.binary_search(&(hash_of(&record.key), record.digest())).is_err()
+    });
+    page
+}
+
+/// What tells a key from others of its leaf.
+pub(super) fn hash_of(key: &Key) -> u64 {
+    xxh3_64_with_seed(&key.bytes, key.token.0 ^ u64::from(key.namespace.0))
+}
+
+/// What is had of a page, for the other to leave out.
+pub(super) fn summary(records: &[Rc<Record>]) -> Vec<(u64, Digest)> {
+    let mut has: Vec<_> =
+        records.iter().map(|record| (hash_of(&record.key), record.digest())).collect();
+    has.sort_unstable();
+    has
+}
+
+/// The tokens of a leaf.
+pub(super) fn tokens_of(bits: VnodeBits, vnode: Vnode, leaf: u16) -> (Token, Token) {
+    let (first, last) = bits.tokens(vnode);
+    let width = (last.0 - first.0) / u64::from(LEAVES) + 1;
+    let from = first.0 + width * u64::from(leaf);
+    (Token(from), Token(from + (width - 1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leaves_cut_a_vnode_without_gap() {
+        for count in [1u32, 2, 4096, 65_536] {
+            let bits = VnodeBits::from_count(count).expect("a power of two");
+            let vnode = Vnode((count - 1) as u16);
+            let (first, last) = bits.tokens(vnode);
+            let mut next = Some(first.0);
+            for leaf in 0..LEAVES {
+                let (from, to) = tokens_of(bits, vnode, leaf);
+                assert_eq!(Some(from.0), next);
+                next = to.0.checked_add(1);
+            }
+            assert_eq!(next, last.0.checked_add(1));
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! The side that asks: one session, step by step.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use schemas::clock::VnodeClock;
+use schemas::ids::{NodeId, Vnode};
+
+use super::LEAVES;
+use super::answering::{summary, tokens_of};
+use crate::event::{Order, Page, StoreError, Stored};
+use crate::message::{Message, OpId, Pull, PullWanted, Pulled, Refusal};
+use crate::mutation::Mutation;
+use crate::record::Key;
+use crate::shard::{Core, Purpose, Turn};
+use crate::time::Instant;
+use crate::topology::Epoch;
+
+/// What the store does for a session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum RepairStep {
+    /// Reads what the session asks the other with, or compares with the other's.
+    Read(OpId),
+    /// Keeps a record that the other had.
+    Put(OpId),
+    /// Joins the other's clock.
+    Join(OpId),
+    /// Remembers that the vnode is held.
+    Hold(Vnode),
+}
+
+/// A session with another owner.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) id: OpId,
+    pub(super) vnode: Vnode,
+    pub(super) peer: NodeId,
+    pub(super) deadline: Instant,
+    epoch: Epoch,
+    step: u32,
+    /// The other's clock, from when the session began.
+    theirs: Option<VnodeClock>,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Reads the own clock.
+    Begins,
+    /// Gets records of the dots that the own clock lacked, behind a key.
+    Since(VnodeClock, Option<Key>),
+    /// Gets the other's leaves.
+    Leaves,
+    /// Reads the own leaves.
+    Compares(Vec<u64>),
+    /// Gets records of leaves that differ: the first, from the key on; reads its own of them first.
+    Leaf(VecDeque<u16>, Option<Key>),
+    /// Puts records: how many are not on disk, and what follows.
+    Stores(usize, Box<Stage>),
+    Joins,
+}
+
+/// How a session stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Progress {
+    GoesOn,
+    Done,
+    Failed,
+}
+
+impl Session {
+    /// Of the vnode, when the session began.
+    pub(super) fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    pub(super) fn begin(turn: &mut Turn<'_>, id: OpId, vnode: Vnode, peer: NodeId) -> Self {
+        let core = &mut *turn.core;
+        core.order(Purpose::Repair(RepairStep::Read(id)), Order::Clock(vnode));
+        Self {
+            id,
+            vnode,
+            peer,
+            deadline: turn.now.at + core.tunables.repair_patience,
+            epoch: core.document.ring.epoch(vnode),
+            step: 0,
+            theirs: None,
+            stage: Stage::Begins,
+        }
+    }
+
+    fn ask(&mut self, core: &mut Core, wanted: PullWanted) {
+        self.step += 1;
+        let (session, step, epoch) = (self.id, self.step, self.epoch);
+        let pull = Pull { session, step, epoch, wanted };
+        core.send(self.peer, self.vnode, Message::Pull(pull));
+    }
+
+    /// The store has read something.
+    pub(super) fn read(
+        &mut self,
+        turn: &mut Turn<'_>,
+        result: Result<Stored, StoreError>,
+    ) -> Progress {
+        let Ok(stored) = result else { return Progress::Failed };
+        match (&mut self.stage, stored) {
+            (Stage::Begins, Stored::Clock(clock)) => {
+                self.stage = Stage::Since(clock, None);
+                self.next_since(turn.core)
+            }
+            (Stage::Compares(theirs), Stored::Leaves(_, ours)) => {
+                let differ = (0..LEAVES)
+                    .filter(|&leaf| ours.get(usize::from(leaf)) != theirs.get(usize::from(leaf)));
+                let is_hasty = turn.core.is_wrong(Mutation::CompareOneLeaf);
+                let count_max = if is_hasty { 1 } else { usize::from(LEAVES) };
+                self.stage = Stage::Leaf(differ.take(count_max).collect(), None);
+                self.next_leaf(turn.core)
+            }
+            (Stage::Leaf(leaves, after), Stored::Page(page)) => {
+                let (leaf, after) = (leaves[0], after.clone());
+                let has = summary(&page.records);
+                self.ask(turn.core, PullWanted::Leaf { leaf, after, has });
+                Progress::GoesOn
+            }
+            (stage, stored) => unreachable!("{stage:?} reads no {stored:?}"),
+        }
+    }
+
+    /// The other has answered.
+    pub(super) fn pulled(
+        &mut self,
+        turn: &mut Turn<'_>,
+        step: u32,
+        result: Result<Pulled, Refusal>,
+    ) -> Progress {
+        if step != self.step {
+            turn.core.counts.stray_answers += 1;
+            return Progress::GoesOn;
+        }
+        // What is asked next is of a later step; the same answer again is of none.
+        self.step += 1;
+        let answer = match result {
+            Ok(answer) => answer,
+            Err(refusal) => {
+                if let Refusal::Stale(epoch) = refusal {
+                    turn.core.heard_newer(self.peer, epoch);
+                }
+                return Progress::Failed;
+            }
+        };
+        let stage = std::mem::replace(&mut self.stage, Stage::Begins);
+        match (stage, answer) {
+            (Stage::Since(clock, _), Pulled::Records(theirs, page)) => {
+                if self.theirs.is_none() || turn.core.is_wrong(Mutation::JoinLaterClock) {
+                    self.theirs = Some(theirs);
+                }
+                self.store(turn, page, Stage::Since(clock, None))
+            }
+            (Stage::Since(..), Pulled::Compare) => {
+                self.stage = Stage::Leaves;
+                turn.core.counts.repairs_by_leaves += 1;
+                self.ask(turn.core, PullWanted::Leaves);
+                Progress::GoesOn
+            }
+            (Stage::Leaves, Pulled::Leaves(theirs, leaves)) => {
+                self.theirs = Some(theirs);
+                self.stage = Stage::Compares(leaves);
+                let purpose = Purpose::Repair(RepairStep::Read(self.id));
+                turn.core.order(purpose, Order::Leaves(self.vnode));
+                Progress::GoesOn
+            }
+            (Stage::Leaf(leaves, _), Pulled::Records(_, page)) => {
+                self.store(turn, page, Stage::Leaf(leaves, None))
+            }
+            (stage, _) => {
+                self.stage = stage;
+                turn.core.counts.malformed += 1;
+                Progress::Failed
+            }
+        }
+    }
+
+    /// Stores a page; what follows is of `then`.
+    fn store(&mut self, turn: &mut Turn<'_>, page: Page, then: Stage) -> Progress {
+        let core = &mut *turn.core;
+        let fits = |key: &Key| core.vnode_of(key) == self.vnode;
+        if !page.records.iter().all(|record| fits(&record.key)) {
+            core.counts.malformed += 1;
+            return Progress::Failed;
+        }
+        self.deadline = turn.now.at + core.tunables.repair_patience;
+        core.counts.repaired_records += page.records.len() as u64;
+        let last = page.records.last().filter(|_| page.has_more).map(|it| it.key.clone());
+        let then = match (then, last) {
+            (Stage::Since(..), Some(_)) if core.is_wrong(Mutation::JoinAfterPage) => Stage::Joins,
+            (Stage::Since(clock, _), Some(last)) => Stage::Since(clock, Some(last)),
+            (Stage::Since(..), None) => Stage::Joins,
+            (Stage::Leaf(leaves, _), Some(last)) => Stage::Leaf(leaves, Some(last)),
+            (Stage::Leaf(mut leaves, _), None) => {
+                leaves.pop_front();
+                Stage::Leaf(leaves, None)
+            }
+            (then, _) => then,
+        };
+        for record in &page.records {
+            let purpose = Purpose::Repair(RepairStep::Put(self.id));
+            core.order(purpose, Order::Put(Rc::clone(record)));
+        }
+        self.stage = Stage::Stores(page.records.len(), Box::new(then));
+        if page.records.is_empty() { self.stored(turn) } else { Progress::GoesOn }
+    }
+
+    /// A record is on disk.
+    pub(super) fn put(&mut self, turn: &mut Turn<'_>) -> Progress {
+        if let Stage::Stores(left, _) = &mut self.stage {
+            *left -= 1;
+            if *left == 0 {
+                return self.stored(turn);
+            }
+        }
+        Progress::GoesOn
+    }
+
+    fn stored(&mut self, turn: &mut Turn<'_>) -> Progress {
+        let stage = std::mem::replace(&mut self.stage, Stage::Begins);
+        let Stage::Stores(_, then) = stage else { unreachable!("it stored a page") };
+        self.stage = *then;
+        match &self.stage {
+            Stage::Joins => self.join(turn.core),
+            Stage::Since(..) => self.next_since(turn.core),
+            Stage::Leaf(..) => self.next_leaf(turn.core),
+            stage => unreachable!("{stage:?} follows no page"),
+        }
+    }
+
+    fn next_since(&mut self, core: &mut Core) -> Progress {
+        let Stage::Since(clock, after) = &self.stage else { unreachable!("it lacks dots") };
+        let wanted = PullWanted::Since { clock: clock.clone(), after: after.clone() };
+        self.ask(core, wanted);
+        Progress::GoesOn
+    }
+
+    /// Goes on with the next leaf that differs, or ends.
+    fn next_leaf(&mut self, core: &mut Core) -> Progress {
+        let Stage::Leaf(leaves, after) = &self.stage else { unreachable!("it compares leaves") };
+        let Some(&leaf) = leaves.front() else { return self.join(core) };
+        let tokens = tokens_of(core.document.bits, self.vnode, leaf);
+        let (after, bytes_max) = (after.clone(), core.tunables.repair_page_bytes_max);
+        let order = Order::Page { tokens, after, bytes_max };
+        core.order(Purpose::Repair(RepairStep::Read(self.id)), order);
+        Progress::GoesOn
+    }
+
+    fn join(&mut self, core: &mut Core) -> Progress {
+        let clock = self.theirs.take().expect("the other has told its clock");
+        self.stage = Stage::Joins;
+        let order = Order::Join(self.vnode, clock);
+        core.order(Purpose::Repair(RepairStep::Join(self.id)), order);
+        Progress::GoesOn
+    }
+}

@@ -1,0 +1,28 @@
+//! [`Ask`]: whom a replica answers when its store has done something.
+
+use schemas::ids::{NodeId, Vnode};
+
+use crate::event::StoreError;
+use crate::message::{OpId, Refusal};
+
+/// Who asked for what.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Ask {
+    /// To store a record; `None` if nobody waits.
+    Write(NodeId, Vnode, Option<OpId>),
+    /// To keep a record for another node.
+    StandIn(NodeId, Vnode, Option<OpId>, NodeId),
+    /// To store what another node kept.
+    Hint(NodeId, Vnode, OpId),
+    /// What is stored; and whether its data is wanted.
+    Read(NodeId, Vnode, OpId, bool),
+}
+
+/// What is told of a store that does not do something.
+pub(crate) fn refusal(error: StoreError) -> Refusal {
+    match error {
+        StoreError::Busy => Refusal::Busy,
+        StoreError::Full => Refusal::Full,
+        StoreError::Damaged => Refusal::Damaged,
+    }
+}

@@ -1,0 +1,42 @@
+//! READ 5: check the epoch; what is stored, or its digest. The ladder is in the README.
+
+use schemas::ids::{NodeId, Vnode};
+
+use super::asked::{Ask, refusal};
+use super::fence;
+use crate::coordinator::Access;
+use crate::event::{Order, StoreError, Stored};
+use crate::message::{Answer, Message, Read, Refusal};
+use crate::shard::{Core, Purpose};
+
+/// A coordinator wants to know what is stored.
+pub(crate) fn read(core: &mut Core, from: NodeId, vnode: Vnode, read: Read) {
+    let Read { op, epoch, key, wants_data } = read;
+    let result = if core.vnode_of(&key) == vnode {
+        fence::pass(&core.document, core.index, vnode, epoch, Access::Read)
+    } else {
+        core.counts.malformed += 1;
+        Err(Refusal::Malformed)
+    };
+    let result =
+        result.and_then(|()| if core.is_held(vnode) { Ok(()) } else { Err(Refusal::NotHeld) });
+    if let Err(refusal) = result {
+        core.count_refusal(from, epoch, refusal);
+        return core.send(from, vnode, Message::Answer { op, result: Err(refusal) });
+    }
+    core.order(Purpose::Replica(Ask::Read(from, vnode, op, wants_data)), Order::Get(key));
+}
+
+/// The store says what it has.
+pub(crate) fn got(core: &mut Core, ask: Ask, result: Result<Stored, StoreError>) {
+    let Ask::Read(to, vnode, op, wants_data) = ask else { return };
+    let result = result.map_err(refusal).map(|stored| {
+        let Stored::Record(record) = stored else { unreachable!("{stored:?} is no record") };
+        if wants_data {
+            Answer::Data(record)
+        } else {
+            Answer::Digest(record.map(|record| record.digest()))
+        }
+    });
+    core.send(to, vnode, Message::Answer { op, result });
+}

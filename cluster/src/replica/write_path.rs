@@ -1,0 +1,107 @@
+//! WRITE 5: check the epoch; store; an absent owner's copy is kept as a hint. The ladder is in the
+//! README.
+
+use std::rc::Rc;
+
+use schemas::ids::{NodeId, Vnode};
+
+use super::asked::{Ask, refusal};
+use super::fence;
+use crate::event::{Order, StoreError};
+use crate::message::{Message, OpId, Refusal, Write};
+use crate::mutation::Mutation;
+use crate::record::Record;
+use crate::shard::{Core, Purpose, Turn};
+use crate::topology::Epoch;
+
+/// A coordinator wants a record stored.
+pub(crate) fn write(turn: &mut Turn<'_>, from: NodeId, vnode: Vnode, write: Write) {
+    let core = &mut *turn.core;
+    let Write { op, epoch, record, stands_in_for } = write;
+    let fits = core.vnode_of(&record.key) == vnode && record.version.dot.counter > 0;
+    let result = if !fits {
+        core.counts.malformed += 1;
+        Err(Refusal::Malformed)
+    } else if stands_in_for.is_some() {
+        let has_room = turn.handoff.has_room(core, &record);
+        let fits = core.index.map(|_| ()).ok_or(Refusal::NotOwner);
+        fits.and(if has_room { Ok(()) } else { Err(Refusal::Full) })
+    } else {
+        fence::fence_write(core, vnode, epoch)
+    };
+    if let Err(refusal) = result {
+        core.count_refusal(from, epoch, refusal);
+        return answer(core, from, vnode, op, Err(refusal));
+    }
+    let (ask, order) = match stands_in_for {
+        Some(target) => {
+            turn.handoff.counted(turn.now.at, target, &record);
+            let order = Order::PutHint { target, record, is_counted: true };
+            (Ask::StandIn(from, vnode, op, target), order)
+        }
+        None => (Ask::Write(from, vnode, op), Order::Put(record)),
+    };
+    core.order(Purpose::Replica(ask), order);
+}
+
+/// A node has kept a record for this one.
+pub(crate) fn hint(
+    core: &mut Core,
+    from: NodeId,
+    vnode: Vnode,
+    op: OpId,
+    epoch: Epoch,
+    record: Rc<Record>,
+) {
+    let fits = core.vnode_of(&record.key) == vnode && record.version.dot.counter > 0;
+    let result = if fits {
+        fence::fence_write(core, vnode, epoch)
+    } else {
+        core.counts.malformed += 1;
+        Err(Refusal::Malformed)
+    };
+    if let Err(refusal) = result {
+        core.count_refusal(from, epoch, refusal);
+        return core.send(from, vnode, Message::HintStored { op, result });
+    }
+    core.order(Purpose::Replica(Ask::Hint(from, vnode, op)), Order::Put(record));
+}
+
+/// The store has taken a record, or will not.
+pub(crate) fn taken(core: &mut Core, ask: Ask, taken: Result<(), StoreError>) {
+    match taken {
+        Err(error) => told(core, ask, Err(refusal(error))),
+        Ok(()) if core.is_wrong(Mutation::AckBeforeReplicaDisk) => told(core, ask, Ok(())),
+        Ok(()) => {}
+    }
+}
+
+/// A record is on disk.
+pub(crate) fn durable(turn: &mut Turn<'_>, ask: Ask) {
+    if let Ask::StandIn(.., target) = ask {
+        turn.handoff.durable(turn.now.at, target);
+    }
+    told(turn.core, ask, Ok(()));
+}
+
+fn told(core: &mut Core, ask: Ask, result: Result<(), Refusal>) {
+    match ask {
+        Ask::Write(from, vnode, op) | Ask::StandIn(from, vnode, op, _) => {
+            answer(core, from, vnode, op, result);
+        }
+        Ask::Hint(from, vnode, op) => core.send(from, vnode, Message::HintStored { op, result }),
+        Ask::Read(..) => unreachable!("it stores nothing"),
+    }
+}
+
+fn answer(
+    core: &mut Core,
+    to: NodeId,
+    vnode: Vnode,
+    op: Option<OpId>,
+    result: Result<(), Refusal>,
+) {
+    if let Some(op) = op {
+        core.send(to, vnode, Message::Wrote { op, result });
+    }
+}

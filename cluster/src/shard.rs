@@ -1,0 +1,281 @@
+//! [`Shard`]: one core's state machine, and the contract with whoever drives it.
+
+mod core;
+mod peers;
+
+pub use self::core::Counts;
+pub(crate) use self::core::{Core, Purpose, Turn};
+
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use schemas::ids::{Actor, Hlc, NodeId, Vnode};
+
+use crate::coordinator::Coordinator;
+use crate::event::{Effect, Event, StoreError, Stored, Ticket};
+use crate::handoff::{Handoff, HintStep};
+use crate::message::Message;
+use crate::release::{self, Release, ReleaseStep};
+use crate::repair::{self, Repair, RepairStep};
+use crate::replica;
+use crate::time::{Instant, Now};
+use crate::topology::Document;
+use crate::tunables::Tunables;
+use crate::version::DotCounters;
+
+/// The distributed logic of one core.
+///
+/// Driving it:
+/// - [`handle`](Self::handle) is told what happens. Then [`poll`](Self::poll) is called until it
+///   gives nothing, and each effect is carried out, before the next event.
+/// - Whether the store has taken a record is told ([`Event::Taken`]) before the next `poll`.
+/// - When [`deadline`](Self::deadline) comes, [`Event::Due`] is handled. Time does not go back.
+/// - Effects on the store are lost only with the whole node; messages may be lost at any time.
+#[derive(Debug)]
+pub struct Shard {
+    core: Core,
+    coordinator: Coordinator,
+    handoff: Handoff,
+    repair: Repair,
+    release: Release,
+}
+
+/// A shard's parts, for one event.
+struct Parts<'a> {
+    turn: Turn<'a>,
+    coordinator: &'a mut Coordinator,
+    repair: &'a mut Repair,
+    release: &'a mut Release,
+}
+
+/// What a shard starts with.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// The node, and which of its lives begins.
+    pub me: Actor,
+    /// The vnodes of the core.
+    pub vnodes: RangeInclusive<Vnode>,
+    /// The topology that is on the node's disk.
+    pub document: Arc<Document>,
+    /// No stamp at or below this one is given: the ceiling that is on the node's disk.
+    pub floor: Hlc,
+    /// The vnodes of which the store has all that it ever acknowledged.
+    pub held: BTreeSet<Vnode>,
+    /// The vnodes of which the store has anything.
+    pub stored: BTreeSet<Vnode>,
+    /// The nodes that hints are kept for.
+    pub hinted: BTreeSet<NodeId>,
+    /// Settings.
+    pub tunables: Tunables,
+}
+
+impl Shard {
+    /// A shard at the start of a life of its node.
+    #[must_use]
+    pub fn new(now: Now, start: Start) -> Self {
+        let boot = start.me.boot;
+        let mut core = Core::new(start.me, start.document, start.tunables);
+        core.held = start.held;
+        core.stored = start.stored;
+        let dots = DotCounters::new(start.me, start.vnodes.clone());
+        let coordinator = Coordinator::new(&core, dots, start.floor);
+        let handoff = Handoff::new(boot, start.hinted);
+        let repair = Repair::new(boot, start.vnodes.clone());
+        let release = Release::new(start.vnodes);
+        let mut shard = Self { core, coordinator, handoff, repair, release };
+        let mut parts = shard.parts(now);
+        parts.repair.topology(&mut parts.turn);
+        parts.release.topology(&mut parts.turn);
+        shard
+    }
+
+    fn parts(&mut self, now: Now) -> Parts<'_> {
+        let turn = Turn { now, core: &mut self.core, handoff: &mut self.handoff };
+        let (coordinator, repair) = (&mut self.coordinator, &mut self.repair);
+        Parts { turn, coordinator, repair, release: &mut self.release }
+    }
+
+    /// Something has happened.
+    ///
+    /// # Panics
+    /// If the driver does not keep to the contract above.
+    pub fn handle(&mut self, now: Now, event: Event) {
+        let Parts { mut turn, coordinator, repair, release } = self.parts(now);
+        match event {
+            Event::Request(id, request) => coordinator.request(&mut turn, id, &request),
+            Event::Received { from, vnode, message } => self.hear(now, from, vnode, message),
+            Event::Taken(ticket, taken) => self.taken(now, ticket, taken),
+            Event::Durable(ticket) => self.durable(now, ticket),
+            Event::Answered(ticket, result) => self.answered(now, ticket, result),
+            Event::Topology(document) => {
+                if document.epoch > turn.core.document.epoch {
+                    turn.core.set_document(document);
+                    coordinator.topology(&mut turn);
+                    repair.topology(&mut turn);
+                    release.topology(&mut turn);
+                }
+            }
+            Event::Liveness { node, is_up } => {
+                turn.core.peers.set_up(node, is_up);
+                if is_up {
+                    turn.handoff.is_up(now.at, node);
+                    let dirty = turn.handoff.take_dirty(node);
+                    dirty.into_iter().for_each(|vnode| repair.soon(now.at, vnode));
+                }
+            }
+            Event::Ceiling(ceiling) => coordinator.raise_ceiling(ceiling),
+            Event::Due => {
+                coordinator.due(&mut turn);
+                turn.handoff.go_on(now.at, turn.core);
+                repair.due(&mut turn);
+                release.due(&mut turn);
+                if turn.core.is_leaving() && turn.handoff.is_empty() {
+                    repair.leaves(&mut turn);
+                }
+            }
+        }
+        while let Some((vnode, message)) = self.core.next_loopback() {
+            self.hear(now, self.core.me, vnode, message);
+        }
+    }
+
+    /// What is to be done next.
+    pub fn poll(&mut self) -> Option<Effect> {
+        self.core.next_effect()
+    }
+
+    /// When [`Event::Due`] is to be handled.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        let all = [
+            self.coordinator.deadline(),
+            self.handoff.deadline(),
+            self.repair.deadline(),
+            self.release.deadline(),
+        ];
+        all.into_iter().flatten().min()
+    }
+
+    /// The greatest stamp that was given: what the node's ceiling has to stay above.
+    #[must_use]
+    pub fn last_stamp(&self) -> Hlc {
+        self.coordinator.last_stamp()
+    }
+
+    /// What happened that ought not to, or not often.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.core.counts
+    }
+
+    /// Operations coordinated here, and orders to the store, that are under way.
+    #[must_use]
+    pub fn under_way(&self) -> (usize, usize) {
+        (self.coordinator.len(), self.core.orders())
+    }
+
+    fn hear(&mut self, now: Now, from: Actor, vnode: Vnode, message: Message) {
+        let node = from.node;
+        if node != self.core.me.node && self.core.document.index_of(node).is_none() {
+            self.core.counts.strangers += 1;
+            return;
+        }
+        if !self.core.peers.is_current(from) {
+            self.core.counts.former_lives += 1;
+            return;
+        }
+        let Parts { mut turn, coordinator, repair, release } = self.parts(now);
+        match message {
+            Message::Write(write) => replica::write(&mut turn, node, vnode, write),
+            Message::Read(read) => replica::read(turn.core, node, vnode, read),
+            Message::Wrote { op, result } => coordinator.hear_wrote(&mut turn, node, op, result),
+            Message::Answer { op, result } => coordinator.hear_answer(&mut turn, node, op, result),
+            Message::Forward { op, request, left } => {
+                let mut request = (*request).clone();
+                request.patience = request.patience.min(left);
+                coordinator.request_of(&mut turn, node, op, &request.into());
+            }
+            Message::Forwarded { op, reply } => {
+                coordinator.hear_forwarded(&mut turn, node, op, reply);
+            }
+            Message::Hint { op, epoch, record } => {
+                replica::hint(turn.core, node, vnode, op, epoch, record);
+            }
+            Message::HintStored { op, result } => {
+                turn.handoff.confirmed(now.at, turn.core, node, op, result);
+            }
+            Message::Release { epoch, clock } => {
+                release::compare(turn.core, node, vnode, epoch, clock);
+            }
+            Message::Released { epoch, clock } => {
+                release.released(turn.core, node, vnode, epoch, &clock);
+            }
+            Message::Pull(pull) => repair::answer(turn.core, node, vnode, pull),
+            Message::Pulled { session, step, result } => {
+                repair.pulled(&mut turn, node, session, step, result);
+            }
+        }
+    }
+
+    fn taken(&mut self, now: Now, ticket: Ticket, taken: Result<(), StoreError>) {
+        let purpose = match taken {
+            Ok(()) => self.core.purpose(ticket),
+            Err(_) => self.core.end_order(ticket),
+        };
+        let Parts { mut turn, coordinator, repair, release } = self.parts(now);
+        match purpose {
+            Purpose::Assign(op) => coordinator.taken(&mut turn, op, taken),
+            Purpose::Replica(ask) => replica::taken(turn.core, ask, taken),
+            // A hint that is not kept, or not dropped, changes nothing.
+            Purpose::Handoff(_) => {}
+            Purpose::Repair(step) => repair.taken(&mut turn, step, taken),
+            Purpose::Release(ReleaseStep::Drop(vnode)) => {
+                if taken.is_err() {
+                    release.not_dropped(turn.core, vnode);
+                }
+            }
+            Purpose::Release(step) => unreachable!("{step:?} keeps nothing"),
+            Purpose::Answer(_) | Purpose::Base(_) => unreachable!("it keeps nothing"),
+        }
+    }
+
+    fn durable(&mut self, now: Now, ticket: Ticket) {
+        let purpose = self.core.end_order(ticket);
+        let Parts { mut turn, coordinator, repair, release } = self.parts(now);
+        match purpose {
+            Purpose::Assign(op) => coordinator.durable(&mut turn, op),
+            Purpose::Replica(ask) => replica::durable(&mut turn, ask),
+            Purpose::Handoff(HintStep::Kept(target)) => turn.handoff.durable(now.at, target),
+            Purpose::Handoff(_) => {}
+            Purpose::Repair(step) => repair.durable(&mut turn, step),
+            Purpose::Release(ReleaseStep::Drop(vnode)) => release.dropped(turn.core, vnode),
+            Purpose::Release(step) => unreachable!("{step:?} keeps nothing"),
+            Purpose::Answer(_) | Purpose::Base(_) => unreachable!("it keeps nothing"),
+        }
+    }
+
+    fn answered(&mut self, now: Now, ticket: Ticket, result: Result<Stored, StoreError>) {
+        let purpose = self.core.end_order(ticket);
+        let Parts { mut turn, coordinator, repair, release } = self.parts(now);
+        match (purpose, result) {
+            (Purpose::Base(key), result) => coordinator.base(&mut turn, key, result),
+            (Purpose::Replica(ask), result) => replica::got(turn.core, ask, result),
+            (Purpose::Handoff(HintStep::Read(target)), Ok(Stored::Hints(hints, has_more))) => {
+                turn.handoff.read(now.at, turn.core, target, hints, has_more);
+                turn.handoff.go_on(now.at, turn.core);
+            }
+            (Purpose::Handoff(HintStep::Read(target)), Err(_)) => {
+                turn.handoff.not_read(now.at, target);
+            }
+            (Purpose::Repair(RepairStep::Read(id)), result) => repair.read(&mut turn, id, result),
+            (Purpose::Release(step), result) => {
+                if let Some((vnode, node)) = release.read(&mut turn, step, result) {
+                    repair.want(now.at, vnode, node);
+                }
+            }
+            (Purpose::Answer(asked), result) => repair::stored(turn.core, &asked, result),
+            (purpose, result) => unreachable!("{purpose:?} asks for no {result:?}"),
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! [`Clients`]: what is asked, what was answered: the history of a run.
+//!
+//! A process asks one thing after another, of any node. It tells each time of the greatest stamp
+//! that it saw, and of keys with siblings what it saw of them last, unless it forgot. If the node
+//! dies it does not know what became of its request.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::rc::Rc;
+
+use cluster::coordinator::{Reply, Request, Wanted};
+use cluster::event::RequestId;
+use cluster::record::{Kind as RecordKind, Record};
+use cluster::version::{Context, Siblings};
+use schemas::consistency::Consistency;
+use schemas::ids::{Hlc, NamespaceId, Token, Version};
+use schemas::status::Applied;
+
+use super::options::{ClientOptions, Options};
+use super::topology::{LWW, SIBLINGS};
+use super::world::{Happening, World};
+use crate::history::{ABSENT, History, Kind, Level, NEVER, Operation, Outcome, Policy};
+
+/// All clients.
+#[derive(Debug)]
+pub(super) struct Clients {
+    pub(super) history: History,
+    /// The greatest stamp that each process has seen.
+    seen: Vec<Hlc>,
+    /// What a process saw of a key with siblings when it read it last.
+    read: BTreeMap<(u32, u64), Seen>,
+    calls: BTreeMap<RequestId, Call>,
+    next_request: u64,
+    next_value: u64,
+    pub(super) is_stopped: bool,
+    /// Above all keys that were used.
+    keys_end: u64,
+}
+
+/// What was seen of a key with siblings.
+#[derive(Clone, Default, Debug)]
+struct Seen {
+    token: Rc<[u8]>,
+    values: Rc<[u64]>,
+}
+
+/// A request without an answer.
+#[derive(Clone, Debug)]
+struct Call {
+    process: u32,
+    node: usize,
+    kind: Kind,
+    policy: Policy,
+    key: u64,
+    value: u64,
+    context: Option<Seen>,
+    level: Level,
+    repairs_first: bool,
+    is_settled: bool,
+    seen: Hlc,
+    call_us: u64,
+}
+
+impl ClientOptions {
+    /// The first of the keys that are used at a moment.
+    fn first_key(&self, now_us: u64) -> u64 {
+        let every_us = self.keys_for.as_micros() as u64;
+        now_us.checked_div(every_us).unwrap_or(0) * self.keys
+    }
+}
+
+impl Clients {
+    pub(super) fn new(options: &Options) -> Self {
+        Self {
+            history: History::new(),
+            seen: vec![Hlc(0); options.clients.processes as usize],
+            read: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            next_request: 1,
+            next_value: 1,
+            is_stopped: false,
+            keys_end: 0,
+        }
+    }
+}
+
+impl World {
+    /// A process asks for something.
+    pub(super) fn client(&mut self, process: u32) {
+        if self.clients.is_stopped {
+            return;
+        }
+        let options = &self.options.clients;
+        let (rng, put, delete) = (&mut self.rng, options.put_permille, options.delete_permille);
+        let kind = match rng.u32(..1000) {
+            draw if draw < put => Kind::Put,
+            draw if draw < put + delete => Kind::Delete,
+            _ => Kind::Get,
+        };
+        let level = match rng.u32(..1000) {
+            draw if draw < options.weak_permille => Level::Weak,
+            draw if draw < options.weak_permille + options.sloppy_permille => Level::Sloppy,
+            _ => Level::Quorum,
+        };
+        let is_siblings = rng.u32(..1000) < options.siblings_permille;
+        let policy = if is_siblings { Policy::Siblings } else { Policy::Lww };
+        let is_blind = rng.u32(..1000) < options.blind_permille;
+        let key = options.first_key(self.now_us) + rng.u64(..options.keys);
+        let node = rng.usize(..self.nodes.len());
+        let (mut value, mut context) = (ABSENT, None);
+        if kind != Kind::Get {
+            value = self.clients.next_value;
+            self.clients.next_value += 1;
+            let read = self.clients.read.get(&(process, key));
+            context = read.filter(|_| is_siblings && !is_blind).cloned();
+        }
+        let is_promise = kind == Kind::Get && level == Level::Quorum;
+        let call = Call {
+            process,
+            node,
+            kind,
+            policy,
+            key,
+            value,
+            context,
+            level,
+            repairs_first: options.repairs_first && is_promise,
+            is_settled: false,
+            seen: self.clients.seen[process as usize],
+            call_us: self.now_us,
+        };
+        if self.is_serving(node) {
+            self.ask(call);
+        } else {
+            self.ask_later(process);
+        }
+    }
+
+    /// Reads a key for the last time.
+    pub(super) fn ask_at_last(&mut self, node: usize, key: u64) {
+        for policy in [Policy::Lww, Policy::Siblings] {
+            self.ask(Call {
+                process: 0,
+                node,
+                kind: Kind::Get,
+                policy,
+                key,
+                value: ABSENT,
+                context: None,
+                level: Level::Quorum,
+                repairs_first: false,
+                is_settled: true,
+                seen: Hlc(0),
+                call_us: self.now_us,
+            });
+        }
+    }
+
+    fn ask(&mut self, call: Call) {
+        let id = RequestId(self.clients.next_request);
+        self.clients.next_request += 1;
+        let key: Rc<[u8]> = key_bytes(call.key).into();
+        let context = call.context.as_ref().map(|seen| Rc::clone(&seen.token));
+        let wanted = match call.kind {
+            Kind::Put => Wanted::Put { value: call.value.to_le_bytes().into(), ttl_ms: 0, context },
+            Kind::Delete => Wanted::Delete { context },
+            Kind::Get => Wanted::Get { repairs_first: call.repairs_first },
+        };
+        let request = Rc::new(Request {
+            namespace: namespace_of(call.policy),
+            key: Rc::clone(&key),
+            wanted,
+            level: if call.level == Level::Weak { Consistency::ONE } else { Consistency::Quorum },
+            is_strict: call.level != Level::Sloppy,
+            seen: call.seen,
+            patience: self.options.clients.patience,
+        });
+        self.trace.add(self.now_us, 5, [id.0, call.node as u64, call.key]);
+        let node = call.node;
+        self.clients.keys_end = self.clients.keys_end.max(call.key + 1);
+        self.clients.calls.insert(id, call);
+        let core = self.core_of(node, Token::of(&key, self.options.seed));
+        self.drive_request(node, core, id, request);
+    }
+
+    fn ask_later(&mut self, process: u32) {
+        let think_us = self.rng.u64(..=self.options.clients.think_us_mean * 2);
+        self.later(self.now_us + think_us, Happening::Client(process));
+    }
+
+    /// A process is answered.
+    pub(super) fn reply(&mut self, id: RequestId, reply: Reply) {
+        let Some(call) = self.clients.calls.remove(&id) else { return };
+        self.trace.add(self.now_us, 6, [id.0, 0, 0]);
+        match reply {
+            Reply::Written(version) => {
+                let found = Found { version: Some(version), ..Found::default() };
+                self.record(&call, Outcome::Ok, &found);
+                self.saw(&call, version.hlc);
+            }
+            Reply::Found(record) => {
+                let found = record.map(|record| Found::of(&record)).unwrap_or_default();
+                self.record(&call, Outcome::Ok, &found);
+                self.saw(&call, found.version.map_or(Hlc(0), |version| version.hlc));
+                if call.policy == Policy::Siblings && !call.is_settled {
+                    let key = (call.process, call.key);
+                    let Found { token, values, .. } = found;
+                    self.clients.read.insert(key, Seen { token, values });
+                }
+            }
+            Reply::Refused(refused) => {
+                let is_out = refused.applied == Applied::No;
+                let outcome = if is_out { Outcome::Fail } else { Outcome::Unknown };
+                self.record(&call, outcome, &Found::default());
+                self.saw(&call, Hlc(0));
+            }
+        }
+    }
+
+    fn saw(&mut self, call: &Call, stamp: Hlc) {
+        if !call.is_settled {
+            let seen = &mut self.clients.seen[call.process as usize];
+            *seen = stamp.max(*seen);
+            self.ask_later(call.process);
+        }
+    }
+
+    fn record(&mut self, call: &Call, outcome: Outcome, found: &Found) {
+        let is_lost = outcome == Outcome::Unknown;
+        // What keeps a session's reads from going back.
+        let is_session = self.options.clients.repairs_first && !call.is_settled;
+        let (is_get, is_lww) = (call.kind == Kind::Get, call.policy == Policy::Lww);
+        let is_told = is_get && !is_lww && outcome == Outcome::Ok;
+        let value = if is_get && is_lww { found.values.first().copied() } else { None };
+        let operation = Operation {
+            process: call.process,
+            session: is_session.then(|| NonZeroU32::MIN.saturating_add(call.process)),
+            namespace: namespace_of(call.policy),
+            value: value.unwrap_or(call.value),
+            context_in: call.context.as_ref().map(|seen| &*seen.values),
+            context_out: is_told.then_some(&*found.values),
+            context_entries: found.entries,
+            siblings: if is_told { &found.values } else { &[] },
+            stamp: found.version.filter(|_| !is_get || is_lww),
+            seen: call.seen,
+            level: call.level,
+            blocking_repair: call.repairs_first,
+            settled: call.is_settled,
+            call_ns: call.call_us * 1000,
+            return_ns: if is_lost { NEVER } else { self.now_us * 1000 },
+            outcome,
+            ..Operation::new(call.kind, call.policy, call.key)
+        };
+        self.clients.history.push(&operation).expect("a sound operation");
+    }
+
+    /// A node has died: who asked it does not know what became of it.
+    pub(super) fn node_is_gone(&mut self, node: usize) {
+        let gone = |(&id, call): (&RequestId, &Call)| (call.node == node).then_some(id);
+        let ids: Vec<RequestId> = self.clients.calls.iter().filter_map(gone).collect();
+        for id in ids {
+            let Some(call) = self.clients.calls.remove(&id) else { continue };
+            self.record(&call, Outcome::Unknown, &Found::default());
+            self.saw(&call, Hlc(0));
+        }
+    }
+
+    /// Reads all keys that clients used for the last time, one after another.
+    pub(super) fn read_all_at_last(&mut self) {
+        for key in 0..self.clients.keys_end {
+            let serving = (0..self.nodes.len()).filter(|&node| self.is_serving(node));
+            let serving: Vec<usize> = serving.collect();
+            let Some(&node) = serving.get(key as usize % serving.len().max(1)) else { return };
+            self.ask_at_last(node, key);
+            let late_us = self.now_us + self.options.clients.patience.as_micros() as u64 + 1000;
+            while self.unanswered() > 0 && self.now_us < late_us {
+                self.run(self.now_us + 1000);
+            }
+        }
+    }
+
+    /// Requests without an answer.
+    pub(super) fn unanswered(&self) -> usize {
+        self.clients.calls.len()
+    }
+}
+
+/// What an answer says.
+#[derive(Default)]
+struct Found {
+    version: Option<Version>,
+    /// The value, or the siblings.
+    values: Rc<[u64]>,
+    token: Rc<[u8]>,
+    /// Of the context.
+    entries: u16,
+}
+
+impl Found {
+    fn of(record: &Record) -> Self {
+        let version = Some(record.version);
+        match record.kind {
+            RecordKind::Value => {
+                Self { version, values: [number(&record.value)].into(), ..Self::default() }
+            }
+            RecordKind::Tombstone => Self { version, ..Self::default() },
+            RecordKind::Siblings | RecordKind::Context => {
+                let set = Siblings::decode(record.version, &record.value).expect("a set");
+                let context: Context = set.context();
+                let mut token = Vec::new();
+                context.encode_token(record.key.namespace, &record.key.bytes, &mut token);
+                let values: Vec<u64> = set.live().iter().map(|it| number(it.value)).collect();
+                let entries = context.seen().len() as u16;
+                Self { version, values: values.into(), token: token.into(), entries }
+            }
+        }
+    }
+}
+
+fn namespace_of(policy: Policy) -> NamespaceId {
+    match policy {
+        Policy::Lww => LWW,
+        Policy::Siblings => SIBLINGS,
+    }
+}
+
+fn key_bytes(key: u64) -> [u8; 8] {
+    key.to_be_bytes()
+}
+
+fn number(value: &[u8]) -> u64 {
+    value.first_chunk().map_or(ABSENT, |bytes| u64::from_le_bytes(*bytes))
+}

@@ -1,0 +1,92 @@
+//! What goes wrong, done to the world.
+
+use super::faults::What;
+use super::world::{Happening, ToNode, World};
+
+impl World {
+    pub(super) fn fault(&mut self, number: usize, begins: bool) {
+        self.trace.add(self.now_us, 4, [number as u64, u64::from(begins), 0]);
+        let what = self.faults[number].what.clone();
+        match what {
+            What::Crash { node } if begins => self.crash(node),
+            What::Crash { node } => self.restart(node),
+            What::Pause { node } => self.pause(node, begins),
+            What::Cut { from, to, both_ways } => {
+                for (&from, &to) in from.iter().flat_map(|it| to.iter().map(move |to| (it, to))) {
+                    self.network.cut(from, to, begins);
+                    if both_ways {
+                        self.network.cut(to, from, begins);
+                    }
+                }
+            }
+            What::Clog { from, to } if begins => {
+                self.network.clog(from, to, self.faults[number].to_us);
+            }
+            What::Slow { node, by_us } => self.network.slow(node, if begins { by_us } else { 0 }),
+            What::ClockOff { node, by_ms } => {
+                self.nodes[node].set_clock_off(if begins { by_ms } else { 0 });
+            }
+            What::ClockFrozen { node } => self.nodes[node].freeze_clock(self.now_us, begins),
+            What::DiskFull { node } => {
+                self.nodes[node].cores.iter_mut().for_each(|it| it.store.is_full = begins);
+            }
+            What::Join | What::Leave { .. } | What::Destroy { .. } | What::Weigh { .. }
+                if begins =>
+            {
+                self.want_change(&what);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn start(&mut self, node: usize) {
+        let boot = self.nodes[node].boot + 1;
+        self.trace.add(self.now_us, 3, [node as u64, u64::from(boot), 0]);
+        self.nodes[node].start(self.now_us, &self.options);
+        self.drain_node(node);
+        self.later_to(self.now_us, node, ToNode::LookAtCeiling);
+    }
+
+    fn restart(&mut self, node: usize) {
+        if !self.nodes[node].is_running && !self.operators.is_destroyed(node) {
+            self.start(node);
+        }
+    }
+
+    pub(super) fn crash(&mut self, node: usize) {
+        if !self.nodes[node].is_running {
+            return;
+        }
+        self.nodes[node].stop();
+        for core in &mut self.nodes[node].cores {
+            core.store.crash(&mut self.rng);
+        }
+        self.waiting[node].clear();
+        self.node_is_gone(node);
+    }
+
+    fn pause(&mut self, node: usize, begins: bool) {
+        if !self.nodes[node].is_running || self.nodes[node].is_paused == begins {
+            return;
+        }
+        self.nodes[node].is_paused = begins;
+        if !begins {
+            for (boot, what) in std::mem::take(&mut self.waiting[node]) {
+                self.later(self.now_us, Happening::To(node, boot, what));
+            }
+        }
+    }
+
+    /// Everything is mended and started.
+    pub(super) fn heal(&mut self) {
+        self.network.heal();
+        self.network.options.loss_permille = 0;
+        for node in 0..self.nodes.len() {
+            self.nodes[node].set_clock_off(0);
+            self.nodes[node].freeze_clock(self.now_us, false);
+            self.nodes[node].cores.iter_mut().for_each(|it| it.store.is_full = false);
+            self.pause(node, false);
+            self.restart(node);
+        }
+    }
+}

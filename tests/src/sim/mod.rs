@@ -1,0 +1,27 @@
+//! The simulator: a cluster of the real state machines over simulated disks, network, clocks and
+//! clients, in which everything goes wrong that may.
+
+mod classes;
+mod clients;
+mod convergence;
+mod driving;
+mod faults;
+mod mishaps;
+mod network;
+mod node;
+mod operators;
+mod options;
+mod queue;
+mod run;
+mod settings;
+mod store;
+mod topology;
+mod trace;
+mod world;
+
+pub use self::classes::{Class, faults_of};
+pub use self::faults::{Fault, What};
+pub use self::network::NetworkOptions;
+pub use self::options::{ClientOptions, Options};
+pub use self::run::{Outcome, faults, run};
+pub use self::trace::Trace;

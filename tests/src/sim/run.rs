@@ -1,0 +1,102 @@
+//! A run: while things go wrong, then while nothing does, then what is to be true at the end.
+
+use std::time::Duration;
+
+use cluster::limits::{SETS_APART_MAX, SIBLINGS_MAX};
+use fastrand::Rng;
+
+use super::faults::{Fault, What};
+use super::options::Options;
+use super::world::World;
+use crate::checker::{Allowed, Findings, check};
+use crate::history::History;
+
+/// What came of a run.
+pub struct Outcome {
+    /// What clients did and saw.
+    pub history: History,
+    /// A hash of all that happened.
+    pub trace_hash: u64,
+    /// How much happened.
+    pub events: u64,
+    /// Messages that arrived.
+    pub messages: u64,
+    /// How long it was, in the run's own time.
+    pub simulated: Duration,
+    /// What the oracles find in the history.
+    pub findings: Findings,
+    /// What is not as it must be at the end, clients apart.
+    pub failures: Vec<String>,
+}
+
+/// What goes wrong in the run of these options.
+#[must_use]
+pub fn faults(options: &Options) -> Vec<Fault> {
+    let (nodes, changes) = (options.nodes, options.changes_max);
+    Fault::draw(&mut fault_rng(options), nodes, changes, options.safety)
+}
+
+/// What the faults of a run are drawn from.
+pub(super) fn fault_rng(options: &Options) -> Rng {
+    Rng::with_seed(options.seed ^ 0x6661_756c_7473_0000)
+}
+
+/// What clients may see in such a run.
+fn allowed(options: &Options, faults: &[Fault]) -> Allowed {
+    let off_ms = faults.iter().map(|fault| match fault.what {
+        What::ClockOff { by_ms, .. } => by_ms.unsigned_abs(),
+        What::ClockFrozen { .. } => (fault.to_us - fault.from_us) / 1000,
+        _ => 0,
+    });
+    // A clock that stands still begins where it is, however far off that is.
+    let skew_ms = 10_000 + off_ms.sum::<u64>() * 2;
+    let context_entries_max = 64.max(options.nodes as u16 * 8);
+    // Each side that is written apart may have as many as one may.
+    let siblings_max = SIBLINGS_MAX * SETS_APART_MAX;
+    Allowed { skew_ms, siblings_max, context_entries_max }
+}
+
+/// Runs.
+#[must_use]
+pub fn run(options: &Options, faults: Vec<Fault>) -> Outcome {
+    let allowed = allowed(options, &faults);
+    let mut options = options.clone();
+    if faults.iter().any(|fault| matches!(fault.what, What::Destroy { .. })) {
+        // What one copy alone acknowledged goes with it.
+        options.clients.weak_permille = 0;
+    }
+    let mut world = World::new(options.clone(), faults);
+    let safety_us = options.safety.as_micros() as u64;
+    world.run(safety_us);
+    world.heal();
+    let healed_us = safety_us + options.liveness.as_micros() as u64;
+    world.run(healed_us);
+    world.clients.is_stopped = true;
+    let periods_us = 2 * options.tunables.repair_period.as_micros() as u64;
+    let end_us = healed_us + options.clients.patience.as_micros() as u64 + periods_us;
+    world.run(end_us);
+    let mut failures = Vec::new();
+    if world.unanswered() > 0 {
+        failures.push(format!("{} requests were never answered", world.unanswered()));
+    }
+    if world.operators.open() > 0 {
+        failures.push(format!("{} changes were not made", world.operators.open()));
+    }
+    failures.extend(super::convergence::differences(&world));
+    if failures.is_empty() {
+        world.read_all_at_last();
+    }
+    let findings = check(&world.clients.history, &allowed);
+    if failures.is_empty() && findings.keys_unsettled > 0 {
+        failures.push(format!("{} keys could not be read at the end", findings.keys_unsettled));
+    }
+    Outcome {
+        trace_hash: world.trace.hash(),
+        events: world.trace.events(),
+        messages: world.messages,
+        simulated: Duration::from_micros(world.now_us),
+        findings,
+        history: world.clients.history,
+        failures,
+    }
+}

@@ -1,0 +1,290 @@
+//! [`ModelStore`]: what a core stores, as far as the cluster can tell it from the engine: records
+//! that merge, hints, clocks of vnodes, a log whose end a crash takes.
+//!
+//! - What is taken becomes durable in order, and is seen only then.
+//! - A crash leaves all that was durable, and of the rest the first few.
+//! - Which keys the last dots were of is in memory alone.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
+use std::rc::Rc;
+
+use cluster::event::{Hint, Order, Page, Stored, Ticket};
+use cluster::mutation::{Mutation, Mutations};
+use cluster::record::{Key, Kind, Record, merge};
+use cluster::repair::LEAVES;
+use fastrand::Rng;
+use schemas::clock::VnodeClock;
+use schemas::ids::{Dot, NamespaceId, NodeId, Token, Vnode, VnodeBits};
+
+/// What is on its way to the disk.
+#[derive(Clone, Debug)]
+enum Entry {
+    Record(Rc<Record>),
+    Hint(NodeId, Hint),
+    DropHint(NodeId, Key, cluster::record::Digest),
+    Join(Vnode, VnodeClock),
+    Hold(Vnode, bool),
+    Drop(Vnode),
+}
+
+/// What a core stores.
+#[derive(Clone, Debug)]
+pub(super) struct ModelStore {
+    bits: VnodeBits,
+    pub(super) records: BTreeMap<Key, Rc<Record>>,
+    pub(super) hints: BTreeMap<(NodeId, Key), Hint>,
+    clocks: BTreeMap<Vnode, VnodeClock>,
+    pub(super) held: BTreeSet<Vnode>,
+    /// The last dots of each vnode.
+    recent: BTreeMap<Vnode, VecDeque<(Dot, Key)>>,
+    recent_max: usize,
+    log: VecDeque<(u64, Ticket, Entry)>,
+    /// When the last that was taken is durable.
+    last_durable_us: u64,
+    pub(super) is_full: bool,
+    mutations: Mutations,
+}
+
+impl ModelStore {
+    /// Knows the keys of so many dots of each vnode.
+    pub(super) fn new(bits: VnodeBits, recent_max: usize, mutations: Mutations) -> Self {
+        Self {
+            bits,
+            records: BTreeMap::new(),
+            hints: BTreeMap::new(),
+            clocks: BTreeMap::new(),
+            held: BTreeSet::new(),
+            recent: BTreeMap::new(),
+            recent_max,
+            log: VecDeque::new(),
+            last_durable_us: 0,
+            is_full: false,
+            mutations,
+        }
+    }
+
+    /// Takes what is to be kept; when it will be durable. `None` if it will not be.
+    pub(super) fn take(
+        &mut self,
+        now_us: u64,
+        sync_us: u64,
+        ticket: Ticket,
+        order: Order,
+    ) -> Option<u64> {
+        let entry = match order {
+            Order::Put(record) => Entry::Record(record),
+            Order::PutHint { target, record, is_counted } => {
+                Entry::Hint(target, Hint { record, is_counted })
+            }
+            Order::DropHint { target, key, digest } => Entry::DropHint(target, key, digest),
+            Order::Join(vnode, clock) => Entry::Join(vnode, clock),
+            Order::Hold(vnode, is_held) => Entry::Hold(vnode, is_held),
+            Order::Drop(vnode) => Entry::Drop(vnode),
+            order => unreachable!("{order:?} keeps nothing"),
+        };
+        if self.is_full && matches!(entry, Entry::Record(_) | Entry::Hint(..)) {
+            return None;
+        }
+        self.last_durable_us = self.last_durable_us.max(now_us + sync_us);
+        self.log.push_back((self.last_durable_us, ticket, entry));
+        Some(self.last_durable_us)
+    }
+
+    /// The next that is durable by now.
+    pub(super) fn next_durable(&mut self, now_us: u64) -> Option<Ticket> {
+        let &(at_us, ticket, _) = self.log.front()?;
+        if at_us > now_us {
+            return None;
+        }
+        let (_, _, entry) = self.log.pop_front()?;
+        self.apply(entry);
+        Some(ticket)
+    }
+
+    /// The node crashes: some of what was not durable is, and the rest is gone.
+    pub(super) fn crash(&mut self, rng: &mut Rng) {
+        for _ in 0..rng.usize(..=self.log.len()) {
+            if let Some((_, _, entry)) = self.log.pop_front() {
+                self.apply(entry);
+            }
+        }
+        self.log.clear();
+        self.recent.clear();
+    }
+
+    fn apply(&mut self, entry: Entry) {
+        match entry {
+            Entry::Record(record) => self.apply_record(record),
+            Entry::Hint(target, hint) => {
+                let place = (target, hint.record.key.clone());
+                let is_wrong = self.mutations.has(Mutation::HintsReplaceNewer);
+                let merged = match self.hints.get(&place).filter(|_| !is_wrong) {
+                    Some(known) => Hint {
+                        record: merge(&known.record, &hint.record),
+                        is_counted: known.is_counted || hint.is_counted,
+                    },
+                    None => hint,
+                };
+                self.hints.insert(place, merged);
+            }
+            Entry::DropHint(target, key, digest) => {
+                let place = (target, key);
+                let is_blind = self.mutations.has(Mutation::DropNewerHint);
+                let is_it = |hint: &Hint| hint.record.digest() == digest || is_blind;
+                if self.hints.get(&place).is_some_and(is_it) {
+                    self.hints.remove(&place);
+                }
+            }
+            Entry::Join(vnode, clock) => {
+                self.clocks.entry(vnode).or_default().join(&clock);
+            }
+            Entry::Hold(vnode, true) => {
+                self.held.insert(vnode);
+            }
+            Entry::Hold(vnode, false) => {
+                self.held.remove(&vnode);
+            }
+            Entry::Drop(vnode) => {
+                let bits = self.bits;
+                self.records.retain(|key, _| key.token.vnode(bits) != vnode);
+                self.clocks.remove(&vnode);
+                self.recent.remove(&vnode);
+                self.held.remove(&vnode);
+            }
+        }
+    }
+
+    fn apply_record(&mut self, record: Rc<Record>) {
+        let (vnode, dot) = (record.key.token.vnode(self.bits), record.version.dot);
+        if self.clocks.entry(vnode).or_default().insert(dot) {
+            let recent = self.recent.entry(vnode).or_default();
+            recent.push_back((dot, record.key.clone()));
+            if recent.len() > self.recent_max {
+                recent.pop_front();
+            }
+        }
+        match self.records.get_mut(&record.key) {
+            Some(known) => *known = merge_with(self.mutations, known, &record),
+            None => {
+                self.records.insert(record.key.clone(), record);
+            }
+        }
+    }
+
+    /// What is asked for.
+    pub(super) fn answer(&self, order: &Order) -> Stored {
+        match order {
+            Order::Get(key) => Stored::Record(self.get(key)),
+            Order::Hints { target, after, count_max } => {
+                let (hints, has_more) = self.hints_of(*target, after.as_ref(), *count_max);
+                Stored::Hints(hints, has_more)
+            }
+            Order::Clock(vnode) => Stored::Clock(self.clock(*vnode)),
+            Order::Since { vnode, theirs, after, bytes_max } => {
+                let page = self.since(*vnode, theirs).map(|keys| {
+                    let behind = |key: &&Key| after.as_ref().is_none_or(|after| *key > after);
+                    let keys = keys.iter().filter(behind);
+                    page(keys.filter_map(|key| self.records.get(key)), *bytes_max)
+                });
+                Stored::Since(self.clock(*vnode), page)
+            }
+            Order::Leaves(vnode) => Stored::Leaves(self.clock(*vnode), self.leaves(*vnode)),
+            Order::Page { tokens, after, bytes_max } => {
+                Stored::Page(page(self.range(*tokens, after.as_ref()), *bytes_max))
+            }
+            order => unreachable!("{order:?} asks for nothing"),
+        }
+    }
+
+    pub(super) fn get(&self, key: &Key) -> Option<Rc<Record>> {
+        self.records.get(key).cloned()
+    }
+
+    /// The vnodes of which there is anything.
+    pub(super) fn stored(&self) -> BTreeSet<Vnode> {
+        self.clocks.keys().copied().collect()
+    }
+
+    pub(super) fn clock(&self, vnode: Vnode) -> VnodeClock {
+        self.clocks.get(&vnode).cloned().unwrap_or_default()
+    }
+
+    fn hints_of(&self, target: NodeId, after: Option<&Key>, count_max: usize) -> (Vec<Hint>, bool) {
+        let from = match after {
+            Some(key) => Bound::Excluded((target, key.clone())),
+            None => Bound::Included((target, first_key(Token(0)))),
+        };
+        let of_target = self.hints.range((from, Bound::Unbounded));
+        let mut of_target = of_target.take_while(|((node, _), _)| *node == target);
+        let hints = of_target.by_ref().take(count_max).map(|(_, hint)| hint.clone()).collect();
+        (hints, of_target.next().is_some())
+    }
+
+    /// The keys of the dots that `theirs` lacks; `None` unless all of them are known.
+    fn since(&self, vnode: Vnode, theirs: &VnodeClock) -> Option<BTreeSet<Key>> {
+        let lacks = self.clock(vnode).count_beyond(theirs);
+        let recent = self.recent.get(&vnode).into_iter().flatten();
+        let known: Vec<&Key> =
+            recent.filter(|(dot, _)| !theirs.contains(*dot)).map(|(_, key)| key).collect();
+        (known.len() as u64 >= lacks).then(|| known.into_iter().cloned().collect())
+    }
+
+    fn range(
+        &self,
+        tokens: (Token, Token),
+        after: Option<&Key>,
+    ) -> impl Iterator<Item = &Rc<Record>> {
+        let from = match after {
+            Some(key) => Bound::Excluded(key.clone()),
+            None => Bound::Included(first_key(tokens.0)),
+        };
+        let behind = self.records.range((from, Bound::Unbounded));
+        behind.take_while(move |(key, _)| key.token <= tokens.1).map(|(_, record)| record)
+    }
+
+    fn leaves(&self, vnode: Vnode) -> Vec<u64> {
+        let (first, last) = self.bits.tokens(vnode);
+        let width = (last.0 - first.0) / u64::from(LEAVES) + 1;
+        let mut leaves = vec![0u64; usize::from(LEAVES)];
+        for record in self.range((first, last), None) {
+            let leaf = ((record.key.token.0 - first.0) / width) as usize;
+            let digest = record.digest();
+            let both = digest.hash ^ digest.version.hlc.0.rotate_left(17) ^ record.key.token.0;
+            leaves[leaf] = leaves[leaf].wrapping_add(both.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        }
+        leaves
+    }
+}
+
+/// What two records of one key come to, unless a mistake is on.
+fn merge_with(mutations: Mutations, known: &Rc<Record>, record: &Rc<Record>) -> Rc<Record> {
+    if mutations.has(Mutation::LastArrivalWins) {
+        return Rc::clone(record);
+    }
+    if mutations.has(Mutation::TombstoneLoses) {
+        match (known.kind, record.kind) {
+            (Kind::Tombstone, Kind::Value) => return Rc::clone(record),
+            (Kind::Value, Kind::Tombstone) => return Rc::clone(known),
+            _ => {}
+        }
+    }
+    merge(known, record)
+}
+
+fn first_key(token: Token) -> Key {
+    Key { token, namespace: NamespaceId(0), bytes: Rc::from([]) }
+}
+
+fn page<'a>(records: impl Iterator<Item = &'a Rc<Record>>, bytes_max: usize) -> Page {
+    let (mut page, mut bytes) = (Page::default(), 0);
+    for record in records {
+        bytes += record.key.bytes.len() + record.value.len() + 64;
+        if bytes > bytes_max && !page.records.is_empty() {
+            page.has_more = true;
+            break;
+        }
+        page.records.push(Rc::clone(record));
+    }
+    page
+}

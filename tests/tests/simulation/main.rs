@@ -1,0 +1,8 @@
+//! The cluster under the simulator: many seeds, the same seeds twice, seeds that failed once,
+//! mistakes that must be found, scenarios by name, and `kvsim` itself.
+
+mod days;
+mod determinism;
+mod kept;
+mod seeds;
+mod usage;

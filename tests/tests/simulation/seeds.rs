@@ -1,0 +1,33 @@
+//! Runs that found something once, each with its story.
+//!
+//! A seed is another run once the simulator draws otherwise; a scenario that `kvsim shrink` wrote
+//! draws nothing but chance itself.
+
+/// A run that failed once.
+pub(crate) struct Kept {
+    pub(crate) seed: u64,
+    pub(crate) nodes: usize,
+    pub(crate) seconds: u64,
+    /// What the run is like, if it is not drawn.
+    pub(crate) scenario: Option<&'static str>,
+    pub(crate) story: &'static str,
+}
+
+pub(crate) const KEPT: &[Kept] = &[
+    Kept {
+        seed: 2,
+        nodes: 5,
+        seconds: 600,
+        scenario: None,
+        story: "P2: a forwarded write that arrived twice was written twice, the second time with \
+                a later stamp than what had overwritten the first",
+    },
+    Kept {
+        seed: 11,
+        nodes: 3,
+        seconds: 1,
+        scenario: Some(include_str!("../../scenarios/kept/doubled-page.toml")),
+        story: "assertion: a page of a comparison that arrived twice, the second time while the \
+                session read its own records of the next leaf",
+    },
+];
