@@ -12,9 +12,9 @@ use crate::topology::{Document, MemberIndex, Phase, Slot, Standing};
 pub struct Sources {
     /// All of these.
     pub all: BTreeSet<NodeId>,
-    /// And a majority of these, and of those of each data centre that the copy shares with a reader
-    /// it cannot ask: readers of slots that nobody can be asked for.
-    pub most: Vec<BTreeSet<NodeId>>,
+    /// And so many of these: with the node itself, where it is one of them, a majority of all
+    /// readers, and of those of its data centre. For slots whose reader nobody can ask.
+    pub most: Vec<(usize, BTreeSet<NodeId>)>,
 }
 
 impl Sources {
@@ -27,14 +27,16 @@ impl Sources {
     /// Whether it is enough to have compared with `compared`.
     #[must_use]
     pub fn are_met(&self, compared: &BTreeSet<NodeId>) -> bool {
-        let most =
-            |group: &BTreeSet<NodeId>| group.intersection(compared).count() > group.len() / 2;
-        self.all.is_subset(compared) && self.most.iter().all(most)
+        let is_met = |(count, group): &(usize, BTreeSet<NodeId>)| {
+            group.intersection(compared).count() >= *count
+        };
+        self.all.is_subset(compared) && self.most.iter().all(is_met)
     }
 
     /// Everybody who may be compared with.
     pub fn nodes(&self) -> impl Iterator<Item = NodeId> {
-        let all: BTreeSet<NodeId> = self.most.iter().flatten().chain(&self.all).copied().collect();
+        let most = self.most.iter().flat_map(|(_, group)| group);
+        let all: BTreeSet<NodeId> = most.chain(&self.all).copied().collect();
         all.into_iter()
     }
 }
@@ -84,14 +86,24 @@ pub fn sources(document: &Document, vnode: Vnode, node: NodeId) -> Sources {
     sources
 }
 
-/// All readers, and those of the data centre of `index`.
-fn majorities(document: &Document, slots: &[Slot], index: MemberIndex) -> Vec<BTreeSet<NodeId>> {
+/// A majority of all readers, and of those of the data centre of `index`, which has what it has
+/// itself: it may be the reader of another slot.
+fn majorities(
+    document: &Document,
+    slots: &[Slot],
+    index: MemberIndex,
+) -> Vec<(usize, BTreeSet<NodeId>)> {
     let dc = &document.member(index).dc;
     let readers = || slots.iter().filter_map(|slot| slot.reader);
-    let id = |index: MemberIndex| document.member(index).id;
-    let all: BTreeSet<NodeId> = readers().map(id).collect();
-    let near = readers().filter(|&reader| document.member(reader).dc == *dc).map(id).collect();
-    [all, near].into_iter().filter(|group| !group.is_empty()).collect()
+    let near = readers().filter(|&reader| document.member(reader).dc == *dc);
+    let majority = |readers: Vec<MemberIndex>| {
+        let others = readers.iter().filter(|&&it| it != index);
+        let others: BTreeSet<NodeId> = others.map(|&it| document.member(it).id).collect();
+        let itself = usize::from(readers.contains(&index));
+        (readers.len() / 2 + usize::from(!readers.is_empty()) - itself, others)
+    };
+    let groups = [readers().collect(), near.collect()].map(majority);
+    groups.into_iter().filter(|(count, _)| *count > 0).collect()
 }
 
 /// Who has to say that it has caught up before `vnode`, which is moving, may settle.
@@ -187,5 +199,18 @@ mod tests {
         let document = moving(&[(1, 1), (2, 2), (3, 0)], Phase::Moving);
         assert_eq!(sources(&document, VNODE, node(1)).all, nodes(&[3]));
         assert_eq!(reporters(&document, VNODE), nodes(&[1, 2]));
+    }
+
+    /// Where there are few nodes a reader may get a slot before its own: it has what it has.
+    #[test]
+    fn a_reader_that_takes_another_slot_counts_itself() {
+        let mut document = moving(&[(1, 3), (2, 2), (3, 0)], Phase::Moving);
+        document.members[0].standing = Standing::Lost;
+        let of_3 = sources(&document, VNODE, node(3));
+        assert!(!of_3.are_met(&nodes(&[])) && of_3.are_met(&nodes(&[2])));
+        assert!(of_3.nodes().all(|it| it == node(2) || it == node(1)), "nobody asks itself");
+        let document = moving(&[(1, 2), (0, 1)], Phase::Moving);
+        assert!(sources(&document, VNODE, node(1)).is_empty(), "it is the only reader");
+        assert_eq!(reporters(&document, VNODE), nodes(&[2]));
     }
 }
