@@ -101,10 +101,11 @@ fn find(
 ) -> Option<(At, u16)> {
     while let Some(&at) = slots.get(*next) {
         *next += 1;
-        if at.slot() == slot && board.owner(at) == place {
-            if let Some((to, true)) = turns.next(board, at, whom) {
-                return Some((at, to));
-            }
+        if at.slot() != slot || board.owner(at) != place {
+            continue;
+        }
+        if let Some((to, true)) = turns.next(board, at, whom) {
+            return Some((at, to));
         }
     }
     None

@@ -47,7 +47,7 @@ fn a_node_that_joins_takes_over_in_three_steps() {
     let joined = done(&three, &join(4, "a"));
     assert_eq!(joined.epoch, Epoch(three.epoch.0 + 1));
     assert_eq!(readers(&joined), readers(&three), "readers are as they were");
-    assert_eq!(owned_by(&joined, 4), 6, "a quarter of 24 slots");
+    assert_eq!(owned_by(&joined, 4), 5, "a third of the 16 slots of its rack");
     let moving = vnodes_in(&joined, Phase::Moving);
     assert!(!moving.is_empty() && moving.iter().all(|it| it.1 == joined.epoch));
 
