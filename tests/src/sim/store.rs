@@ -209,11 +209,15 @@ impl ModelStore {
 
     /// The keys of the dots that `theirs` lacks; `None` unless all of them are known.
     fn since(&self, vnode: Vnode, theirs: &VnodeClock) -> Option<BTreeSet<Key>> {
-        let lacks = self.clock(vnode).count_beyond(theirs);
+        let ours = self.clock(vnode);
+        let lacks = ours.count_beyond(theirs);
         let recent = self.recent.get(&vnode).into_iter().flatten();
-        let known: Vec<&Key> =
-            recent.filter(|(dot, _)| !theirs.contains(*dot)).map(|(_, key)| key).collect();
-        (known.len() as u64 >= lacks).then(|| known.into_iter().cloned().collect())
+        // A clock that is full forgets dots, and may take them for new when they come again.
+        let known: BTreeMap<Dot, &Key> = recent
+            .filter(|(dot, _)| ours.contains(*dot) && !theirs.contains(*dot))
+            .map(|(dot, key)| (*dot, key))
+            .collect();
+        (known.len() as u64 == lacks).then(|| known.into_values().cloned().collect())
     }
 
     fn range(
