@@ -86,14 +86,14 @@ fn a_failure_is_told_replayed_judged_and_cut_down() {
         (path, text)
     };
     let (history, scenario) = (path("history.jsonl"), path("small.toml"));
-    let what = ["--seed", "1", "--seconds", "300", "--mutation", "last-arrival-wins"];
+    let what = ["--seed", "1", "--seconds", "300", "--mutation", "tombstone-loses"];
     let with = |verb: &str, more: &[&str], code| {
         let all: Vec<&str> = [verb].into_iter().chain(what).chain(more.iter().copied()).collect();
         ends(&all, code).0
     };
     let told = with("run", &["--history", &history.1], 1);
     assert!(told.contains("P1 broken"), "{told}");
-    let line = "kvsim run --seed 1 --nodes 5 --seconds 300 --mutation last-arrival-wins";
+    let line = "kvsim run --seed 1 --nodes 5 --seconds 300 --mutation tombstone-loses";
     assert!(told.contains(line), "{told}");
     let judged = ends(&["check", &history.1, "--skew", "400d"], 1).0;
     assert!(judged.contains("P1 broken"), "{judged}");
