@@ -17,8 +17,8 @@ pub enum Mutation {
     AckBeforeReplicaDisk,
     /// A replica that refused a write counts as one that has it.
     CountRefusals,
-    /// An answer counts for whichever operation has the place of the one that asked.
-    CountOthersAnswers,
+    /// An answer to a read that comes twice counts for another copy as well.
+    CountDoubledAnswers,
     /// Stand-ins count for strict writes.
     StrictCountsStandIns,
     /// A write whose time is over is told to have failed.
@@ -68,7 +68,7 @@ impl Mutation {
         Self::AckBeforeOwnDisk,
         Self::AckBeforeReplicaDisk,
         Self::CountRefusals,
-        Self::CountOthersAnswers,
+        Self::CountDoubledAnswers,
         Self::StrictCountsStandIns,
         Self::TimeoutIsFailure,
         Self::SendBeforeOwnStore,
@@ -105,8 +105,8 @@ impl Mutation {
                 ("ack-before-replica-disk", "a replica answers a write before its disk has it")
             }
             Self::CountRefusals => ("count-refusals", "a replica that refused counts"),
-            Self::CountOthersAnswers => {
-                ("count-others-answers", "answers for one operation count for another")
+            Self::CountDoubledAnswers => {
+                ("count-doubled-answers", "an answer that comes twice counts for two copies")
             }
             Self::StrictCountsStandIns => {
                 ("strict-counts-stand-ins", "stand-ins count for strict writes")

@@ -250,10 +250,16 @@ impl ReadOp {
         from: NodeId,
         result: Result<Answer, Refusal>,
     ) {
-        let Some(at) = self.copies.iter().position(|it| it.node == from) else {
+        let Some(mut at) = self.copies.iter().position(|it| it.node == from) else {
             turn.core.counts.stray_answers += 1;
             return;
         };
+        if turn.core.is_wrong(Mutation::CountDoubledAnswers)
+            && let State::Answered(_) = self.copies[at].state
+        {
+            let waits = |it: &Asked| matches!(it.state, State::Asked(..));
+            at = self.copies.iter().position(waits).unwrap_or(at);
+        }
         let (State::Asked(since, _) | State::Fetching(_, since)) = self.copies[at].state else {
             turn.core.counts.stray_answers += 1;
             return;

@@ -61,11 +61,6 @@ impl<T> Table<T> {
         (*found == id).then_some(operation)
     }
 
-    /// The number of the operation in the place of `id`; `id` if there is none.
-    pub(super) fn at_place_of(&self, id: OpId) -> OpId {
-        self.places[self.place(id)].as_ref().map_or(id, |(found, _)| *found)
-    }
-
     pub(super) fn remove(&mut self, id: OpId) -> Option<T> {
         self.get_mut(id)?;
         let place = self.place(id);

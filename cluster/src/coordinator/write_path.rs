@@ -262,8 +262,6 @@ impl Coordinator {
         id: OpId,
         result: Result<(), Refusal>,
     ) {
-        let is_mixed_up = turn.core.is_wrong(Mutation::CountOthersAnswers);
-        let id = if is_mixed_up { self.table.at_place_of(id) } else { id };
         let Some(Operation::Write(op)) = self.table.get_mut(id) else {
             turn.core.counts.stray_answers += 1;
             return;

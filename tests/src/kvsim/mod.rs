@@ -8,10 +8,12 @@
 //! | `tally` | what many runs come to |
 //! | `report` | what people and programs are shown |
 //! | `run`, `soak`, `shrink`, `mutants`, `judge` | the verbs |
+//! | `grounds` | where each mistake is looked for |
 //! | `ledger` | the rows of `LEDGER.md` |
 
 mod args;
 mod command;
+mod grounds;
 mod judge;
 mod ledger;
 mod mutants;

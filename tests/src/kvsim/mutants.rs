@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::args::{MutationsArgs, Output};
 use super::command::print;
+use super::grounds::ground;
 use super::progress::bar;
 use super::threads::{available, in_parallel};
 use super::verdict::{Breach, Verdict};
@@ -27,18 +28,19 @@ pub struct Caught {
     pub why: String,
 }
 
-/// Runs seeds from 1 on with a mistake switched on until something is wrong that is not without
-/// it; `None` if that takes more than `seeds_max`.
+/// Runs seeds with a mistake switched on until something is wrong that is not without it; `None`
+/// if nothing is with any.
 ///
 /// # Panics
-/// If the recipe has a file that is wrong.
+/// Never: the scenarios that mistakes are looked for with can be read.
 #[must_use]
-pub fn hunt(recipe: &Recipe, mutation: Mutation, seeds_max: u64) -> Option<Caught> {
+pub fn hunt(mutation: Mutation, seeds: impl IntoIterator<Item = u64>) -> Option<Caught> {
+    let recipe = &ground(mutation).0;
     let with = recipe.with(mutation);
     let mut simulated = Duration::ZERO;
-    for seed in 1..=seeds_max {
+    for seed in seeds {
         let run = |recipe: &Recipe| {
-            Verdict::of(recipe.scenario(Some(seed)).expect("a recipe that was read before"))
+            Verdict::of(recipe.scenario(Some(seed)).expect("a scenario that is tested"))
         };
         let verdict = run(&with);
         simulated += verdict.end.as_ref().map_or(Duration::ZERO, |outcome| outcome.simulated);
@@ -54,6 +56,8 @@ pub fn hunt(recipe: &Recipe, mutation: Mutation, seeds_max: u64) -> Option<Caugh
 struct Listed {
     name: &'static str,
     mistake: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scenario: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     seed: Option<u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -71,8 +75,7 @@ pub(super) fn mutations(args: &MutationsArgs) -> bool {
     if args.check {
         let bar = bar(Some(mutations.len() as u64));
         let threads = args.threads.unwrap_or_else(available);
-        let recipe = Recipe::default();
-        let work = |mutation| (mutation, hunt(&recipe, mutation, args.seeds));
+        let work = |mutation| (mutation, hunt(mutation, 1..=args.seeds));
         in_parallel(threads, mutations.into_iter(), work, |result| {
             bar.inc(1);
             listed.push(result);
@@ -103,18 +106,19 @@ fn text(args: &MutationsArgs, listed: &[(Mutation, Option<Caught>)]) -> String {
         }
         return text;
     }
-    text.push_str(
-        "| mutation | found by | with seed | simulated until then |\n|---|---|---|---|\n",
-    );
+    text.push_str("| mutation | what is wrong | found by | runs | seed | simulated |\n");
+    text.push_str("|---|---|---|---|---|---|\n");
     for (mutation, caught) in listed {
+        let runs = ground(*mutation).1.map_or("drawn".to_owned(), |name| format!("`{name}`"));
         let cells = caught.as_ref().map_or_else(
-            || format!("NOT FOUND | 1 to {} |", args.seeds),
+            || format!("NOT FOUND | {runs} | 1 to {} |", args.seeds),
             |it| {
                 let (by, seconds) = (names(&it.by).join(", "), it.simulated.as_secs());
-                format!("{by} | {} | {seconds} s", it.seed)
+                format!("{by} | {runs} | {} | {seconds} s", it.seed)
             },
         );
-        let _ = writeln!(text, "| `{}` | {cells} |", mutation.name());
+        let (name, mistake) = mutation.describe();
+        let _ = writeln!(text, "| `{name}` | {mistake} | {cells} |");
     }
     text
 }
@@ -126,6 +130,7 @@ fn json(listed: &[(Mutation, Option<Caught>)]) -> String {
         Listed {
             name,
             mistake,
+            scenario: ground(*mutation).1,
             seed: caught.map(|it| it.seed),
             caught_by: caught.map(|it| names(&it.by)).unwrap_or_default(),
             simulated_s: caught.map(|it| it.simulated.as_secs_f64()),

@@ -101,6 +101,13 @@ pub(super) fn text(tally: &Tally, cpu: Duration) -> String {
     if tally.is_sound() {
         text.push_str("no promise was broken\n");
     }
+    text
+}
+
+/// Runs that failed, for people: what is wrong with each, and the line that runs it again.
+#[must_use]
+pub(super) fn failed(tally: &Tally) -> String {
+    let mut text = String::new();
     for failed in &tally.failed {
         let by = failed.caught_by.join(", ");
         let _ = writeln!(text, "\nseed {}: {by}: {}", failed.seed, failed.why);

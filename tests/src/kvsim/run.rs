@@ -44,6 +44,7 @@ fn one(args: &RunArgs, checked: &Checked) -> anyhow::Result<bool> {
             print(&report::head(&verdict));
             print(&report::text(&tally, cpu_time()));
             print(&report::wrongs(&verdict));
+            tally.failed.iter().for_each(|failed| print(&format!("\n{}\n", failed.replay)));
         }
     }
     Ok(verdict.is_sound())
@@ -72,7 +73,7 @@ fn many(args: &RunArgs, checked: &Checked, from: u64, to: u64) -> bool {
     tally.failed.sort_by_key(|failed| failed.seed);
     print(&match args.output {
         Output::Json => format!("{}\n", report::json(&tally, cpu_time(), None)),
-        Output::Text => report::text(&tally, cpu_time()),
+        Output::Text => report::text(&tally, cpu_time()) + &report::failed(&tally),
     });
     tally.is_sound()
 }

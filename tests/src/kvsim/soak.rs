@@ -47,7 +47,7 @@ pub(super) fn soak(args: &SoakArgs, checked: &Checked) -> anyhow::Result<bool> {
     });
     bar.finish_and_clear();
     tally.failed.sort_by_key(|failed| failed.seed);
-    print(&report::text(&tally, cpu_time()));
+    print(&(report::text(&tally, cpu_time()) + &report::failed(&tally)));
     let row = row(args, checked, &tally, (first, last), start.elapsed());
     let context = || format!("cannot add to {}", args.ledger.display());
     row.add_to(&args.ledger).with_context(context)?;

@@ -54,6 +54,8 @@ impl Scenario {
         laid.lay(spans, &values)?;
         let mut options = laid.options().expect("it was read after each value");
         options.seed = seed.unwrap_or(options.seed);
+        // Of gossip and agreement a file says nothing: they are drawn.
+        options.node = drawn.node;
         let faults = match values.get("faults") {
             Some(listed) => text.faults(spans, listed)?,
             None => faults(&options),
@@ -163,10 +165,7 @@ struct Laid<'a> {
 
 impl Laid<'_> {
     fn options(&self) -> Result<Options, toml::de::Error> {
-        let options = Options::deserialize(self.table.clone())?;
-        // Of gossip and agreement a file says nothing: they are the seed's.
-        let drawn = Options::draw(options.seed, options.nodes, options.safety);
-        Ok(Options { node: drawn.node, ..options })
+        Options::deserialize(self.table.clone())
     }
 
     fn lay(&mut self, spans: &DeTable<'_>, values: &Table) -> Result<(), Wrong> {

@@ -11,18 +11,19 @@ use std::rc::Rc;
 
 use cluster::event::{Hint, Order, Page, Stored, Ticket};
 use cluster::mutation::{Mutation, Mutations};
-use cluster::record::{Key, Kind, Record, merge};
+use cluster::record::{Digest, Key, Kind, Record, merge};
 use cluster::repair::LEAVES;
 use fastrand::Rng;
 use schemas::clock::VnodeClock;
-use schemas::ids::{Dot, NamespaceId, NodeId, Token, Vnode, VnodeBits};
+use schemas::ids::{Dot, NamespaceId, NodeId, Token, Version, Vnode, VnodeBits};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// What is on its way to the disk.
 #[derive(Clone, Debug)]
 enum Entry {
     Record(Rc<Record>),
     Hint(NodeId, Hint),
-    DropHint(NodeId, Key, cluster::record::Digest),
+    DropHint(NodeId, Key, Digest),
     Join(Vnode, VnodeClock),
     Hold(Vnode, bool),
     Drop(Vnode),
@@ -223,11 +224,15 @@ impl ModelStore {
 
     /// The keys of the dots that `theirs` lacks; `None` unless all of them are known.
     fn since(&self, vnode: Vnode, theirs: &VnodeClock) -> Option<BTreeSet<Key>> {
-        let lacks = self.clock(vnode).count_beyond(theirs);
+        let ours = self.clock(vnode);
+        let lacks = ours.count_beyond(theirs);
         let recent = self.recent.get(&vnode).into_iter().flatten();
-        let known: Vec<&Key> =
-            recent.filter(|(dot, _)| !theirs.contains(*dot)).map(|(_, key)| key).collect();
-        (known.len() as u64 >= lacks).then(|| known.into_iter().cloned().collect())
+        // A clock that is full forgets dots, and may take them for new when they come again.
+        let known: BTreeMap<Dot, &Key> = recent
+            .filter(|(dot, _)| ours.contains(*dot) && !theirs.contains(*dot))
+            .map(|(dot, key)| (*dot, key))
+            .collect();
+        (known.len() as u64 == lacks).then(|| known.into_values().cloned().collect())
     }
 
     fn range(
@@ -249,9 +254,7 @@ impl ModelStore {
         let mut leaves = vec![0u64; usize::from(LEAVES)];
         for record in self.range((first, last), None) {
             let leaf = ((record.key.token.0 - first.0) / width) as usize;
-            let digest = record.digest();
-            let both = digest.hash ^ digest.version.hlc.0.rotate_left(17) ^ record.key.token.0;
-            leaves[leaf] = leaves[leaf].wrapping_add(both.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            leaves[leaf] = leaves[leaf].wrapping_add(leaf_hash(record));
         }
         leaves
     }
@@ -270,6 +273,14 @@ fn merge_with(mutations: Mutations, known: &Rc<Record>, record: &Rc<Record>) -> 
         }
     }
     merge(known, record)
+}
+
+/// Of the key and all of the version: two records of one stamp differ by their dots.
+fn leaf_hash(record: &Record) -> u64 {
+    let Digest { version: Version { hlc, dot }, hash } = record.digest();
+    let (node, boot) = (dot.actor.node.0.get(), u64::from(dot.actor.boot));
+    let numbers = [record.key.token.0, hlc.0, node, boot, dot.counter];
+    numbers.iter().fold(hash, |hash, number| xxh3_64_with_seed(&number.to_le_bytes(), hash))
 }
 
 fn first_key(token: Token) -> Key {

@@ -4,5 +4,7 @@
 mod days;
 mod determinism;
 mod kept;
+mod mutations;
+mod scenarios;
 mod seeds;
 mod usage;

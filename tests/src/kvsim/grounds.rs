@@ -1,0 +1,27 @@
+//! Where mistakes are looked for: runs as seeds draw them, or a scenario in which what a mistake
+//! does is not soon mended by something else.
+
+use cluster::mutation::Mutation;
+
+use crate::scenario::Recipe;
+
+/// The recipe to look for a mistake with, and the name of its scenario if it has one.
+#[must_use]
+pub(super) fn ground(mutation: Mutation) -> (Recipe, Option<&'static str>) {
+    let (name, text) = match mutation {
+        Mutation::ForgetSentHint | Mutation::ForgetHintsAtStart | Mutation::DropNewerHint => {
+            ("owners-away", include_str!("../../scenarios/owners-away.toml"))
+        }
+        Mutation::HintsReplaceNewer => {
+            ("sloppy-writes", include_str!("../../scenarios/sloppy-writes.toml"))
+        }
+        Mutation::RepairWithoutWaiting => {
+            ("slow-node", include_str!("../../scenarios/slow-node.toml"))
+        }
+        Mutation::JoinLaterClock => {
+            ("comparisons-in-pages", include_str!("../../scenarios/comparisons-in-pages.toml"))
+        }
+        _ => return (Recipe::default(), None),
+    };
+    (Recipe { file: Some(text.to_owned()), ..Recipe::default() }, Some(name))
+}
