@@ -16,8 +16,8 @@ pub(super) fn clear(board: &mut Board) {
     }
 }
 
-/// The slot of `row` to free first, if one must be: of those whose rack can spare it, the one of the
-/// owner with the most above its quota, so that little is left to level.
+/// The slot of `row` to free first, if one must be: of those whose rack can spare it, the one of
+/// the owner with the most above its quota, so that little is left to level.
 fn misplaced(board: &Board, row: usize) -> Option<usize> {
     let owners = board.row(row);
     let has = |rack| board.in_rack(row, rack);

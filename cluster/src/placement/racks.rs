@@ -1,9 +1,9 @@
-//! How copies of a vnode are spread over racks: in rounds, one to each rack that has a node without.
+//! How copies of a vnode are spread over racks: in rounds, one to each rack with a node without.
 //!
 //! - A rack has [`Rack::least`] to [`Rack::most`] copies of each vnode, which differ by 1 at most:
 //!   no copy could move to a rack that has two less and a node for it.
-//! - Slots are cut into [`rounds`], too: where each round's slots are of different racks, the copies
-//!   that a namespace of fewer copies has, the first ones, are spread as evenly.
+//! - Slots are cut into [`rounds`], too: where each round's slots are of different racks, the
+//!   copies that a namespace of fewer copies has, the first ones, are spread as evenly.
 
 use std::ops::Range;
 

@@ -27,9 +27,9 @@ pub(crate) const KEPT: &[Kept] = &[
         nodes: 5,
         seconds: 600,
         scenario: None,
-        story: "P4: two tombstones of one key had one stamp; leaves whose hashes leave out dots were \
-                equal, and copies differed for ever. It was the model's fault: the engine's have \
-                them",
+        story: "P4: two tombstones of one key had one stamp; leaves whose hashes leave out dots \
+                were equal, and copies differed for ever. It was the model's fault: the \
+                engine's have them",
     },
     Kept {
         seed: 11,

@@ -103,9 +103,9 @@ impl Centre {
     }
 
     /// The ideal shares by member of those vnodes that may change: water rises in all nodes at
-    /// once, to the same level for each unit of weight, but in no node above one copy of each vnode,
-    /// and in no rack above or below what evenly spread copies need. What a node has of vnodes that
-    /// settle is in it already.
+    /// once, to the same level for each unit of weight, but in no node above one copy of each
+    /// vnode, and in no rack above or below what evenly spread copies need. What a node has of
+    /// vnodes that settle is in it already.
     pub(super) fn ideal(&self, document: &Document) -> Vec<f64> {
         let vnodes = open_vnodes(document).count();
         self.risen(document, &self.settling(document), vnodes as f64)
