@@ -96,8 +96,8 @@ fn greatest_level(target: u128, total: impl Fn(u128) -> u128) -> u128 {
 
 /// How many copies each node is to own when each of `vnodes` has `copies`: its ideal share rounded
 /// down or up. Which of them: what it is to own already, or else what it holds; where that does not
-/// add up, a copy more or less, first for those that come closer to what they hold by it. While other
-/// vnodes settle, `settling` of them, nothing changes that will be level once they have.
+/// add up, a copy more or less, first for those that come closer to what they hold by it. While
+/// other vnodes settle, `settling` of them, nothing changes that will be level once they have.
 pub(super) fn quotas(
     nodes: &[Holder],
     racks: &[Rack],
