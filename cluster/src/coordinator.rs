@@ -13,7 +13,7 @@ mod write_path;
 
 use std::rc::Rc;
 
-use schemas::ids::{Hlc, NodeId, Token};
+use schemas::ids::{Hlc, NodeId, Token, Vnode};
 use schemas::limits::{KEY_BYTES_MAX, TTL_MS_MAX, VALUE_BYTES_MAX};
 use schemas::status::Status;
 
@@ -250,6 +250,18 @@ impl Coordinator {
                 self.table.cancel_alarm(id, alarm);
             }
         }
+    }
+
+    /// The number of the next operation.
+    pub(crate) fn next_op(&self) -> OpId {
+        self.table.next()
+    }
+
+    /// Whether operations on `vnode` are under way that began before `op`: they may send what they
+    /// have read.
+    pub(crate) fn has_older(&self, vnode: Vnode, op: OpId) -> bool {
+        let mut older = self.table.iter().filter(|(id, _)| *id < op);
+        older.any(|(_, operation)| operation.vnode() == Some(vnode))
     }
 
     /// Operations under way.

@@ -51,6 +51,8 @@ pub enum Event {
         /// Whether it answers.
         is_up: bool,
     },
+    /// A life of a node is known: earlier ones of it are over, and say nothing any more.
+    Life(Actor),
     /// No stamp above this one may be given: it is on the node's disk.
     Ceiling(Hlc),
     /// The moment of [`Shard::deadline`](crate::shard::Shard::deadline) has come.
@@ -92,7 +94,7 @@ pub enum Effect {
 /// what it is asked for by [`Event::Answered`].
 #[derive(Clone, Debug)]
 pub enum Order {
-    /// Merge a record into what is stored, and count its dot as seen.
+    /// Merge a record into what is stored, and count its dots ([`Record::dots`]) as seen.
     Put(Rc<Record>),
     /// Keep a record for an owner that is not this node, merged into what is kept for it already.
     PutHint {
@@ -131,6 +133,14 @@ pub enum Order {
     },
     /// Which dots of a vnode are seen and on disk: [`Stored::Clock`].
     Clock(Vnode),
+    /// All dots of an actor in a vnode, of records and of hints, told once everything that was taken
+    /// before is on disk: [`Stored::Dots`].
+    Dots {
+        /// Of which vnode.
+        vnode: Vnode,
+        /// Whose.
+        actor: Actor,
+    },
     /// What a clock lacks of a vnode: [`Stored::Since`].
     Since {
         /// Of which vnode.
@@ -164,6 +174,9 @@ pub enum Stored {
     Hints(Vec<Hint>, bool),
     /// Which dots are seen and on disk.
     Clock(VnodeClock),
+    /// The dots of an actor, and whether they are all that there are: the clock of the vnode never
+    /// ran out of room.
+    Dots(VnodeClock, bool),
     /// What another lacks; `None` if the store does not know without comparing everything.
     Since(VnodeClock, Option<Page>),
     /// The hashes of the leaves of a vnode, equal parts of its tokens in their order; and its

@@ -5,6 +5,7 @@
 
 pub mod autoscale;
 pub mod coordinator;
+mod ended;
 pub mod event;
 mod handoff;
 pub mod limits;

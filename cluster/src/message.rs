@@ -14,6 +14,7 @@ use crate::coordinator::{Reply, Request};
 use crate::event::Page;
 use crate::record::{Digest, Key, Record};
 use crate::topology::Epoch;
+use crate::version::{Ended, Question, Report};
 
 /// An operation of a coordinator: unique among all of its node, in all lives of it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -89,6 +90,17 @@ pub enum Message {
         epoch: Epoch,
         /// Of what.
         clock: VnodeClock,
+    },
+    /// What is there of a life that is over?
+    Ended(Question),
+    /// What the sender has of it.
+    EndedReport(Box<Report>),
+    /// All that there is of it, in an epoch of the topology.
+    Void {
+        /// In which.
+        epoch: Epoch,
+        /// What there is; the rest is void.
+        ended: Rc<Ended>,
     },
     /// What became of a [`Message::Forward`].
     Forwarded {

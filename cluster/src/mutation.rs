@@ -59,11 +59,13 @@ pub enum Mutation {
     CompareOneLeaf,
     /// A comparison takes records of one key for equal.
     CompareKeysAlone,
+    /// Counters of an ended life are called void without asking who may have hints.
+    VoidWithoutGivers,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::AckBeforeQuorum,
         Self::AckBeforeOwnDisk,
         Self::AckBeforeReplicaDisk,
@@ -89,6 +91,7 @@ impl Mutation {
         Self::JoinLaterClock,
         Self::CompareOneLeaf,
         Self::CompareKeysAlone,
+        Self::VoidWithoutGivers,
     ];
 
     /// What it is called, and what is wrong with it on.
@@ -155,6 +158,9 @@ impl Mutation {
             }
             Self::CompareKeysAlone => {
                 ("compare-keys-alone", "a comparison takes records of one key for equal")
+            }
+            Self::VoidWithoutGivers => {
+                ("void-without-givers", "counters are void, though hints may have them")
             }
         }
     }

@@ -94,6 +94,8 @@ pub enum NodeEffect {
         /// Whether it does.
         is_up: bool,
     },
+    /// A life of a node is known: for all cores.
+    Life(Actor),
     /// What became of a change.
     Outcome {
         /// Which.
@@ -147,6 +149,8 @@ pub struct Node {
     /// The last document that the cores were told.
     document: Option<Arc<Document>>,
     up: BTreeMap<NodeId, bool>,
+    /// The lives that the cores were told of.
+    lives: BTreeMap<NodeId, u32>,
     load: Load,
     effects: VecDeque<NodeEffect>,
 }
@@ -189,6 +193,7 @@ impl Node {
             steward: Steward::new(now.at, tunables.steward_every),
             document: None,
             up: BTreeMap::new(),
+            lives: BTreeMap::new(),
             load: Load::default(),
             effects: VecDeque::new(),
         };
@@ -331,9 +336,21 @@ impl Node {
                     self.effects.push_back(NodeEffect::Datagram { to, address, bytes });
                 }
                 liveness::Effect::Changed { actor, health } => {
+                    self.tell_life(actor.node);
                     self.tell_liveness(actor.node, health != Health::Down);
                 }
             }
+        }
+    }
+
+    /// Tells the cores of the life that a member is in.
+    fn tell_life(&mut self, node: NodeId) {
+        let is_member = |it: &Arc<Document>| it.index_of(node).is_some();
+        let Some(boot) = self.liveness.boot(node) else { return };
+        if self.document.as_ref().is_some_and(is_member)
+            && self.lives.insert(node, boot) != Some(boot)
+        {
+            self.effects.push_back(NodeEffect::Life(Actor { node, boot }));
         }
     }
 
@@ -348,12 +365,14 @@ impl Node {
             document.members.iter().map(|member| (member.id, member.address)).collect();
         self.liveness.set_members(now.at, &members);
         self.up.retain(|&node, _| document.index_of(node).is_some());
+        self.lives.retain(|&node, _| document.index_of(node).is_some());
         self.document = Some(Arc::clone(&document));
         self.tell_of_itself(now);
         self.effects.push_back(NodeEffect::Topology(document));
         // Of members that were heard of before they were any, no change is told.
         let me = self.me.node;
         for (node, _) in members.into_iter().filter(|(node, _)| *node != me) {
+            self.tell_life(node);
             let is_up = self.liveness.is_up(node);
             self.tell_liveness(node, is_up);
         }

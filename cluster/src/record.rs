@@ -5,7 +5,8 @@
 
 use std::rc::Rc;
 
-use schemas::ids::{NamespaceId, Token, Version};
+use schemas::ids::{Dot, NamespaceId, Token, Version};
+use smallvec::{SmallVec, smallvec};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::version::{self, Content, Siblings, Stands};
@@ -65,6 +66,21 @@ impl Record {
     pub fn digest(&self) -> Digest {
         let hash = xxh3_64_with_seed(&self.value, self.kind as u64);
         Digest { version: self.version, hash }
+    }
+
+    /// The writes that who has the record has: its own, and of a set of siblings those of the
+    /// values that stand. A set that has a value was made from the one which that was written to,
+    /// so all that was in that is in this, or replaced.
+    #[must_use]
+    pub fn dots(&self) -> SmallVec<[Dot; 2]> {
+        let mut dots: SmallVec<[Dot; 2]> = smallvec![self.version.dot];
+        if self.kind == Kind::Siblings
+            && let Ok(set) = Siblings::decode(self.version, &self.value)
+        {
+            let others = set.live().iter().map(|it| it.version.dot);
+            dots.extend(others.filter(|&dot| dot != self.version.dot));
+        }
+        dots
     }
 
     /// The record of a set of siblings.

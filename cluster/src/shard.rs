@@ -13,6 +13,7 @@ use std::sync::Arc;
 use schemas::ids::{Actor, Hlc, NodeId, Vnode};
 
 use crate::coordinator::Coordinator;
+use crate::ended::{self, EndedLives};
 use crate::event::{Effect, Event, StoreError, Stored, Ticket};
 use crate::handoff::{Handoff, HintStep};
 use crate::message::Message;
@@ -39,6 +40,7 @@ pub struct Shard {
     handoff: Handoff,
     repair: Repair,
     release: Release,
+    ended: EndedLives,
 }
 
 /// A shard's parts, for one event.
@@ -47,6 +49,7 @@ struct Parts<'a> {
     coordinator: &'a mut Coordinator,
     repair: &'a mut Repair,
     release: &'a mut Release,
+    ended: &'a mut EndedLives,
 }
 
 /// What a shard starts with.
@@ -82,18 +85,21 @@ impl Shard {
         let coordinator = Coordinator::new(&core, dots, start.floor);
         let handoff = Handoff::new(boot, start.hinted);
         let repair = Repair::new(boot, start.vnodes.clone());
-        let release = Release::new(start.vnodes);
-        let mut shard = Self { core, coordinator, handoff, repair, release };
+        let release = Release::new(start.vnodes.clone());
+        let ended = EndedLives::new(boot, start.vnodes);
+        let mut shard = Self { core, coordinator, handoff, repair, release, ended };
         let mut parts = shard.parts(now);
         parts.repair.topology(&mut parts.turn);
         parts.release.topology(&mut parts.turn);
+        parts.ended.topology(&parts.turn);
         shard
     }
 
     fn parts(&mut self, now: Now) -> Parts<'_> {
         let turn = Turn { now, core: &mut self.core, handoff: &mut self.handoff };
         let (coordinator, repair) = (&mut self.coordinator, &mut self.repair);
-        Parts { turn, coordinator, repair, release: &mut self.release }
+        let (release, ended) = (&mut self.release, &mut self.ended);
+        Parts { turn, coordinator, repair, release, ended }
     }
 
     /// Something has happened.
@@ -101,7 +107,7 @@ impl Shard {
     /// # Panics
     /// If the driver does not keep to the contract above.
     pub fn handle(&mut self, now: Now, event: Event) {
-        let Parts { mut turn, coordinator, repair, release } = self.parts(now);
+        let Parts { mut turn, coordinator, repair, release, ended } = self.parts(now);
         match event {
             Event::Request(id, request) => coordinator.request(&mut turn, id, &request),
             Event::Received { from, vnode, message } => self.hear(now, from, vnode, message),
@@ -114,6 +120,7 @@ impl Shard {
                     coordinator.topology(&mut turn);
                     repair.topology(&mut turn);
                     release.topology(&mut turn);
+                    ended.topology(&turn);
                 }
             }
             Event::Liveness { node, is_up } => {
@@ -124,12 +131,14 @@ impl Shard {
                     dirty.into_iter().for_each(|vnode| repair.soon(now.at, vnode));
                 }
             }
+            Event::Life(life) => turn.core.peers.has_begun(life),
             Event::Ceiling(ceiling) => coordinator.raise_ceiling(ceiling),
             Event::Due => {
                 coordinator.due(&mut turn);
                 turn.handoff.go_on(now.at, turn.core);
                 repair.due(&mut turn);
                 release.due(&mut turn);
+                ended.due(&mut turn);
                 if turn.core.is_leaving() && turn.handoff.is_empty() {
                     repair.leaves(&mut turn);
                 }
@@ -153,6 +162,7 @@ impl Shard {
             self.handoff.deadline(),
             self.repair.deadline(),
             self.release.deadline(),
+            self.ended.deadline(),
         ];
         all.into_iter().flatten().min()
     }
@@ -185,7 +195,7 @@ impl Shard {
             self.core.counts.former_lives += 1;
             return;
         }
-        let Parts { mut turn, coordinator, repair, release } = self.parts(now);
+        let Parts { mut turn, coordinator, repair, release, ended } = self.parts(now);
         match message {
             Message::Write(write) => replica::write(&mut turn, node, vnode, write),
             Message::Read(read) => replica::read(turn.core, node, vnode, read),
@@ -211,6 +221,13 @@ impl Shard {
             Message::Released { epoch, clock } => {
                 release.released(turn.core, node, vnode, epoch, &clock);
             }
+            Message::Ended(question) => {
+                ended.asked(&mut turn, coordinator, node, vnode, question);
+            }
+            Message::EndedReport(report) => ended.reported(&mut turn, node, vnode, &report),
+            Message::Void { epoch, ended } => {
+                ended::void(turn.core, node, vnode, epoch, ended);
+            }
             Message::Pull(pull) => repair::answer(turn.core, node, vnode, pull),
             Message::Pulled { session, step, result } => {
                 repair.pulled(&mut turn, node, session, step, result);
@@ -223,12 +240,12 @@ impl Shard {
             Ok(()) => self.core.purpose(ticket),
             Err(_) => self.core.end_order(ticket),
         };
-        let Parts { mut turn, coordinator, repair, release } = self.parts(now);
+        let Parts { mut turn, coordinator, repair, release, .. } = self.parts(now);
         match purpose {
             Purpose::Assign(op) => coordinator.taken(&mut turn, op, taken),
             Purpose::Replica(ask) => replica::taken(turn.core, ask, taken),
-            // A hint that is not kept, or not dropped, changes nothing.
-            Purpose::Handoff(_) => {}
+            // A hint that is not kept, or not dropped, changes nothing; what is void is said again.
+            Purpose::Handoff(_) | Purpose::Ended(_) => {}
             Purpose::Repair(step) => repair.taken(&mut turn, step, taken),
             Purpose::Release(ReleaseStep::Drop(vnode)) => {
                 if taken.is_err() {
@@ -242,12 +259,12 @@ impl Shard {
 
     fn durable(&mut self, now: Now, ticket: Ticket) {
         let purpose = self.core.end_order(ticket);
-        let Parts { mut turn, coordinator, repair, release } = self.parts(now);
+        let Parts { mut turn, coordinator, repair, release, .. } = self.parts(now);
         match purpose {
             Purpose::Assign(op) => coordinator.durable(&mut turn, op),
             Purpose::Replica(ask) => replica::durable(&mut turn, ask),
             Purpose::Handoff(HintStep::Kept(target)) => turn.handoff.durable(now.at, target),
-            Purpose::Handoff(_) => {}
+            Purpose::Handoff(_) | Purpose::Ended(_) => {}
             Purpose::Repair(step) => repair.durable(&mut turn, step),
             Purpose::Release(ReleaseStep::Drop(vnode)) => release.dropped(turn.core, vnode),
             Purpose::Release(step) => unreachable!("{step:?} keeps nothing"),
@@ -257,7 +274,7 @@ impl Shard {
 
     fn answered(&mut self, now: Now, ticket: Ticket, result: Result<Stored, StoreError>) {
         let purpose = self.core.end_order(ticket);
-        let Parts { mut turn, coordinator, repair, release } = self.parts(now);
+        let Parts { mut turn, coordinator, repair, release, ended } = self.parts(now);
         match (purpose, result) {
             (Purpose::Base(key), result) => coordinator.base(&mut turn, key, result),
             (Purpose::Replica(ask), result) => replica::got(turn.core, ask, result),
@@ -274,6 +291,8 @@ impl Shard {
                     repair.want(now.at, vnode, node);
                 }
             }
+            (Purpose::Ended(step), Ok(stored)) => ended.read(&mut turn, step, stored),
+            (Purpose::Ended(_), Err(_)) => {}
             (Purpose::Answer(asked), result) => repair::stored(turn.core, &asked, result),
             (purpose, result) => unreachable!("{purpose:?} asks for no {result:?}"),
         }

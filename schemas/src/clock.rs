@@ -147,6 +147,12 @@ impl VnodeClock {
         self.actors.is_empty()
     }
 
+    /// Whether it has no room left, and so may have forgotten dots.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.actors.len() == CLOCK_ACTORS_MAX || self.runs == CLOCK_RUNS_MAX
+    }
+
     /// What it has, by actor, in their order.
     #[must_use]
     pub fn actors(&self) -> &[ActorClock] {

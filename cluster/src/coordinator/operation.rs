@@ -39,6 +39,17 @@ pub(super) enum Operation {
     Forwarded(Forwarded),
 }
 
+impl Operation {
+    /// The vnode whose records it has; `None` if it has none.
+    pub(super) fn vnode(&self) -> Option<Vnode> {
+        match self {
+            Self::Write(op) => Some(op.vnode),
+            Self::Read(op) => Some(op.vnode),
+            Self::Forwarded(_) => None,
+        }
+    }
+}
+
 /// Whether an operation is over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Fate {

@@ -33,7 +33,7 @@ use crate::topology::{Epoch, Namespace};
 pub(super) struct ReadOp {
     client: Client,
     namespace: NamespaceId,
-    vnode: Vnode,
+    pub(super) vnode: Vnode,
     epoch: Epoch,
     key: Key,
     level: Consistency,

@@ -73,6 +73,16 @@ impl<T> Table<T> {
         self.places.iter().flatten().map(|(id, _)| *id).collect()
     }
 
+    /// All operations, in no particular order but always the same.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (OpId, &T)> {
+        self.places.iter().flatten().map(|(id, operation)| (*id, operation))
+    }
+
+    /// The next number: operations that there are have smaller ones.
+    pub(super) fn next(&self) -> OpId {
+        OpId(self.next)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.count
     }

@@ -66,7 +66,9 @@ pub(crate) fn stored(core: &mut Core, asked: &Asked, result: Result<Stored, Stor
             }
             Ok(Pulled::Records(Default::default(), without(page, &asked.has)))
         }
-        Stored::Record(_) | Stored::Hints(..) | Stored::Clock(_) => Err(Refusal::Malformed),
+        Stored::Record(_) | Stored::Hints(..) | Stored::Clock(_) | Stored::Dots(..) => {
+            Err(Refusal::Malformed)
+        }
     });
     core.send(to, vnode, Message::Pulled { session, step, result });
 }

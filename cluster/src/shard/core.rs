@@ -9,6 +9,7 @@ use slab::Slab;
 
 use super::peers::Peers;
 use crate::coordinator::Reply;
+use crate::ended::EndedStep;
 use crate::event::{Effect, Order, RequestId, Ticket};
 use crate::handoff::{Handoff, HintStep};
 use crate::message::{Message, OpId, Refusal};
@@ -38,6 +39,8 @@ pub(crate) enum Purpose {
     Answer(Asked),
     /// A step in giving vnodes away.
     Release(ReleaseStep),
+    /// A step in learning what is void.
+    Ended(EndedStep),
 }
 
 /// What happened that ought not to, or not often.
@@ -77,6 +80,8 @@ pub struct Counts {
     pub repairs_by_leaves: u64,
     /// Records that they brought.
     pub repaired_records: u64,
+    /// Ended lives of which nothing more is to come in a vnode.
+    pub lives_ended: u64,
 }
 
 #[derive(Debug)]
@@ -139,6 +144,20 @@ impl Core {
 
     pub(crate) fn is_held(&self, vnode: Vnode) -> bool {
         self.held.contains(&vnode)
+    }
+
+    /// Whether the store is forgetting what it has seen of `vnode`: its clock says too much.
+    pub(crate) fn is_forgetting(&self, vnode: Vnode) -> bool {
+        self.dropping.contains(&vnode)
+    }
+
+    /// Whether nothing more is to come of a life: a later one of its node is known, or the node is
+    /// of the cluster no more.
+    pub(crate) fn is_over(&self, life: Actor) -> bool {
+        if life.node == self.me.node {
+            return life.boot < self.me.boot;
+        }
+        self.peers.is_over(life) || self.document.index_of(life.node).is_none()
     }
 
     pub(crate) fn is_leaving(&self) -> bool {

@@ -41,9 +41,19 @@ impl Peers {
 
     /// Whether no later life of the node was heard of.
     pub(crate) fn is_current(&mut self, from: Actor) -> bool {
-        let latest = self.boots.entry(from.node).or_insert(from.boot);
-        *latest = from.boot.max(*latest);
-        *latest == from.boot
+        self.has_begun(from);
+        !self.is_over(from)
+    }
+
+    /// `life` is known of its node: earlier ones are over.
+    pub(crate) fn has_begun(&mut self, life: Actor) {
+        let latest = self.boots.entry(life.node).or_insert(life.boot);
+        *latest = life.boot.max(*latest);
+    }
+
+    /// Whether a later life of its node was heard of.
+    pub(crate) fn is_over(&self, life: Actor) -> bool {
+        self.boots.get(&life.node).is_some_and(|&latest| latest > life.boot)
     }
 
     pub(crate) fn is_up(&self, node: NodeId) -> bool {

@@ -25,7 +25,8 @@
 //! - What is answered is **exact**: the vnode is held, and the clock never ran out of room. A clock
 //!   may forget what is there ([`schemas::clock`]); a comparison of whole copies makes it exact
 //!   again.
-//! - In another epoch of the vnode one asks anew: owners may have become givers.
+//! - In another epoch of the topology one asks anew: owners may have become givers, and members
+//!   may have joined whom the ended life has sent something.
 //!
 //! What is learnt stays true for ever, for nobody has the void ones, and nobody gives them again.
 
@@ -50,7 +51,7 @@ pub enum Round {
 pub struct Question {
     /// Whose dots.
     pub actor: Actor,
-    /// The vnode's epoch. A node of another one does not answer.
+    /// The topology's epoch. A node of another one does not answer.
     pub epoch: Epoch,
     /// Never used before by who asks.
     pub number: u64,
@@ -100,7 +101,7 @@ pub struct Ended {
 }
 
 impl EndedBoot {
-    /// Begins to ask about `actor` in the vnode's `epoch`, with a `number` that the asking node
+    /// Begins to ask about `actor` in the topology's `epoch`, with a `number` that the asking node
     /// never used before. A node may be giver and owner.
     #[must_use]
     pub fn new(

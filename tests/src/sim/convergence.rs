@@ -1,9 +1,12 @@
 //! Whether all owners of a vnode have the same, once everything was mended (promise P4), and
-//! whether all vnodes came to rest.
+//! whether all vnodes came to rest; and whether clocks tell what is there.
 
 use std::collections::BTreeSet;
 
-use cluster::topology::Phase;
+use cluster::record::{Kind, merge};
+use cluster::topology::{Document, Phase, Standing};
+use schemas::clock::VnodeClock;
+use schemas::ids::{Actor, NodeId, Vnode};
 
 use super::world::World;
 
@@ -44,5 +47,65 @@ pub(super) fn differences(world: &World) -> Vec<String> {
             found.push(format!("owners of key {:?} differ: {has:?}", key.bytes));
         }
     }
+    found.extend(clocks(world, &document));
     found
+}
+
+/// Clocks of owners that differ, or lack what nobody has of a life that is over.
+fn clocks(world: &World, document: &Document) -> Vec<String> {
+    let boot_of = |id: NodeId| world.nodes.iter().find(|it| it.id == id).map_or(0, |it| it.boot);
+    let is_over =
+        |actor: Actor| document.index_of(actor.node).is_none() || actor.boot < boot_of(actor.node);
+    if document.members.iter().any(|member| member.standing == Standing::Lost) {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    for vnode in document.ring.all() {
+        let of_owners: Vec<(NodeId, VnodeClock)> = owners(document, vnode)
+            .map(|id| (id, clock_of(world, id, vnode).expect("a node of the run")))
+            .collect();
+        if of_owners.iter().any(|it| it.1 != of_owners[0].1) {
+            found.push(format!("owners' clocks of {vnode:?} differ: {of_owners:?}"));
+        }
+        for (id, clock) in &of_owners {
+            let gaps = clock.actors().iter().filter(|it| !it.runs().is_empty());
+            let gaps: Vec<_> = gaps.filter(|it| is_over(it.actor())).collect();
+            if !gaps.is_empty() {
+                found.push(format!("{id} waits in {vnode:?} for what is void: {gaps:?}"));
+            }
+        }
+    }
+    found
+}
+
+/// An owner whose clock says that it has what somebody keeps for it, and that has not got it.
+pub(super) fn false_claim(world: &World) -> Option<String> {
+    let document = world.document()?;
+    let cores = || world.nodes.iter().flat_map(|node| &node.cores);
+    for ((_, key), hint) in cores().flat_map(|core| &core.store.hints) {
+        if !matches!(hint.record.kind, Kind::Value | Kind::Tombstone) {
+            continue;
+        }
+        let vnode = key.token.vnode(document.bits);
+        for id in owners(document, vnode) {
+            let Some(node) = world.nodes.iter().find(|it| it.id == id) else { continue };
+            let store = &node.cores[node.core_of(vnode)].store;
+            let has = store.get(key).is_some_and(|own| merge(&own, &hint.record) == own);
+            if !has && store.clock(vnode).contains(hint.record.version.dot) {
+                let version = hint.record.version;
+                return Some(format!("{id} says that it has {version:?} of {:?}", key.bytes));
+            }
+        }
+    }
+    None
+}
+
+fn owners(document: &Document, vnode: Vnode) -> impl Iterator<Item = NodeId> {
+    let readers = document.ring.slots(vnode).filter_map(|slot| slot.reader);
+    readers.map(|index| document.member(index).id)
+}
+
+fn clock_of(world: &World, id: NodeId, vnode: Vnode) -> Option<VnodeClock> {
+    let node = world.nodes.iter().find(|it| it.id == id)?;
+    Some(node.cores[node.core_of(vnode)].store.clock(vnode))
 }

@@ -72,8 +72,12 @@ impl World {
             Effect::Store(ticket, order) if is_question(&order) => {
                 let is_miss = self.rng.u32(..1000) < self.options.miss_permille;
                 let delay_us = if is_miss { self.rng.u64(50..5000) } else { 0 };
-                let answered = ToNode::Answered(core, ticket, order);
-                self.later_to(self.now_us + delay_us, node, answered);
+                let waits_for_us = match order {
+                    Order::Dots { .. } => self.nodes[node].cores[core].store.last_durable_us(),
+                    _ => 0,
+                };
+                let at_us = waits_for_us.max(self.now_us) + delay_us;
+                self.later_to(at_us, node, ToNode::Answered(core, ticket, order));
             }
             Effect::Store(ticket, order) => {
                 let sync_us = self.sync_us();
@@ -125,6 +129,7 @@ impl World {
                 self.trace.add(self.now_us, 10, [node as u64, of.0.get(), u64::from(is_up)]);
                 self.drive_all(node, &Event::Liveness { node: of, is_up });
             }
+            NodeEffect::Life(life) => self.drive_all(node, &Event::Life(life)),
             NodeEffect::Outcome { ticket, result } => self.change_is_over(ticket, &result),
         }
     }
@@ -173,6 +178,7 @@ impl World {
 }
 
 fn is_question(order: &Order) -> bool {
-    use Order::{Clock, Get, Hints, Leaves, Page, Since};
-    matches!(order, Get(_) | Hints { .. } | Clock(_) | Since { .. } | Leaves(_) | Page { .. })
+    use Order::{Clock, Dots, Get, Hints, Leaves, Page, Since};
+    matches!(order, Get(_) | Hints { .. } | Clock(_) | Dots { .. })
+        || matches!(order, Since { .. } | Leaves(_) | Page { .. })
 }

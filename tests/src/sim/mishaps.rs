@@ -1,10 +1,12 @@
 //! What goes wrong, done to the world.
 
+use super::convergence::false_claim;
 use super::faults::What;
 use super::world::{Happening, ToNode, World};
 
 impl World {
     pub(super) fn fault(&mut self, number: usize, begins: bool) {
+        self.false_claim = self.false_claim.take().or_else(|| false_claim(self));
         self.trace.add(self.now_us, 4, [number as u64, u64::from(begins), 0]);
         let what = self.faults[number].what.clone();
         match what {

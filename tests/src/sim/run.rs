@@ -11,6 +11,9 @@ use super::world::World;
 use crate::checker::{Allowed, Findings, check};
 use crate::history::History;
 
+/// How often two periods of comparisons are waited for, if vnodes still moved in those before.
+const REST_MAX: u32 = 5;
+
 /// What came of a run.
 pub struct Outcome {
     /// What clients did and saw.
@@ -73,9 +76,16 @@ pub fn run(options: &Options, faults: Vec<Fault>) -> Outcome {
     world.run(healed_us);
     world.clients.is_stopped = true;
     let periods_us = 2 * options.tunables.repair_period.as_micros() as u64;
-    let end_us = healed_us + options.clients.patience.as_micros() as u64 + periods_us;
-    world.run(end_us);
-    let mut failures = Vec::new();
+    world.run(healed_us + options.clients.patience.as_micros() as u64);
+    // What is changed late has as long to come to rest.
+    for _ in 0..REST_MAX {
+        let epoch = world.document().map(|it| it.epoch);
+        world.run(world.now_us + periods_us);
+        if world.document().map(|it| it.epoch) == epoch {
+            break;
+        }
+    }
+    let mut failures = Vec::from_iter(world.false_claim.take());
     if world.unanswered() > 0 {
         failures.push(format!("{} requests were never answered", world.unanswered()));
     }

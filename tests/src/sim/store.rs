@@ -15,7 +15,7 @@ use cluster::record::{Digest, Key, Kind, Record, merge};
 use cluster::repair::LEAVES;
 use fastrand::Rng;
 use schemas::clock::VnodeClock;
-use schemas::ids::{Dot, NamespaceId, NodeId, Token, Version, Vnode, VnodeBits};
+use schemas::ids::{Actor, Dot, NamespaceId, NodeId, Token, Version, Vnode, VnodeBits};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// What is on its way to the disk.
@@ -37,6 +37,8 @@ pub(super) struct ModelStore {
     pub(super) hints: BTreeMap<(NodeId, Key), Hint>,
     clocks: BTreeMap<Vnode, VnodeClock>,
     pub(super) held: BTreeSet<Vnode>,
+    /// Vnodes whose clocks do not tell all that is there.
+    inexact: BTreeSet<Vnode>,
     /// The last dots of each vnode.
     recent: BTreeMap<Vnode, VecDeque<(Dot, Key)>>,
     recent_max: usize,
@@ -56,6 +58,7 @@ impl ModelStore {
             hints: BTreeMap::new(),
             clocks: BTreeMap::new(),
             held: BTreeSet::new(),
+            inexact: BTreeSet::new(),
             recent: BTreeMap::new(),
             recent_max,
             log: VecDeque::new(),
@@ -151,19 +154,26 @@ impl ModelStore {
                 self.records.retain(|key, _| key.token.vnode(bits) != vnode);
                 self.clocks.remove(&vnode);
                 self.recent.remove(&vnode);
+                self.inexact.remove(&vnode);
                 self.held.remove(&vnode);
             }
         }
     }
 
     fn apply_record(&mut self, record: Rc<Record>) {
-        let (vnode, dot) = (record.key.token.vnode(self.bits), record.version.dot);
-        if self.clocks.entry(vnode).or_default().insert(dot) {
-            let recent = self.recent.entry(vnode).or_default();
-            recent.push_back((dot, record.key.clone()));
-            if recent.len() > self.recent_max {
-                recent.pop_front();
+        let vnode = record.key.token.vnode(self.bits);
+        let clock = self.clocks.entry(vnode).or_default();
+        for dot in record.dots() {
+            if clock.insert(dot) {
+                let recent = self.recent.entry(vnode).or_default();
+                recent.push_back((dot, record.key.clone()));
+                if recent.len() > self.recent_max {
+                    recent.pop_front();
+                }
             }
+        }
+        if clock.is_full() {
+            self.inexact.insert(vnode);
         }
         match self.records.get_mut(&record.key) {
             Some(known) => *known = merge_with(self.mutations, known, &record),
@@ -182,6 +192,10 @@ impl ModelStore {
                 Stored::Hints(hints, has_more)
             }
             Order::Clock(vnode) => Stored::Clock(self.clock(*vnode)),
+            Order::Dots { vnode, actor } => {
+                let (clock, is_exact) = self.dots(*vnode, *actor);
+                Stored::Dots(clock, is_exact)
+            }
             Order::Since { vnode, theirs, after, bytes_max } => {
                 let page = self.since(*vnode, theirs).map(|keys| {
                     let behind = |key: &&Key| after.as_ref().is_none_or(|after| *key > after);
@@ -209,6 +223,25 @@ impl ModelStore {
 
     pub(super) fn clock(&self, vnode: Vnode) -> VnodeClock {
         self.clocks.get(&vnode).cloned().unwrap_or_default()
+    }
+
+    /// What there is of an actor in a vnode, and whether that is all.
+    fn dots(&self, vnode: Vnode, actor: Actor) -> (VnodeClock, bool) {
+        let mut clock = self.clock(vnode).only(actor);
+        let of_vnode = |(_, key): &&(NodeId, Key)| key.token.vnode(self.bits) == vnode;
+        let hints = self.hints.iter().filter(|(place, _)| of_vnode(place));
+        let dots = hints.flat_map(|(_, hint)| hint.record.dots());
+        let mut is_exact = !self.inexact.contains(&vnode);
+        for dot in dots.filter(|dot| dot.actor == actor) {
+            clock.insert(dot);
+        }
+        is_exact &= !clock.is_full();
+        (clock, is_exact)
+    }
+
+    /// When all that was taken is durable.
+    pub(super) fn last_durable_us(&self) -> u64 {
+        self.last_durable_us
     }
 
     fn hints_of(&self, target: NodeId, after: Option<&Key>, count_max: usize) -> (Vec<Hint>, bool) {

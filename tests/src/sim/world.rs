@@ -71,6 +71,8 @@ pub(super) struct World {
     pub(super) faults: Vec<Fault>,
     /// What waits for a node that is paused.
     pub(super) waiting: Vec<VecDeque<(u32, ToNode)>>,
+    /// What a clock told and was not so.
+    pub(super) false_claim: Option<String>,
     pub(super) messages: u64,
     pub(super) datagrams: u64,
 }
@@ -97,6 +99,7 @@ impl World {
             waiting: std::iter::repeat_with(VecDeque::new).take(most).collect(),
             faults,
             options,
+            false_claim: None,
             messages: 0,
             datagrams: 0,
         };
@@ -230,6 +233,9 @@ fn kind_of(message: &Message) -> u64 {
         Message::Hint { op, .. } | Message::HintStored { op, .. } => op.0 << 3 | 7,
         Message::Pull(pull) => pull.session.0 << 3,
         Message::Pulled { session, .. } => session.0 << 3,
+        Message::Ended(question) => question.number << 3 | 1,
+        Message::EndedReport(report) => report.question.number << 3 | 2,
+        Message::Void { ended, .. } => ended.upto() << 3 | 3,
         Message::Release { epoch, .. } | Message::Released { epoch, .. } => u64::from(epoch.0),
     }
 }

@@ -34,6 +34,7 @@ const FOUND: &[(Mutation, u64, Breach)] = &[
     (Mutation::JoinLaterClock, 2, Breach::End),
     (Mutation::CompareOneLeaf, 4, Breach::End),
     (Mutation::CompareKeysAlone, 4, Breach::End),
+    (Mutation::VoidWithoutGivers, 14, Breach::End),
 ];
 
 /// Seeds that a mistake may take to be found.
