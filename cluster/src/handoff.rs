@@ -1,8 +1,9 @@
 //! [`Handoff`]: records that this node keeps for owners that did not take them, until they do.
 //!
 //! - A hint that counted toward an acknowledgement is data. It is dropped when every owner of its
-//!   vnode has confirmed that it has the record on disk, or something newer; when there is no room
-//!   for it, it is refused before it counts.
+//!   vnode has confirmed that it has merged the record into what it has, on disk: a greater version
+//!   there does not say that of a set of siblings. When there is no room for it, it is refused
+//!   before it counts.
 //! - Other hints only save anti-entropy work. Past their bounds they are not kept, and anti-entropy
 //!   is told which vnode of whom to look at.
 //! - A hint for a node that does not own the vnode any more, or is lost, goes to those that do.

@@ -61,11 +61,13 @@ pub enum Mutation {
     CompareKeysAlone,
     /// Counters of an ended life are called void without asking who may have hints.
     VoidWithoutGivers,
+    /// A set of siblings counts as stored where a greater version of it is.
+    NewerIsJoined,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::AckBeforeQuorum,
         Self::AckBeforeOwnDisk,
         Self::AckBeforeReplicaDisk,
@@ -92,6 +94,7 @@ impl Mutation {
         Self::CompareOneLeaf,
         Self::CompareKeysAlone,
         Self::VoidWithoutGivers,
+        Self::NewerIsJoined,
     ];
 
     /// What it is called, and what is wrong with it on.
@@ -161,6 +164,9 @@ impl Mutation {
             }
             Self::VoidWithoutGivers => {
                 ("void-without-givers", "counters are void, though hints may have them")
+            }
+            Self::NewerIsJoined => {
+                ("newer-is-joined", "a set is taken to be stored where a greater version is")
             }
         }
     }

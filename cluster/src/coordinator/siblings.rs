@@ -21,7 +21,22 @@ use crate::message::OpId;
 use crate::record::{Key, Record, merge};
 use crate::shard::{Purpose, Turn};
 use crate::time::Instant;
-use crate::version::{Context, Sibling, Siblings, WriteError};
+use crate::version::{Context, HlcClock, Sibling, Siblings, WriteError};
+
+/// The stamp of a write, above all that it has seen: what is stored, too, may be of a node whose
+/// clock was far ahead, and would take this one's along.
+fn stamp_above(
+    clock: &mut HlcClock,
+    wall_ms: u64,
+    seen: [Hlc; 3],
+    ceiling: Hlc,
+) -> Result<Hlc, Status> {
+    let seen = seen.into_iter().fold(Hlc(0), Hlc::max);
+    if !clock.admits(wall_ms, seen) {
+        return Err(Status::StampAhead);
+    }
+    clock.stamp(wall_ms, seen, ceiling).ok_or(Status::Overloaded)
+}
 
 /// The keys that are being written.
 pub(super) type Keys = BTreeMap<Key, Writing>;
@@ -158,10 +173,9 @@ impl Coordinator {
             None => Ok(Siblings::default()),
         };
         let set = set.map_err(|_| Status::Corrupt)?;
-        let seen = set.version().map_or(Hlc(0), |version| version.hlc);
-        let seen = seen.max(pending.context.hlc()).max(pending.request.seen);
-        let hlc = self.clock.stamp(turn.now.wall_ms, seen, self.ceiling);
-        let hlc = hlc.ok_or(Status::Overloaded)?;
+        let base = set.version().map_or(Hlc(0), |version| version.hlc);
+        let seen = [base, pending.context.hlc(), pending.request.seen];
+        let hlc = stamp_above(&mut self.clock, turn.now.wall_ms, seen, self.ceiling)?;
         let version = Version { hlc, dot: self.dots.next(turn.core.vnode_of(key)) };
         let horizon = Hlc(0);
         let after = match &pending.request.wanted {
@@ -203,6 +217,30 @@ impl Coordinator {
             if writing.queue.is_empty() && !writing.is_reading {
                 self.writing.remove(key);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::SKEW_MS_MAX;
+
+    /// A node whose clock was an hour ahead had written a key; whoever wrote it next stamped all
+    /// its other keys an hour ahead, too, and so on from node to node.
+    #[test]
+    fn no_stamp_of_what_is_stored_or_brought_takes_the_clock_far_ahead() {
+        let (wall_ms, ceiling) = (1_000_000, Hlc(u64::MAX));
+        let near = Hlc::from_millis(wall_ms + SKEW_MS_MAX);
+        let far = Hlc::from_millis(wall_ms + SKEW_MS_MAX + 1);
+        for place in 0..3 {
+            let mut clock = HlcClock::new(Hlc(0));
+            let mut seen = [Hlc(0); 3];
+            seen[place] = far;
+            let refused = stamp_above(&mut clock, wall_ms, seen, ceiling);
+            assert_eq!((refused, clock.last()), (Err(Status::StampAhead), Hlc(0)));
+            seen[place] = near;
+            assert!(stamp_above(&mut clock, wall_ms, seen, ceiling).is_ok_and(|it| it > near));
         }
     }
 }

@@ -60,6 +60,10 @@ impl Plan {
         let open: Vec<NodeId> = open.collect();
         self.turn = self.turn.wrapping_add(1);
         let wanted = self.wanted.iter().copied().find(|&node| is_up(node));
+        // Once: who is still to be compared with says so again, and who is gone does not.
+        wanted.iter().for_each(|node| {
+            self.wanted.remove(node);
+        });
         let has_to = if self.sources.are_met(&self.compared) { &[][..] } else { &open };
         let of_turn = |list: &[NodeId]| list.get(self.turn % list.len().max(1)).copied();
         let routine = || of_turn(&self.peers).filter(|&node| is_up(node));
@@ -280,7 +284,6 @@ impl Repair {
         let is_of_now = |plan: &&mut Plan| plan.epoch == session.epoch();
         let Some(plan) = self.plans.get_mut(&vnode).filter(is_of_now) else { return };
         plan.compared.insert(session.peer);
-        plan.wanted.remove(&session.peer);
         let moves = !plan.sources.is_empty();
         let is_complete = if moves {
             plan.sources.are_met(&plan.compared)

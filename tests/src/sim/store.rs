@@ -298,6 +298,9 @@ fn merge_with(mutations: Mutations, known: &Rc<Record>, record: &Rc<Record>) -> 
     if mutations.has(Mutation::LastArrivalWins) {
         return Rc::clone(record);
     }
+    if mutations.has(Mutation::NewerIsJoined) && known.version > record.version {
+        return Rc::clone(known);
+    }
     if mutations.has(Mutation::TombstoneLoses) {
         match (known.kind, record.kind) {
             (Kind::Tombstone, Kind::Value) => return Rc::clone(record),

@@ -32,6 +32,14 @@ pub(crate) const KEPT: &[Kept] = &[
                 engine's have them",
     },
     Kept {
+        seed: 14,
+        nodes: 5,
+        seconds: 600,
+        scenario: None,
+        story: "P4, clocks: a node that had given a vnode away asked for a comparison and left; \
+                its successor tried it again and again, and compared with nobody else any more",
+    },
+    Kept {
         seed: 11,
         nodes: 3,
         seconds: 1,
