@@ -118,6 +118,11 @@ pub enum Order {
     Join(Vnode, VnodeClock),
     /// Remember whether the store has all of a vnode that it ever acknowledged.
     Hold(Vnode, bool),
+    /// Forget which dots of a vnode are seen, and that it was held: some of it was lost. What is
+    /// there stays, and its clock does not tell all of that until [`Order::Exact`].
+    Clear(Vnode),
+    /// The clock of a vnode tells all that is there that other owners have not got.
+    Exact(Vnode),
     /// Forget all of a vnode: records, clock, and that it was held.
     Drop(Vnode),
     /// Read a record: [`Stored::Record`].
@@ -175,7 +180,7 @@ pub enum Stored {
     /// Which dots are seen and on disk.
     Clock(VnodeClock),
     /// The dots of an actor, and whether they are all that there are: the clock of the vnode never
-    /// ran out of room.
+    /// ran out of room, and was not cleared since it was exact.
     Dots(VnodeClock, bool),
     /// What another lacks; `None` if the store does not know without comparing everything.
     Since(VnodeClock, Option<Page>),

@@ -50,7 +50,7 @@ pub enum Message {
         /// How long it waits yet.
         left: Duration,
     },
-    /// Store what another node kept for this one.
+    /// Store what another node kept for this one, or has and found that this one has not.
     Hint {
         /// The sender's number for it.
         op: OpId,
@@ -74,6 +74,8 @@ pub enum Message {
         session: OpId,
         /// Which of its steps.
         step: u32,
+        /// Whether the sender has all of the vnode.
+        is_held: bool,
         /// What there is, or why it is not said.
         result: Result<Pulled, Refusal>,
     },
@@ -166,6 +168,9 @@ pub enum PullWanted {
 pub enum Pulled {
     /// The clock that the sender of the records had before it looked, and records.
     Records(VnodeClock, Page),
+    /// Records of a leaf; and the hashes of keys that the other has, and of which this page has
+    /// not the same.
+    Leaf(Page, Vec<u64>),
     /// It does not know without comparing leaves.
     Compare,
     /// The clock that the sender had before it made these hashes of the vnode's leaves.

@@ -63,11 +63,13 @@ pub enum Mutation {
     VoidWithoutGivers,
     /// A set of siblings counts as stored where a greater version of it is.
     NewerIsJoined,
+    /// What was seen of a vnode counts on as seen though some of it was lost.
+    LossKeepsClock,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::AckBeforeQuorum,
         Self::AckBeforeOwnDisk,
         Self::AckBeforeReplicaDisk,
@@ -95,6 +97,7 @@ impl Mutation {
         Self::CompareKeysAlone,
         Self::VoidWithoutGivers,
         Self::NewerIsJoined,
+        Self::LossKeepsClock,
     ];
 
     /// What it is called, and what is wrong with it on.
@@ -167,6 +170,9 @@ impl Mutation {
             }
             Self::NewerIsJoined => {
                 ("newer-is-joined", "a set is taken to be stored where a greater version is")
+            }
+            Self::LossKeepsClock => {
+                ("loss-keeps-clock", "what was seen of a vnode counts though some of it is lost")
             }
         }
     }

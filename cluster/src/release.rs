@@ -96,6 +96,9 @@ impl Release {
         let waits = self.given.iter_mut().filter(|(_, it)| !it.is_dropping).take(ASKED_MAX);
         for (&vnode, it) in waits.filter(|(_, it)| it.ask_at <= now) {
             it.ask_at = now + retry;
+            if turn.core.is_forgetting(vnode) {
+                continue;
+            }
             turn.core.order(Purpose::Release(ReleaseStep::Read(vnode)), Order::Clock(vnode));
         }
     }
@@ -180,6 +183,9 @@ pub(crate) fn compare(
 ) {
     if let Err(refusal) = fence_own(core, vnode, epoch) {
         return core.count_refusal(from, epoch, refusal);
+    }
+    if core.is_forgetting(vnode) {
+        return;
     }
     let step = ReleaseStep::Compare(from, vnode, epoch, clock);
     core.order(Purpose::Release(step), Order::Clock(vnode));

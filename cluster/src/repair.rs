@@ -7,6 +7,9 @@
 //! Pull Leaves           --> hashes of 64 leaves
 //! Pull Leaf(what I have) -> records of it that I have not, page by page --> join the other's clock
 //! ```
+//! - Where something was lost, leaves are compared with all other owners, and both ways: what is
+//!   still there and the other lacks is given to it. For the clock, which was cleared, tells of
+//!   neither.
 //! - Only a session that came to its end joins a clock, and the clock that the other had when it
 //!   began: what the other learned meanwhile may have been passed by.
 //! - A page is asked for when the one before is on disk. Who answers keeps nothing between pages.
@@ -18,7 +21,7 @@ mod schedule;
 mod session;
 
 pub(crate) use self::answering::{Asked, answer, stored};
-pub(crate) use self::schedule::Repair;
+pub(crate) use self::schedule::{Repair, is_given};
 pub(crate) use self::session::RepairStep;
 
 /// Leaves of a vnode.

@@ -67,6 +67,11 @@ pub struct Start {
     pub held: BTreeSet<Vnode>,
     /// The vnodes of which the store has anything.
     pub stored: BTreeSet<Vnode>,
+    /// The vnodes of which something was lost since [`Order::Clear`](crate::event::Order::Clear)
+    /// was last durable for them: damaged, set aside, or in the part of a log that is suspect.
+    pub lost: BTreeSet<Vnode>,
+    /// The vnodes whose clock does not tell all that is there.
+    pub inexact: BTreeSet<Vnode>,
     /// The nodes that hints are kept for.
     pub hinted: BTreeSet<NodeId>,
     /// Settings.
@@ -81,6 +86,8 @@ impl Shard {
         let mut core = Core::new(start.me, start.document, start.tunables);
         core.held = start.held;
         core.stored = start.stored;
+        core.inexact = start.inexact;
+        core.clear(start.lost);
         let dots = DotCounters::new(start.me, start.vnodes.clone());
         let coordinator = Coordinator::new(&core, dots, start.floor);
         let handoff = Handoff::new(boot, start.hinted);
@@ -212,6 +219,9 @@ impl Shard {
             Message::Hint { op, epoch, record } => {
                 replica::hint(turn.core, node, vnode, op, epoch, record);
             }
+            Message::HintStored { op, result } if repair::is_given(op) => {
+                repair.given(&mut turn, node, op, result);
+            }
             Message::HintStored { op, result } => {
                 turn.handoff.confirmed(now.at, turn.core, node, op, result);
             }
@@ -229,8 +239,8 @@ impl Shard {
                 ended::void(turn.core, node, vnode, epoch, ended);
             }
             Message::Pull(pull) => repair::answer(turn.core, node, vnode, pull),
-            Message::Pulled { session, step, result } => {
-                repair.pulled(&mut turn, node, session, step, result);
+            Message::Pulled { session, step, is_held, result } => {
+                repair.pulled(&mut turn, node, session, step, is_held, result);
             }
         }
     }
@@ -247,6 +257,8 @@ impl Shard {
             // A hint that is not kept, or not dropped, changes nothing; what is void is said again.
             Purpose::Handoff(_) | Purpose::Ended(_) => {}
             Purpose::Repair(step) => repair.taken(&mut turn, step, taken),
+            // The next start tells of it again.
+            Purpose::Clear(_) => {}
             Purpose::Release(ReleaseStep::Drop(vnode)) => {
                 if taken.is_err() {
                     release.not_dropped(turn.core, vnode);
@@ -266,6 +278,10 @@ impl Shard {
             Purpose::Handoff(HintStep::Kept(target)) => turn.handoff.durable(now.at, target),
             Purpose::Handoff(_) | Purpose::Ended(_) => {}
             Purpose::Repair(step) => repair.durable(&mut turn, step),
+            Purpose::Clear(vnode) => {
+                turn.core.clearing.remove(&vnode);
+                repair.cleared(&mut turn, vnode);
+            }
             Purpose::Release(ReleaseStep::Drop(vnode)) => release.dropped(turn.core, vnode),
             Purpose::Release(step) => unreachable!("{step:?} keeps nothing"),
             Purpose::Answer(_) | Purpose::Base(_) => unreachable!("it keeps nothing"),

@@ -27,9 +27,13 @@ pub(crate) struct Asked {
 /// An owner asks for what it has not got.
 pub(crate) fn answer(core: &mut Core, from: NodeId, vnode: Vnode, pull: Pull) {
     let Pull { session, step, epoch, wanted } = pull;
-    if let Err(refusal) = fence_peer(core, from, vnode, epoch) {
+    let fence = fence_peer(core, from, vnode, epoch);
+    let is_cleared = !core.clearing.contains(&vnode);
+    let may = fence.and(if is_cleared { Ok(()) } else { Err(Refusal::Busy) });
+    if let Err(refusal) = may {
         core.count_refusal(from, epoch, refusal);
-        let message = Message::Pulled { session, step, result: Err(refusal) };
+        let (is_held, result) = (false, Err(refusal));
+        let message = Message::Pulled { session, step, is_held, result };
         return core.send(from, vnode, message);
     }
     let bytes_max = core.tunables.repair_page_bytes_max;
@@ -64,13 +68,22 @@ pub(crate) fn stored(core: &mut Core, asked: &Asked, result: Result<Stored, Stor
             if core.is_wrong(Mutation::CompareKeysAlone) {
                 page.records.retain(|it| asked.has.iter().all(|has| has.0 != hash_of(&it.key)));
             }
-            Ok(Pulled::Records(Default::default(), without(page, &asked.has)))
+            let lacks = lacks(&page, &asked.has);
+            Ok(Pulled::Leaf(without(page, &asked.has), lacks))
         }
         Stored::Record(_) | Stored::Hints(..) | Stored::Clock(_) | Stored::Dots(..) => {
             Err(Refusal::Malformed)
         }
     });
-    core.send(to, vnode, Message::Pulled { session, step, result });
+    let is_held = core.is_held(vnode);
+    core.send(to, vnode, Message::Pulled { session, step, is_held, result });
+}
+
+/// What the other has and a page has not, by the hashes of keys.
+fn lacks(page: &Page, has: &[(u64, Digest)]) -> Vec<u64> {
+    let own = summary(&page.records);
+    let is_lacking = |it: &&(u64, Digest)| own.binary_search(it).is_err();
+    has.iter().filter(is_lacking).map(|it| it.0).collect()
 }
 
 /// A page without what the other has; but with its last, which tells how far it goes.

@@ -19,10 +19,23 @@ use crate::message::{OpId, Pulled, Refusal};
 use crate::moves::{self, Sources};
 use crate::shard::{Purpose, Turn};
 use crate::time::Instant;
-use crate::topology::Epoch;
+use crate::topology::{Document, Epoch, Standing};
 
 /// Sessions of one core at a time.
 const SESSIONS_MAX: usize = 8;
+
+/// What marks the number of a record that is given in a session.
+const GIVEN: u64 = 1 << 63;
+
+/// The number of the next record that is given: of the session, and its `count` before it.
+pub(super) fn given(session: OpId, count: u64) -> OpId {
+    OpId(GIVEN | (session.0 & 0xff) << 40 | count & ((1 << 40) - 1))
+}
+
+/// Whether a number is of a record that was given in a session.
+pub(crate) fn is_given(op: OpId) -> bool {
+    op.0 & GIVEN != 0
+}
 
 /// The comparisons of one core's vnodes.
 #[derive(Debug)]
@@ -45,6 +58,10 @@ struct Plan {
     at: Instant,
     /// Who was compared with to the end, in this epoch of the vnode.
     compared: BTreeSet<NodeId>,
+    /// Who of them had all of the vnode.
+    of_holders: BTreeSet<NodeId>,
+    /// With whom all was compared, both ways.
+    wholly: BTreeSet<NodeId>,
     /// Who has to be, before the vnode may settle.
     sources: Sources,
     /// Who has what this node is to have too, asked for as soon as can be.
@@ -56,7 +73,7 @@ struct Plan {
 impl Plan {
     /// Whom to compare with now: who has to be, or whose turn it is.
     fn next_peer(&mut self, is_up: impl Fn(NodeId) -> bool) -> Option<NodeId> {
-        let open = self.sources.nodes().filter(|it| !self.compared.contains(it) && is_up(*it));
+        let open = self.sources.nodes().filter(|it| !self.of_holders.contains(it) && is_up(*it));
         let open: Vec<NodeId> = open.collect();
         self.turn = self.turn.wrapping_add(1);
         let wanted = self.wanted.iter().copied().find(|&node| is_up(node));
@@ -64,10 +81,32 @@ impl Plan {
         wanted.iter().for_each(|node| {
             self.wanted.remove(node);
         });
-        let has_to = if self.sources.are_met(&self.compared) { &[][..] } else { &open };
+        let has_to = if self.sources.are_met(&self.of_holders) { &[][..] } else { &open };
         let of_turn = |list: &[NodeId]| list.get(self.turn % list.len().max(1)).copied();
         let routine = || of_turn(&self.peers).filter(|&node| is_up(node));
         wanted.or_else(|| of_turn(has_to)).or_else(routine)
+    }
+}
+
+impl Plan {
+    /// The others that are there.
+    fn others(&self, document: &Document) -> impl Iterator<Item = NodeId> {
+        let is_lost = |node: NodeId| {
+            let index = document.index_of(node);
+            index.is_none_or(|index| document.member(index).standing == Standing::Lost)
+        };
+        self.peers.iter().copied().filter(move |&node| !is_lost(node))
+    }
+
+    /// Whether this node has all that its part needs: from enough of those that had all, or from
+    /// everybody that there is.
+    fn has_all(&self, document: &Document) -> bool {
+        let is_enough = if self.sources.is_empty() {
+            self.of_holders.len() > self.peers.len() / 2
+        } else {
+            self.sources.are_met(&self.of_holders)
+        };
+        is_enough || self.others(document).all(|peer| self.compared.contains(&peer))
     }
 }
 
@@ -121,6 +160,8 @@ impl Repair {
                 peers,
                 at,
                 compared: BTreeSet::new(),
+                of_holders: BTreeSet::new(),
+                wholly: BTreeSet::new(),
                 sources: moves::sources(&document, vnode, me),
                 wanted: BTreeSet::new(),
                 is_caught_up: false,
@@ -188,7 +229,7 @@ impl Repair {
             self.next.remove(&(at, vnode));
             let Some(plan) = self.plans.get_mut(&vnode) else { continue };
             // What is being forgotten must be gone before it is had again.
-            let is_busy = turn.core.dropping.contains(&vnode)
+            let is_busy = turn.core.is_forgetting(vnode)
                 || self.sessions.values().any(|it| it.vnode == vnode);
             let peer = if is_busy { None } else { plan.next_peer(|node| turn.core.is_up(node)) };
             if let Some(peer) = peer {
@@ -199,7 +240,7 @@ impl Repair {
                 turn.core.counts.repairs += 1;
             }
             let period = turn.core.tunables.repair_period / plan.peers.len() as u32;
-            let has_to = !plan.sources.are_met(&plan.compared) || !plan.wanted.is_empty();
+            let has_to = !plan.sources.are_met(&plan.of_holders) || !plan.wanted.is_empty();
             let is_urgent = has_to || !turn.core.is_held(vnode);
             let soon = turn.core.tunables.repair_retry.min(period);
             plan.at = now + if is_urgent { soon } else { period };
@@ -243,11 +284,14 @@ impl Repair {
             RepairStep::Hold(vnode) => {
                 turn.core.held.insert(vnode);
                 let Some(plan) = self.plans.get_mut(&vnode) else { return };
-                let moves = !plan.sources.is_empty() && plan.sources.are_met(&plan.compared);
+                let moves = !plan.sources.is_empty() && plan.has_all(&turn.core.document);
                 if moves && !plan.is_caught_up {
                     plan.is_caught_up = true;
                     turn.core.effect(Effect::CaughtUp(vnode, plan.epoch));
                 }
+            }
+            RepairStep::Exact(vnode) => {
+                turn.core.inexact.remove(&vnode);
             }
             RepairStep::Read(_) => {}
         }
@@ -260,6 +304,7 @@ impl Repair {
         from: NodeId,
         id: OpId,
         step: u32,
+        is_held: bool,
         result: Result<Pulled, Refusal>,
     ) {
         let session = self.sessions.get_mut(&id).filter(|session| session.peer == from);
@@ -267,8 +312,36 @@ impl Repair {
             turn.core.counts.stray_answers += 1;
             return;
         };
-        let progress = session.pulled(turn, step, result);
+        let progress = session.pulled(turn, step, is_held, result);
         self.end(turn, id, progress);
+    }
+
+    /// Another owner has what it was given, or will not have it.
+    pub(crate) fn given(
+        &mut self,
+        turn: &mut Turn<'_>,
+        from: NodeId,
+        op: OpId,
+        result: Result<(), Refusal>,
+    ) {
+        let of_peer = self.sessions.values_mut().filter(|session| session.peer == from);
+        let told: Option<(OpId, Progress)> = of_peer
+            .filter_map(|session| Some((session.id, session.given(turn, op, result)?)))
+            .next();
+        match told {
+            Some((id, progress)) => self.end(turn, id, progress),
+            None => turn.core.counts.stray_answers += 1,
+        }
+    }
+
+    /// What was seen of a vnode is forgotten: it is compared with others, if there are any.
+    pub(crate) fn cleared(&mut self, turn: &mut Turn<'_>, vnode: Vnode) {
+        let Some(plan) = self.plans.get(&vnode) else { return };
+        if plan.peers.is_empty() {
+            turn.core.order(Purpose::Repair(RepairStep::Hold(vnode)), Order::Hold(vnode, true));
+            turn.core.order(Purpose::Repair(RepairStep::Exact(vnode)), Order::Exact(vnode));
+        }
+        self.soon(turn.now.at, vnode);
     }
 
     fn end(&mut self, turn: &mut Turn<'_>, id: OpId, progress: Progress) {
@@ -284,13 +357,19 @@ impl Repair {
         let is_of_now = |plan: &&mut Plan| plan.epoch == session.epoch();
         let Some(plan) = self.plans.get_mut(&vnode).filter(is_of_now) else { return };
         plan.compared.insert(session.peer);
+        if session.is_of_holder {
+            plan.of_holders.insert(session.peer);
+        }
+        if session.is_whole {
+            plan.wholly.insert(session.peer);
+            let document = &turn.core.document;
+            if plan.others(document).all(|peer| plan.wholly.contains(&peer)) {
+                let purpose = Purpose::Repair(RepairStep::Exact(vnode));
+                turn.core.order(purpose, Order::Exact(vnode));
+            }
+        }
         let moves = !plan.sources.is_empty();
-        let is_complete = if moves {
-            plan.sources.are_met(&plan.compared)
-        } else {
-            plan.compared.len() > plan.peers.len() / 2
-        };
-        if !is_complete {
+        if !plan.has_all(&turn.core.document) {
             return self.soon(turn.now.at, vnode);
         }
         if !turn.core.is_held(vnode) {

@@ -1,17 +1,18 @@
 //! The side that asks: one session, step by step.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use schemas::clock::VnodeClock;
 use schemas::ids::{NodeId, Vnode};
 
 use super::LEAVES;
-use super::answering::{summary, tokens_of};
+use super::answering::{hash_of, summary, tokens_of};
+use super::schedule::given;
 use crate::event::{Order, Page, StoreError, Stored};
 use crate::message::{Message, OpId, Pull, PullWanted, Pulled, Refusal};
 use crate::mutation::Mutation;
-use crate::record::Key;
+use crate::record::{Key, Record, merge};
 use crate::shard::{Core, Purpose, Turn};
 use crate::time::Instant;
 use crate::topology::Epoch;
@@ -27,6 +28,8 @@ pub(crate) enum RepairStep {
     Join(OpId),
     /// Remembers that the vnode is held.
     Hold(Vnode),
+    /// Remembers that its clock tells all that is there.
+    Exact(Vnode),
 }
 
 /// A session with another owner.
@@ -40,6 +43,15 @@ pub(super) struct Session {
     step: u32,
     /// The other's clock, from when the session began.
     theirs: Option<VnodeClock>,
+    /// Whether the other had all of the vnode then.
+    pub(super) is_of_holder: bool,
+    /// Whether all is compared, both ways.
+    pub(super) is_whole: bool,
+    /// What this node has of the page that is asked for.
+    own: Page,
+    /// What was given to the other, and is not on disk there.
+    gives: BTreeSet<OpId>,
+    gives_count: u64,
     stage: Stage,
 }
 
@@ -60,6 +72,11 @@ enum Stage {
     Joins,
 }
 
+/// The last key of a page that has more behind it.
+fn end_of(page: &Page) -> Option<Key> {
+    page.records.last().filter(|_| page.has_more).map(|it| it.key.clone())
+}
+
 /// How a session stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Progress {
@@ -76,8 +93,8 @@ impl Session {
 
     pub(super) fn begin(turn: &mut Turn<'_>, id: OpId, vnode: Vnode, peer: NodeId) -> Self {
         let core = &mut *turn.core;
-        core.order(Purpose::Repair(RepairStep::Read(id)), Order::Clock(vnode));
-        Self {
+        let is_whole = core.inexact.contains(&vnode);
+        let mut session = Self {
             id,
             vnode,
             peer,
@@ -85,8 +102,20 @@ impl Session {
             epoch: core.document.ring.epoch(vnode),
             step: 0,
             theirs: None,
-            stage: Stage::Begins,
+            is_of_holder: false,
+            is_whole,
+            own: Page::default(),
+            gives: BTreeSet::new(),
+            gives_count: 0,
+            stage: if is_whole { Stage::Leaves } else { Stage::Begins },
+        };
+        if is_whole {
+            core.counts.repairs_by_leaves += 1;
+            session.ask(core, PullWanted::Leaves);
+        } else {
+            core.order(Purpose::Repair(RepairStep::Read(id)), Order::Clock(vnode));
         }
+        session
     }
 
     fn ask(&mut self, core: &mut Core, wanted: PullWanted) {
@@ -119,6 +148,7 @@ impl Session {
             (Stage::Leaf(leaves, after), Stored::Page(page)) => {
                 let (leaf, after) = (leaves[0], after.clone());
                 let has = summary(&page.records);
+                self.own = page;
                 self.ask(turn.core, PullWanted::Leaf { leaf, after, has });
                 Progress::GoesOn
             }
@@ -131,6 +161,7 @@ impl Session {
         &mut self,
         turn: &mut Turn<'_>,
         step: u32,
+        is_held: bool,
         result: Result<Pulled, Refusal>,
     ) -> Progress {
         if step != self.step {
@@ -152,7 +183,7 @@ impl Session {
         match (stage, answer) {
             (Stage::Since(clock, _), Pulled::Records(theirs, page)) => {
                 if self.theirs.is_none() || turn.core.is_wrong(Mutation::JoinLaterClock) {
-                    self.theirs = Some(theirs);
+                    (self.theirs, self.is_of_holder) = (Some(theirs), is_held);
                 }
                 self.store(turn, page, Stage::Since(clock, None))
             }
@@ -163,13 +194,16 @@ impl Session {
                 Progress::GoesOn
             }
             (Stage::Leaves, Pulled::Leaves(theirs, leaves)) => {
-                self.theirs = Some(theirs);
+                (self.theirs, self.is_of_holder) = (Some(theirs), is_held);
                 self.stage = Stage::Compares(leaves);
                 let purpose = Purpose::Repair(RepairStep::Read(self.id));
                 turn.core.order(purpose, Order::Leaves(self.vnode));
                 Progress::GoesOn
             }
-            (Stage::Leaf(leaves, _), Pulled::Records(_, page)) => {
+            (Stage::Leaf(leaves, _), Pulled::Leaf(page, lacks)) => {
+                if self.is_whole {
+                    self.give(turn.core, &page, &lacks);
+                }
                 self.store(turn, page, Stage::Leaf(leaves, None))
             }
             (stage, _) => {
@@ -190,7 +224,11 @@ impl Session {
         }
         self.deadline = turn.now.at + core.tunables.repair_patience;
         core.counts.repaired_records += page.records.len() as u64;
-        let last = page.records.last().filter(|_| page.has_more).map(|it| it.key.clone());
+        let mut last = end_of(&page);
+        if let (Stage::Leaf(..), true, Some(own)) = (&then, self.is_whole, end_of(&self.own)) {
+            // What is there behind it is still to be told.
+            last = Some(last.map_or(own.clone(), |last| last.min(own)));
+        }
         let then = match (then, last) {
             (Stage::Since(..), Some(_)) if core.is_wrong(Mutation::JoinAfterPage) => Stage::Joins,
             (Stage::Since(clock, _), Some(last)) => Stage::Since(clock, Some(last)),
@@ -207,18 +245,53 @@ impl Session {
             core.order(purpose, Order::Put(Rc::clone(record)));
         }
         self.stage = Stage::Stores(page.records.len(), Box::new(then));
-        if page.records.is_empty() { self.stored(turn) } else { Progress::GoesOn }
+        self.go_on(turn)
     }
 
     /// A record is on disk.
     pub(super) fn put(&mut self, turn: &mut Turn<'_>) -> Progress {
         if let Stage::Stores(left, _) = &mut self.stage {
             *left -= 1;
-            if *left == 0 {
-                return self.stored(turn);
-            }
         }
-        Progress::GoesOn
+        self.go_on(turn)
+    }
+
+    /// The other has what it was given on disk, or will not have it. `None` if that is of another
+    /// session.
+    pub(super) fn given(
+        &mut self,
+        turn: &mut Turn<'_>,
+        op: OpId,
+        result: Result<(), Refusal>,
+    ) -> Option<Progress> {
+        let is_own = self.gives.remove(&op);
+        is_own.then(|| if result.is_ok() { self.go_on(turn) } else { Progress::Failed })
+    }
+
+    /// Gives the other what it lacks of the page that both have looked at.
+    fn give(&mut self, core: &mut Core, page: &Page, lacks: &[u64]) {
+        let end = end_of(page);
+        let is_seen = |record: &&Rc<Record>| end.as_ref().is_none_or(|end| record.key <= *end);
+        for record in self.own.records.iter().filter(is_seen) {
+            let theirs = page.records.iter().find(|it| it.key == record.key);
+            let is_there = theirs.is_some_and(|it| merge(it, record) == *it);
+            if is_there || !lacks.contains(&hash_of(&record.key)) {
+                continue;
+            }
+            let op = given(self.id, self.gives_count);
+            self.gives_count += 1;
+            self.gives.insert(op);
+            let (epoch, record) = (self.epoch, Rc::clone(record));
+            core.send(self.peer, self.vnode, Message::Hint { op, epoch, record });
+        }
+    }
+
+    /// Goes on behind a page that is stored, here and there.
+    fn go_on(&mut self, turn: &mut Turn<'_>) -> Progress {
+        match &self.stage {
+            Stage::Stores(0, _) if self.gives.is_empty() => self.stored(turn),
+            _ => Progress::GoesOn,
+        }
     }
 
     fn stored(&mut self, turn: &mut Turn<'_>) -> Progress {

@@ -35,6 +35,8 @@ pub(crate) enum Purpose {
     Handoff(HintStep),
     /// A step in comparing with another owner.
     Repair(RepairStep),
+    /// Forgetting what was seen of a vnode, since some of it was lost.
+    Clear(Vnode),
     /// What another owner asked for, who compares.
     Answer(Asked),
     /// A step in giving vnodes away.
@@ -94,6 +96,10 @@ pub(crate) struct Core {
     pub(crate) held: BTreeSet<Vnode>,
     /// The vnodes that the store is forgetting: what is put into them now would go, too.
     pub(crate) dropping: BTreeSet<Vnode>,
+    /// The vnodes whose clock the store is clearing: until then it says too much.
+    pub(crate) clearing: BTreeSet<Vnode>,
+    /// The vnodes whose clock does not tell all that is there.
+    pub(crate) inexact: BTreeSet<Vnode>,
     /// The vnodes of which the store has something, as far as is known.
     pub(crate) stored: BTreeSet<Vnode>,
     pub(crate) peers: Peers,
@@ -113,6 +119,8 @@ impl Core {
             index,
             held: BTreeSet::new(),
             dropping: BTreeSet::new(),
+            clearing: BTreeSet::new(),
+            inexact: BTreeSet::new(),
             stored: BTreeSet::new(),
             peers: Peers::default(),
             tunables,
@@ -148,7 +156,7 @@ impl Core {
 
     /// Whether the store is forgetting what it has seen of `vnode`: its clock says too much.
     pub(crate) fn is_forgetting(&self, vnode: Vnode) -> bool {
-        self.dropping.contains(&vnode)
+        self.dropping.contains(&vnode) || self.clearing.contains(&vnode)
     }
 
     /// Whether nothing more is to come of a life: a later one of its node is known, or the node is
@@ -167,6 +175,19 @@ impl Core {
 
     pub(crate) fn has_some(&self, vnode: Vnode) -> bool {
         self.stored.contains(&vnode)
+    }
+
+    /// Forgets what was seen of vnodes of which something was lost, and that they were held.
+    pub(crate) fn clear(&mut self, lost: BTreeSet<Vnode>) {
+        if self.is_wrong(Mutation::LossKeepsClock) {
+            return;
+        }
+        for vnode in lost {
+            self.held.remove(&vnode);
+            self.inexact.insert(vnode);
+            self.clearing.insert(vnode);
+            self.order(Purpose::Clear(vnode), Order::Clear(vnode));
+        }
     }
 
     /// `node` has a topology of at least `epoch`.

@@ -21,6 +21,9 @@ pub(super) fn ground(mutation: Mutation) -> (Recipe, Option<&'static str>) {
         Mutation::JoinLaterClock => {
             ("comparisons-in-pages", include_str!("../../scenarios/comparisons-in-pages.toml"))
         }
+        Mutation::LossKeepsClock => {
+            ("disks-lose-part", include_str!("../../scenarios/disks-lose-part.toml"))
+        }
         Mutation::VoidWithoutGivers => {
             ("hints-late", include_str!("../../scenarios/hints-late.toml"))
         }

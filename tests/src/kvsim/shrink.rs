@@ -163,6 +163,7 @@ impl crate::sim::Fault {
             | What::ClockOff { node: it, .. }
             | What::ClockFrozen { node: it }
             | What::DiskFull { node: it }
+            | What::LosePart { node: it }
             | What::Leave { node: it }
             | What::Destroy { node: it }
             | What::Weigh { node: it, .. } => *it == node,

@@ -112,6 +112,7 @@ fn fault(options: &Options, fault: &Fault) -> Result<(), String> {
         | What::Pause { node }
         | What::ClockFrozen { node }
         | What::DiskFull { node }
+        | What::LosePart { node }
         | What::Leave { node }
         | What::Destroy { node } => vec![*node],
         What::Join => Vec::new(),

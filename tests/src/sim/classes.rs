@@ -23,7 +23,7 @@ pub enum Class {
     Slow,
     /// Wall clocks that are off, or stand still.
     Clock,
-    /// Disks that are full.
+    /// Disks that are full, or lose some of what is on them.
     Disk,
     /// Nodes that join, leave, are lost, get another share.
     Topology,
@@ -73,7 +73,7 @@ impl What {
             Self::Clog { .. } => Class::Clog,
             Self::Slow { .. } => Class::Slow,
             Self::ClockOff { .. } | Self::ClockFrozen { .. } => Class::Clock,
-            Self::DiskFull { .. } => Class::Disk,
+            Self::DiskFull { .. } | Self::LosePart { .. } => Class::Disk,
             Self::Join | Self::Leave { .. } | Self::Destroy { .. } | Self::Weigh { .. } => {
                 Class::Topology
             }
@@ -93,6 +93,9 @@ pub fn faults_of(options: &Options, classes: Option<&[Class]>) -> Vec<Fault> {
     let kinds: Vec<u32> = (0..KINDS).filter(any_of).collect();
     let mut rng = fault_rng(options);
     let mut faults = Fault::draw_of(&mut rng, &kinds, options.nodes, options.safety);
+    if classes.contains(&Class::Disk) {
+        faults.extend(Fault::draw_losses(&mut rng, options.nodes, options.safety));
+    }
     if classes.contains(&Class::Topology) {
         let changes = options.changes_max.max(1);
         faults.extend(Fault::draw_changes(&mut rng, options.nodes, changes, options.safety));

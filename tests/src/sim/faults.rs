@@ -72,6 +72,12 @@ pub enum What {
         /// Which.
         node: usize,
     },
+    /// As a crash, in which one core loses some of what was on disk, unless that could be more than
+    /// is promised to be borne.
+    LosePart {
+        /// Which.
+        node: usize,
+    },
     /// A node's disk is full.
     DiskFull {
         /// Which.
@@ -105,7 +111,21 @@ impl Fault {
         let kinds: Vec<u32> = (0..KINDS).filter(|_| rng.bool()).collect();
         let mut faults = Self::draw_of(rng, &kinds, nodes, length);
         faults.extend(Self::draw_changes(rng, nodes, changes, length));
+        if rng.u32(..4) == 0 {
+            faults.extend(Self::draw_losses(rng, nodes, length));
+        }
         faults
+    }
+
+    /// Nodes that lose some of what they have.
+    pub(super) fn draw_losses(rng: &mut Rng, nodes: usize, length: Duration) -> Vec<Self> {
+        let length_us = (length.as_micros() as u64).max(2);
+        let mut draw = || {
+            let from_us = rng.u64(..length_us);
+            let to_us = rng.u64(from_us..length_us.min(from_us + 60_000_000));
+            Self { from_us, to_us, what: What::LosePart { node: rng.usize(..nodes) } }
+        };
+        (0..4).map(|_| draw()).collect()
     }
 
     /// Changes of the topology that operators want.

@@ -1,7 +1,9 @@
 //! What goes wrong, done to the world.
 
 use super::convergence::false_claim;
-use super::faults::What;
+use super::faults::{Fault, What};
+use schemas::ids::Vnode;
+
 use super::world::{Happening, ToNode, World};
 
 impl World {
@@ -11,7 +13,8 @@ impl World {
         let what = self.faults[number].what.clone();
         match what {
             What::Crash { node } if begins => self.crash(node),
-            What::Crash { node } => self.restart(node),
+            What::LosePart { node } if begins => self.lose_part(node),
+            What::Crash { node } | What::LosePart { node } => self.restart(node),
             What::Pause { node } => self.pause(node, begins),
             What::Cut { from, to, both_ways } => {
                 for (&from, &to) in from.iter().flat_map(|it| to.iter().map(move |to| (it, to))) {
@@ -65,6 +68,41 @@ impl World {
         }
         self.waiting[node].clear();
         self.node_is_gone(node);
+    }
+
+    /// A core loses some of what it has, if all that was acknowledged is elsewhere: nobody has lost
+    /// anything that it has not got again.
+    fn lose_part(&mut self, node: usize) {
+        let may = self.nodes[node].is_running && self.may_lose(node);
+        self.crash(node);
+        if may {
+            self.has_lost = true;
+            let core = self.rng.usize(..self.nodes[node].cores.len());
+            self.nodes[node].cores[core].store.lose_part(&mut self.rng);
+        }
+    }
+
+    fn may_lose(&self, node: usize) -> bool {
+        let Some(document) = self.document() else { return false };
+        let destroys = |fault: &Fault| matches!(fault.what, What::Destroy { .. });
+        if self.options.copies < 2 || self.faults.iter().any(destroys) {
+            return false;
+        }
+        let others = || self.nodes.iter().enumerate().filter(|(at, _)| *at != node);
+        let cores = || self.nodes.iter().flat_map(|it| &it.cores);
+        // What was acknowledged may be with one owner and one that stands in for another.
+        let is_kept = self.has_lost && cores().any(|core| !core.store.hints.is_empty());
+        let is_whole = others().all(|(_, it)| {
+            let index = document.index_of(it.id);
+            let reads = |vnode: &Vnode| {
+                let mut slots = document.ring.slots(*vnode);
+                index.is_some() && slots.any(|slot| slot.reader == index)
+            };
+            let holds = |vnode: Vnode| it.cores[it.core_of(vnode)].store.held.contains(&vnode);
+            it.cores.iter().all(|core| core.store.lost.is_empty() && core.store.inexact.is_empty())
+                && document.ring.all().filter(reads).all(holds)
+        });
+        is_whole && !is_kept
     }
 
     fn pause(&mut self, node: usize, begins: bool) {

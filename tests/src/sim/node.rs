@@ -108,6 +108,8 @@ impl Node {
                 floor: self.ceiling,
                 held: store.held.clone(),
                 stored: store.stored(),
+                lost: store.lost.clone(),
+                inexact: store.inexact.clone(),
                 hinted,
                 tunables: options.tunables.clone(),
             };

@@ -64,7 +64,8 @@ fn allowed(options: &Options, faults: &[Fault]) -> Allowed {
 pub fn run(options: &Options, faults: Vec<Fault>) -> Outcome {
     let allowed = allowed(options, &faults);
     let mut options = options.clone();
-    if faults.iter().any(|fault| matches!(fault.what, What::Destroy { .. })) {
+    let loses = |fault: &Fault| matches!(fault.what, What::Destroy { .. } | What::LosePart { .. });
+    if faults.iter().any(loses) {
         // What one copy alone acknowledged goes with it.
         options.clients.weak_permille = 0;
     }

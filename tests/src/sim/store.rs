@@ -26,6 +26,8 @@ enum Entry {
     DropHint(NodeId, Key, Digest),
     Join(Vnode, VnodeClock),
     Hold(Vnode, bool),
+    Clear(Vnode),
+    Exact(Vnode),
     Drop(Vnode),
 }
 
@@ -38,7 +40,9 @@ pub(super) struct ModelStore {
     clocks: BTreeMap<Vnode, VnodeClock>,
     pub(super) held: BTreeSet<Vnode>,
     /// Vnodes whose clocks do not tell all that is there.
-    inexact: BTreeSet<Vnode>,
+    pub(super) inexact: BTreeSet<Vnode>,
+    /// Vnodes of which something was lost.
+    pub(super) lost: BTreeSet<Vnode>,
     /// The last dots of each vnode.
     recent: BTreeMap<Vnode, VecDeque<(Dot, Key)>>,
     recent_max: usize,
@@ -59,6 +63,7 @@ impl ModelStore {
             clocks: BTreeMap::new(),
             held: BTreeSet::new(),
             inexact: BTreeSet::new(),
+            lost: BTreeSet::new(),
             recent: BTreeMap::new(),
             recent_max,
             log: VecDeque::new(),
@@ -84,6 +89,8 @@ impl ModelStore {
             Order::DropHint { target, key, digest } => Entry::DropHint(target, key, digest),
             Order::Join(vnode, clock) => Entry::Join(vnode, clock),
             Order::Hold(vnode, is_held) => Entry::Hold(vnode, is_held),
+            Order::Clear(vnode) => Entry::Clear(vnode),
+            Order::Exact(vnode) => Entry::Exact(vnode),
             Order::Drop(vnode) => Entry::Drop(vnode),
             order => unreachable!("{order:?} keeps nothing"),
         };
@@ -117,6 +124,18 @@ impl ModelStore {
         self.recent.clear();
     }
 
+    /// Of some vnodes some records go, and some of all hints.
+    pub(super) fn lose_part(&mut self, rng: &mut Rng) {
+        let bits = self.bits;
+        let of: BTreeSet<Vnode> = self.records.keys().map(|key| key.token.vnode(bits)).collect();
+        let of: BTreeSet<Vnode> = of.into_iter().filter(|_| rng.bool()).collect();
+        let permille = rng.u32(1..=1000);
+        self.records
+            .retain(|key, _| !of.contains(&key.token.vnode(bits)) || rng.u32(..1000) >= permille);
+        self.hints.retain(|_, _| rng.u32(..1000) >= permille);
+        self.lost.extend(of);
+    }
+
     fn apply(&mut self, entry: Entry) {
         match entry {
             Entry::Record(record) => self.apply_record(record),
@@ -148,6 +167,16 @@ impl ModelStore {
             }
             Entry::Hold(vnode, false) => {
                 self.held.remove(&vnode);
+            }
+            Entry::Clear(vnode) => {
+                self.clocks.remove(&vnode);
+                self.recent.remove(&vnode);
+                self.held.remove(&vnode);
+                self.lost.remove(&vnode);
+                self.inexact.insert(vnode);
+            }
+            Entry::Exact(vnode) => {
+                self.inexact.remove(&vnode);
             }
             Entry::Drop(vnode) => {
                 let bits = self.bits;
@@ -218,7 +247,7 @@ impl ModelStore {
 
     /// The vnodes of which there is anything.
     pub(super) fn stored(&self) -> BTreeSet<Vnode> {
-        self.clocks.keys().copied().collect()
+        self.clocks.keys().chain(&self.inexact).copied().collect()
     }
 
     pub(super) fn clock(&self, vnode: Vnode) -> VnodeClock {

@@ -71,6 +71,8 @@ pub(super) struct World {
     pub(super) faults: Vec<Fault>,
     /// What waits for a node that is paused.
     pub(super) waiting: Vec<VecDeque<(u32, ToNode)>>,
+    /// Whether a node has lost some of what it had.
+    pub(super) has_lost: bool,
     /// What a clock told and was not so.
     pub(super) false_claim: Option<String>,
     pub(super) messages: u64,
@@ -99,6 +101,7 @@ impl World {
             waiting: std::iter::repeat_with(VecDeque::new).take(most).collect(),
             faults,
             options,
+            has_lost: false,
             false_claim: None,
             messages: 0,
             datagrams: 0,

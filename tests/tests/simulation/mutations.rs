@@ -36,6 +36,7 @@ const FOUND: &[(Mutation, u64, Breach)] = &[
     (Mutation::CompareKeysAlone, 4, Breach::End),
     (Mutation::VoidWithoutGivers, 14, Breach::End),
     (Mutation::NewerIsJoined, 4, Breach::End),
+    (Mutation::LossKeepsClock, 2, Breach::End),
 ];
 
 /// Seeds that a mistake may take to be found.
