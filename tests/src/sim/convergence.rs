@@ -3,7 +3,7 @@
 //!
 //! - All members go by one topology, in which no vnode moves.
 //! - All owners of a vnode have the same records and the same clock, and hold it.
-//! - No node keeps anything for another.
+//! - No member keeps anything for another.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ pub(super) fn differences(world: &World) -> Vec<String> {
     topologies(world, &document, &mut found);
     owners(world, &document, &mut found);
     records(world, &document, &mut found);
-    hints(world, &mut found);
+    hints(world, &document, &mut found);
     found
 }
 
@@ -93,8 +93,10 @@ fn records(world: &World, document: &Document, found: &mut Vec<String>) {
     }
 }
 
-fn hints(world: &World, found: &mut Vec<String>) {
-    for node in world.nodes.iter().filter(|node| node.is_running) {
+/// Who has left keeps what others have long got from each other: it only was to save them work.
+fn hints(world: &World, document: &Document, found: &mut Vec<String>) {
+    let is_member = |node: &&Node| node.is_running && document.index_of(node.id).is_some();
+    for node in world.nodes.iter().filter(is_member) {
         let kept = node.cores.iter().flat_map(|core| core.store.hints.keys());
         if let Some((target, key)) = kept.clone().next() {
             let (id, count) = (node.id, kept.count());
