@@ -13,6 +13,7 @@ use schemas::ids::{Actor, ClusterId, NodeId, Vnode};
 
 use self::steward::Steward;
 use crate::liveness::{self, Health, Liveness, Load};
+use crate::mutation::Mutations;
 use crate::time::{Instant, Now};
 use crate::topology::agreement::{self, Agreement, ProposalError, StateError, Ticket, Timing};
 use crate::topology::{Change, Document, Epoch};
@@ -123,13 +124,16 @@ pub struct NodeTunables {
     pub timing: Timing,
     /// How often moves are looked after.
     pub steward_every: Duration,
+    /// Mistakes that a simulation has switched on.
+    pub mutations: Mutations,
 }
 
 impl Default for NodeTunables {
     /// For nodes of one data centre.
     fn default() -> Self {
         let steward_every = Duration::from_secs(1);
-        Self { liveness: liveness::Tunables::lan(), timing: Timing::default(), steward_every }
+        let (liveness, timing) = (liveness::Tunables::lan(), Timing::default());
+        Self { liveness, timing, steward_every, mutations: Mutations::default() }
     }
 }
 
@@ -168,7 +172,7 @@ impl Node {
         let (of_agreement, of_liveness) = (rng.fork(), rng.u64(..));
         let timing = tunables.timing;
         let mut seeds = Vec::new();
-        let agreement = match origin {
+        let mut agreement = match origin {
             Origin::Create(document) => {
                 Agreement::create(me.node, document, timing, of_agreement, now.at)
             }
@@ -180,13 +184,14 @@ impl Node {
                 Agreement::restart(me.node, &bytes, timing, of_agreement, now.at)?
             }
         };
+        agreement.plant(tunables.mutations);
         let liveness =
             Liveness::new(now.at, agreement.cluster(), me, address, tunables.liveness, of_liveness);
         let mut node = Self {
             me,
             agreement,
             liveness,
-            steward: Steward::new(now.at, tunables.steward_every),
+            steward: Steward::new(now.at, tunables.steward_every, tunables.mutations),
             document: None,
             up: BTreeMap::new(),
             load: Load::default(),
