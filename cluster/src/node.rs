@@ -1,6 +1,7 @@
 //! [`Node`]: one process's state machine: who is a member, who answers, and how vnodes that move
 //! get from one phase to the next.
 
+mod promises;
 mod steward;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -11,7 +12,9 @@ use std::time::Duration;
 use fastrand::Rng;
 use schemas::ids::{Actor, ClusterId, NodeId, Vnode};
 
+use self::promises::Promises;
 use self::steward::Steward;
+use crate::horizon::{Promise, Promised};
 use crate::liveness::{self, Health, Liveness, Load};
 use crate::mutation::Mutations;
 use crate::time::{Instant, Now};
@@ -56,6 +59,15 @@ pub enum NodeEvent<'a> {
     Newer(NodeId, Epoch),
     /// How busy this node is.
     Load(Load),
+    /// A core promises something of what is old.
+    Promise {
+        /// Which, from 0.
+        core: u16,
+        /// How many there are.
+        cores: u16,
+        /// What.
+        promise: Promise,
+    },
     /// The moment of [`Node::deadline`] has come.
     Due,
 }
@@ -95,6 +107,8 @@ pub enum NodeEffect {
         /// Whether it does.
         is_up: bool,
     },
+    /// What all members promise of what is old: for all cores.
+    Promised(Promised),
     /// What became of a change.
     Outcome {
         /// Which.
@@ -126,14 +140,22 @@ pub struct NodeTunables {
     pub steward_every: Duration,
     /// Mistakes that a simulation has switched on.
     pub mutations: Mutations,
+    /// How long a member is down before it is given up for lost: nothing that is dead is purged
+    /// while it is neither.
+    pub forget_after: Duration,
 }
 
 impl Default for NodeTunables {
     /// For nodes of one data centre.
     fn default() -> Self {
         let steward_every = Duration::from_secs(1);
-        let (liveness, timing) = (liveness::Tunables::lan(), Timing::default());
-        Self { liveness, timing, steward_every, mutations: Mutations::default() }
+        Self {
+            liveness: liveness::Tunables::lan(),
+            timing: Timing::default(),
+            steward_every,
+            forget_after: Duration::from_secs(7 * 86_400),
+            mutations: Mutations::default(),
+        }
     }
 }
 
@@ -148,6 +170,7 @@ pub struct Node {
     agreement: Agreement,
     liveness: Liveness,
     steward: Steward,
+    promises: Promises,
     /// The last document that the cores were told.
     document: Option<Arc<Document>>,
     up: BTreeMap<NodeId, bool>,
@@ -191,7 +214,8 @@ impl Node {
             me,
             agreement,
             liveness,
-            steward: Steward::new(now.at, tunables.steward_every, tunables.mutations),
+            steward: Steward::new(now.at, tunables),
+            promises: Promises::default(),
             document: None,
             up: BTreeMap::new(),
             load: Load::default(),
@@ -232,6 +256,11 @@ impl Node {
             NodeEvent::Load(load) => {
                 self.load = load;
                 self.tell_of_itself(now);
+            }
+            NodeEvent::Promise { core, cores, promise } => {
+                if self.promises.of_core(core, cores, promise) {
+                    self.tell_of_itself(now);
+                }
             }
             NodeEvent::Due => {
                 if self.agreement.deadline() <= now.at {
@@ -284,6 +313,7 @@ impl Node {
         }
         self.steward.looked(now.at);
         let Some(document) = self.document.clone() else { return };
+        self.tell_promises(&document);
         let proposer = self.proposer();
         let own = self.steward.own_report(&document, self.me.node);
         if proposer != Some(self.me.node) {
@@ -295,17 +325,26 @@ impl Node {
         }
         self.steward.report(&document, self.me.node, &own);
         let liveness = &self.liveness;
+        let is_up = |node: NodeId| node == self.me.node || liveness.is_up(node);
+        self.steward.look_who_is_down(now.at, &document, is_up);
         let own_epoch = document.epoch;
         let has = |node: NodeId, epoch: Epoch| {
             let heard = liveness.record(node).map(|heard| heard.record.epoch);
             let known = if node == self.me.node { Some(own_epoch) } else { heard };
             known.is_some_and(|known| known >= epoch)
         };
-        if let Some(change) = self.steward.next_change(&document, has) {
+        if let Some(change) = self.steward.next_change(now.at, &document, has) {
             let ticket = Ticket(STEWARD_TICKETS + self.steward.next_ticket());
             let deadline = now.at + Duration::from_secs(30);
             let propose = agreement::Event::Propose { ticket, change, deadline };
             self.agreement.handle(now.at, propose);
+        }
+    }
+
+    fn tell_promises(&mut self, document: &Document) {
+        let heard = |node: NodeId| self.liveness.record(node).map(|heard| heard.record);
+        if let Some(promised) = self.promises.of_all(document, self.me.node, heard) {
+            self.effects.push_back(NodeEffect::Promised(promised));
         }
     }
 
@@ -353,6 +392,7 @@ impl Node {
             document.members.iter().map(|member| (member.id, member.address)).collect();
         self.liveness.set_members(now.at, &members);
         self.up.retain(|&node, _| document.index_of(node).is_some());
+        self.promises.topology(&document, self.me.node);
         self.document = Some(Arc::clone(&document));
         self.tell_of_itself(now);
         self.effects.push_back(NodeEffect::Topology(document));
@@ -366,8 +406,8 @@ impl Node {
 
     fn tell_of_itself(&mut self, now: Now) {
         let Some(epoch) = self.document.as_ref().map(|document| document.epoch) else { return };
-        let load = self.load;
-        let record = liveness::Record { epoch, wall_ms: now.wall_ms, load };
+        let (load, promise) = (self.load, self.promises.own());
+        let record = liveness::Record { epoch, wall_ms: now.wall_ms, load, promise };
         self.liveness.set_record(now.at, record);
     }
 }
