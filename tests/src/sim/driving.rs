@@ -126,6 +126,7 @@ impl World {
                 self.drive_all(node, &Event::Liveness { node: of, is_up });
             }
             NodeEffect::Outcome { ticket, result } => self.change_is_over(ticket, &result),
+            NodeEffect::Scaled(_) => {}
         }
     }
 
