@@ -2,6 +2,7 @@
 //! get from one phase to the next.
 
 mod promises;
+mod scaler;
 mod steward;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -13,7 +14,10 @@ use fastrand::Rng;
 use schemas::ids::{Actor, ClusterId, NodeId, Vnode};
 
 use self::promises::Promises;
+pub use self::scaler::Scaled;
+use self::scaler::Scaler;
 use self::steward::Steward;
+use crate::autoscale;
 use crate::horizon::{Promise, Promised};
 use crate::liveness::{self, Health, Liveness, Load};
 use crate::mutation::Mutations;
@@ -116,6 +120,8 @@ pub enum NodeEffect {
         /// The epoch that has it, or why none has.
         result: Result<Epoch, ProposalError>,
     },
+    /// A data centre follows its load: decided, and for whoever starts and stops machines.
+    Scaled(Scaled),
 }
 
 /// How a node starts.
@@ -143,16 +149,18 @@ pub struct NodeTunables {
     /// How long a member is down before it is given up for lost: nothing that is dead is purged
     /// while it is neither.
     pub forget_after: Duration,
+    /// How often the load of data centres is looked at.
+    pub autoscale_every: Duration,
 }
 
 impl Default for NodeTunables {
     /// For nodes of one data centre.
     fn default() -> Self {
-        let steward_every = Duration::from_secs(1);
         Self {
             liveness: liveness::Tunables::lan(),
             timing: Timing::default(),
-            steward_every,
+            steward_every: Duration::from_secs(1),
+            autoscale_every: Duration::from_secs(5),
             forget_after: Duration::from_secs(7 * 86_400),
             mutations: Mutations::default(),
         }
@@ -161,6 +169,12 @@ impl Default for NodeTunables {
 
 /// Changes that the steward proposes bear numbers from here on.
 const STEWARD_TICKETS: u64 = 1 << 63;
+
+/// And changes that follow the load from here on.
+const SCALER_TICKETS: u64 = 3 << 62;
+
+/// How long what a node proposes by itself is tried.
+const PROPOSAL_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The distributed logic of one process beside that of its cores.
 ///
@@ -171,6 +185,8 @@ pub struct Node {
     liveness: Liveness,
     steward: Steward,
     promises: Promises,
+    scaler: Scaler,
+    gossip: liveness::Tunables,
     /// The last document that the cores were told.
     document: Option<Arc<Document>>,
     up: BTreeMap<NodeId, bool>,
@@ -216,6 +232,8 @@ impl Node {
             liveness,
             steward: Steward::new(now.at, tunables),
             promises: Promises::default(),
+            scaler: Scaler::new(now.at, tunables.autoscale_every),
+            gossip: tunables.liveness,
             document: None,
             up: BTreeMap::new(),
             load: Load::default(),
@@ -270,6 +288,7 @@ impl Node {
                     self.liveness.handle(now.at, liveness::Event::Tick);
                 }
                 self.look_after_moves(now);
+                self.look_after_load(now);
             }
         }
         self.settle(now);
@@ -284,7 +303,11 @@ impl Node {
     #[must_use]
     pub fn deadline(&self) -> Instant {
         let liveness = self.liveness.deadline().unwrap_or(Instant::NEVER);
-        self.agreement.deadline().min(liveness).min(self.steward.deadline())
+        self.agreement
+            .deadline()
+            .min(liveness)
+            .min(self.steward.deadline())
+            .min(self.scaler.deadline())
     }
 
     /// The topology on disk.
@@ -335,7 +358,31 @@ impl Node {
         };
         if let Some(change) = self.steward.next_change(now.at, &document, has) {
             let ticket = Ticket(STEWARD_TICKETS + self.steward.next_ticket());
-            let deadline = now.at + Duration::from_secs(30);
+            let deadline = now.at + PROPOSAL_PATIENCE;
+            let propose = agreement::Event::Propose { ticket, change, deadline };
+            self.agreement.handle(now.at, propose);
+        }
+    }
+
+    fn look_after_load(&mut self, now: Now) {
+        if self.scaler.deadline() > now.at {
+            return;
+        }
+        self.scaler.looked(now.at);
+        let Some(document) = self.document.clone() else { return };
+        let scaling = document.scaling.as_ref().filter(|_| !document.is_paused);
+        let is_mine = self.proposer() == Some(self.me.node);
+        let Some(scaling) = scaling.filter(|_| is_mine) else { return self.scaler.rest() };
+        let every = self.gossip.record_period(document.members.len());
+        let policy = scaling.policy.with_records_every(every);
+        let load = |node: NodeId| match self.liveness.record(node) {
+            Some(heard) => Some(autoscale::Load::told(heard.record.load, heard.received_at)),
+            None if node == self.me.node => Some(autoscale::Load::told(self.load, now.at)),
+            None => None,
+        };
+        for (ticket, change) in self.scaler.changes(now.at, &document, &policy, load) {
+            let ticket = Ticket(SCALER_TICKETS + ticket);
+            let deadline = now.at + PROPOSAL_PATIENCE;
             let propose = agreement::Event::Propose { ticket, change, deadline };
             self.agreement.handle(now.at, propose);
         }
@@ -360,6 +407,10 @@ impl Node {
                     self.effects.push_back(NodeEffect::Persist { ticket, bytes });
                 }
                 agreement::Effect::Adopted(document) => self.adopt(now, document),
+                agreement::Effect::Outcome { ticket, result } if ticket.0 >= SCALER_TICKETS => {
+                    let scaled = self.scaler.outcome(ticket.0 - SCALER_TICKETS, &result);
+                    self.effects.extend(scaled.map(NodeEffect::Scaled));
+                }
                 agreement::Effect::Outcome { ticket, .. } if ticket.0 >= STEWARD_TICKETS => {
                     self.steward.is_proposing = false;
                 }

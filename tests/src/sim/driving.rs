@@ -136,6 +136,7 @@ impl World {
             }
             NodeEffect::Promised(promised) => self.drive_all(node, &Event::Promised(promised)),
             NodeEffect::Outcome { ticket, result } => self.change_is_over(ticket, &result),
+            NodeEffect::Scaled(_) => {}
         }
     }
 

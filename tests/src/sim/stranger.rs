@@ -81,7 +81,8 @@ impl World {
                 NodeEffect::Topology(_)
                 | NodeEffect::Liveness { .. }
                 | NodeEffect::Outcome { .. }
-                | NodeEffect::Promised(_) => {}
+                | NodeEffect::Promised(_)
+                | NodeEffect::Scaled(_) => {}
             }
         }
         let Some(it) = self.strangers.iter_mut().find(|it| it.number == number) else { return };
