@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use cluster::mutation::{Mutation, Mutations};
-use cluster::node::Origin;
+use cluster::node::{NodeTunables, Origin};
 use cluster::shard::{Shard, Start};
 use cluster::time::{Instant, Now};
 use cluster::topology::Document;
@@ -88,7 +88,8 @@ impl Node {
         self.is_ceiling_rising = false;
         let (now, me, origin) = (self.now(now_us), self.actor(), self.origin.clone());
         let seed = options.seed ^ self.id.0.get() << 32 ^ u64::from(self.boot);
-        let tunables = &options.node;
+        let forget_after = options.forget_after;
+        let tunables = &NodeTunables { forget_after, ..options.node.clone() };
         let machine = cluster::node::Node::new(now, me, self.address, origin, tunables, seed);
         self.machine = Some(machine.expect("what was persisted"));
         self.alarm = None;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cluster::node::{NodeEvent, Origin};
 use cluster::topology::agreement::{ProposalError, Ticket};
-use cluster::topology::{Change, Epoch};
+use cluster::topology::{Change, Epoch, Standing};
 
 use super::faults::What;
 use super::node::Node;
@@ -21,6 +21,8 @@ pub(super) struct Operators {
     /// `None` once it is done, or has become impossible.
     wanted: Vec<Option<Change>>,
     destroyed: BTreeSet<usize>,
+    /// Who is to leave.
+    leaving: BTreeSet<usize>,
 }
 
 impl Operators {
@@ -47,7 +49,10 @@ impl World {
                 self.start(number);
                 Change::Join(topology::member(number))
             }
-            What::Leave { node } => Change::Leave(topology::node(node)),
+            What::Leave { node } => {
+                self.operators.leaving.insert(node);
+                Change::Leave(topology::node(node))
+            }
             What::Destroy { node } => {
                 // One of three copies may go; another may be behind.
                 if !self.operators.destroyed.is_empty() || self.options.copies < 3 {
@@ -60,9 +65,30 @@ impl World {
             What::Weigh { node, weight } => Change::Weight { node: topology::node(node), weight },
             _ => return,
         };
+        self.want(change);
+    }
+
+    fn want(&mut self, change: Change) {
         let number = self.operators.wanted.len();
         self.operators.wanted.push(Some(change));
         self.later(self.now_us, Happening::Operator(number));
+    }
+
+    /// A node that was given up for lost is to be a member again, with what it has on its disk.
+    pub(super) fn want_back(&mut self, node: usize) {
+        let is_gone = |it: &BTreeSet<usize>| it.contains(&node);
+        let is_unwanted = is_gone(&self.operators.destroyed) || is_gone(&self.operators.leaving);
+        if !is_unwanted && self.is_given_up(node) == Some(true) {
+            self.want(Change::Join(topology::member(node)));
+        }
+    }
+
+    /// Whether a node was given up for lost: then it is so still, or is no member any more. `None`
+    /// if that is not known.
+    fn is_given_up(&self, node: usize) -> Option<bool> {
+        let document = self.document()?;
+        let index = document.index_of(topology::node(node));
+        Some(index.is_none_or(|index| document.member(index).standing == Standing::Lost))
     }
 
     /// Asks some node for a change that is still wanted.
@@ -71,6 +97,13 @@ impl World {
         let serving: Vec<usize> =
             (0..self.nodes.len()).filter(|&node| self.is_serving(node)).collect();
         self.later(self.now_us + AGAIN_US, Happening::Operator(number));
+        if let Change::Join(member) = &change
+            && self.document().is_some_and(|it| it.index_of(member.id).is_some())
+            && self.is_given_up(member.id.0.get() as usize - 1) == Some(true)
+        {
+            // It has to be gone before it comes back.
+            return;
+        }
         if let Some(&node) = self.rng.choice(&serving) {
             let deadline = self.nodes[node].now(self.now_us).at + Duration::from_secs(10);
             let ticket = Ticket(number as u64);
