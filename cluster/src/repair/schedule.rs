@@ -203,7 +203,7 @@ impl Repair {
                 self.sessions.insert(id, session);
                 turn.core.counts.repairs += 1;
             }
-            let period = turn.core.tunables.repair_period / plan.peers.len() as u32;
+            let period = turn.core.tunables.repair_period / plan.peers.len().max(1) as u32;
             let has_to = !plan.sources.are_met(&plan.compared) || !plan.wanted.is_empty();
             let is_urgent = has_to || !turn.core.is_held(vnode);
             let soon = turn.core.tunables.repair_retry.min(period);
