@@ -130,6 +130,21 @@ impl Coordinator {
         self.ceiling = self.ceiling.max(ceiling);
     }
 
+    /// Time has passed: every later stamp is above what is returned, in all lives of the node, and
+    /// above `floor`.
+    pub(crate) fn pass(&mut self, wall_ms: u64, floor: Hlc) -> Hlc {
+        self.clock.pass(wall_ms, floor, self.ceiling)
+    }
+
+    /// The least stamp that was given to a write which is under way.
+    pub(crate) fn least_under_way(&self) -> Option<Hlc> {
+        let writes = self.table.iter().filter_map(|operation| match operation {
+            Operation::Write(op) => op.stamped_here(),
+            Operation::Read(_) | Operation::Forwarded(_) => None,
+        });
+        writes.min()
+    }
+
     /// The greatest stamp that was given, or that none may be at or below.
     pub(crate) fn last_stamp(&self) -> Hlc {
         self.clock.last()
@@ -260,7 +275,7 @@ impl Coordinator {
     /// Whether operations on `vnode` are under way that began before `op`: they may send what they
     /// have read.
     pub(crate) fn has_older(&self, vnode: Vnode, op: OpId) -> bool {
-        let mut older = self.table.iter().filter(|(id, _)| *id < op);
+        let mut older = self.table.numbered().filter(|(id, _)| *id < op);
         older.any(|(_, operation)| operation.vnode() == Some(vnode))
     }
 

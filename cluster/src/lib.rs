@@ -8,6 +8,7 @@ pub mod coordinator;
 mod ended;
 pub mod event;
 mod handoff;
+pub mod horizon;
 pub mod limits;
 pub mod liveness;
 pub mod message;

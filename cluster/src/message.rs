@@ -8,10 +8,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use schemas::clock::VnodeClock;
-use schemas::ids::NodeId;
+use schemas::ids::{Hlc, NodeId};
 
 use crate::coordinator::{Reply, Request};
 use crate::event::Page;
+use crate::horizon::{Horizon, HorizonIs};
 use crate::record::{Digest, Key, Record};
 use crate::topology::Epoch;
 use crate::version::{Ended, Question, Report};
@@ -76,6 +77,8 @@ pub enum Message {
         step: u32,
         /// Whether the sender has all of the vnode.
         is_held: bool,
+        /// How the sender's horizon stands to that of the question.
+        horizon: HorizonIs,
         /// What there is, or why it is not said.
         result: Result<Pulled, Refusal>,
     },
@@ -104,6 +107,8 @@ pub enum Message {
         /// What there is; the rest is void.
         ended: Rc<Ended>,
     },
+    /// Of the purge horizon.
+    Horizon(HorizonMessage),
     /// What became of a [`Message::Forward`].
     Forwarded {
         /// Which.
@@ -126,6 +131,46 @@ pub struct Write {
     pub stands_in_for: Option<NodeId>,
 }
 
+/// What readers of a vnode tell each other of its purge horizon.
+#[derive(Clone, PartialEq, Debug)]
+pub enum HorizonMessage {
+    /// What has the receiver on disk?
+    Ask {
+        /// The sender's number for the round.
+        round: OpId,
+        /// The vnode's epoch by the sender's document.
+        epoch: Epoch,
+    },
+    /// This.
+    Told {
+        /// In which round.
+        round: OpId,
+        /// What is on disk.
+        clock: VnodeClock,
+    },
+    /// Has the receiver all of this on disk?
+    Confirm {
+        /// The sender's number for the round.
+        round: OpId,
+        /// The vnode's epoch by the sender's document.
+        epoch: Epoch,
+        /// What all readers had together.
+        clock: VnodeClock,
+    },
+    /// It has.
+    Confirmed {
+        /// In which round.
+        round: OpId,
+    },
+    /// All readers had all of this.
+    Advance {
+        /// The vnode's epoch by the sender's document.
+        epoch: Epoch,
+        /// What is to be kept.
+        horizon: Rc<Horizon>,
+    },
+}
+
 /// A step of a session in which an owner of a vnode learns what another has.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Pull {
@@ -135,6 +180,8 @@ pub struct Pull {
     pub step: u32,
     /// The vnode's epoch by the sender's document.
     pub epoch: Epoch,
+    /// The sender's horizon.
+    pub below: Hlc,
     /// What is asked.
     pub wanted: PullWanted,
 }
@@ -227,6 +274,8 @@ pub enum Refusal {
     Full,
     /// What is stored is damaged.
     Damaged,
+    /// It is older than what may be gone.
+    Late,
     /// The message contradicts itself.
     Malformed,
 }

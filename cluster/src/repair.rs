@@ -21,7 +21,7 @@ mod schedule;
 mod session;
 
 pub(crate) use self::answering::{Asked, answer, stored};
-pub(crate) use self::schedule::{Repair, is_given};
+pub(crate) use self::schedule::{Repair, Short, is_given};
 pub(crate) use self::session::RepairStep;
 
 /// Leaves of a vnode.

@@ -6,8 +6,9 @@ mod peers;
 pub use self::core::Counts;
 pub(crate) use self::core::{Core, Purpose, Turn};
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use schemas::ids::{Actor, Hlc, NodeId, Vnode};
@@ -16,6 +17,7 @@ use crate::coordinator::Coordinator;
 use crate::ended::{self, EndedLives};
 use crate::event::{Effect, Event, StoreError, Stored, Ticket};
 use crate::handoff::{Handoff, HintStep};
+use crate::horizon::{self, Horizon, HorizonStep, Promises, Rounds};
 use crate::message::Message;
 use crate::release::{self, Release, ReleaseStep};
 use crate::repair::{self, Repair, RepairStep};
@@ -41,6 +43,8 @@ pub struct Shard {
     repair: Repair,
     release: Release,
     ended: EndedLives,
+    promises: Promises,
+    rounds: Rounds,
 }
 
 /// A shard's parts, for one event.
@@ -50,6 +54,8 @@ struct Parts<'a> {
     repair: &'a mut Repair,
     release: &'a mut Release,
     ended: &'a mut EndedLives,
+    promises: &'a mut Promises,
+    rounds: &'a mut Rounds,
 }
 
 /// What a shard starts with.
@@ -72,6 +78,8 @@ pub struct Start {
     pub lost: BTreeSet<Vnode>,
     /// The vnodes whose clock does not tell all that is there.
     pub inexact: BTreeSet<Vnode>,
+    /// The purge horizons of vnodes.
+    pub horizons: BTreeMap<Vnode, Rc<Horizon>>,
     /// The nodes that hints are kept for.
     pub hinted: BTreeSet<NodeId>,
     /// Settings.
@@ -88,13 +96,17 @@ impl Shard {
         core.stored = start.stored;
         core.inexact = start.inexact;
         core.clear(start.lost);
+        core.horizons = start.horizons;
         let dots = DotCounters::new(start.me, start.vnodes.clone());
         let coordinator = Coordinator::new(&core, dots, start.floor);
         let handoff = Handoff::new(boot, start.hinted);
         let repair = Repair::new(boot, start.vnodes.clone());
         let release = Release::new(start.vnodes.clone());
-        let ended = EndedLives::new(boot, start.vnodes);
-        let mut shard = Self { core, coordinator, handoff, repair, release, ended };
+        let ended = EndedLives::new(boot, start.vnodes.clone());
+        let promises = Promises::new(now.at);
+        let rounds = Rounds::new(boot, start.vnodes);
+        let mut shard =
+            Self { core, coordinator, handoff, repair, release, ended, promises, rounds };
         let mut parts = shard.parts(now);
         parts.repair.topology(&mut parts.turn);
         parts.release.topology(&mut parts.turn);
@@ -106,7 +118,8 @@ impl Shard {
         let turn = Turn { now, core: &mut self.core, handoff: &mut self.handoff };
         let (coordinator, repair) = (&mut self.coordinator, &mut self.repair);
         let (release, ended) = (&mut self.release, &mut self.ended);
-        Parts { turn, coordinator, repair, release, ended }
+        let (promises, rounds) = (&mut self.promises, &mut self.rounds);
+        Parts { turn, coordinator, repair, release, ended, promises, rounds }
     }
 
     /// Something has happened.
@@ -114,7 +127,7 @@ impl Shard {
     /// # Panics
     /// If the driver does not keep to the contract above.
     pub fn handle(&mut self, now: Now, event: Event) {
-        let Parts { mut turn, coordinator, repair, release, ended } = self.parts(now);
+        let Parts { mut turn, coordinator, repair, release, ended, rounds, .. } = self.parts(now);
         match event {
             Event::Request(id, request) => coordinator.request(&mut turn, id, &request),
             Event::Received { from, vnode, message } => self.hear(now, from, vnode, message),
@@ -140,20 +153,37 @@ impl Shard {
             }
             Event::Life(life) => turn.core.peers.has_begun(life),
             Event::Ceiling(ceiling) => coordinator.raise_ceiling(ceiling),
-            Event::Due => {
-                coordinator.due(&mut turn);
-                turn.handoff.go_on(now.at, turn.core);
-                repair.due(&mut turn);
-                release.due(&mut turn);
-                ended.due(&mut turn);
-                if turn.core.is_leaving() && turn.handoff.is_empty() {
-                    repair.leaves(&mut turn);
+            Event::Promised(promised) => {
+                if let Some(floor) = promised.floor.filter(|_| !turn.core.has_floor) {
+                    coordinator.pass(now.wall_ms, floor);
+                    turn.core.has_floor = true;
                 }
+                rounds.promised(promised);
             }
+            Event::Due => self.due(now),
         }
         while let Some((vnode, message)) = self.core.next_loopback() {
             self.hear(now, self.core.me, vnode, message);
         }
+    }
+
+    fn due(&mut self, now: Now) {
+        let Parts { mut turn, coordinator, repair, release, ended, promises, rounds } =
+            self.parts(now);
+        coordinator.due(&mut turn);
+        turn.handoff.go_on(now.at, turn.core);
+        repair.due(&mut turn);
+        release.due(&mut turn);
+        ended.due(&mut turn);
+        if turn.core.is_leaving() && turn.handoff.is_empty() {
+            repair.leaves(&mut turn);
+        }
+        if promises.deadline() <= now.at {
+            let last = coordinator.pass(now.wall_ms, Hlc(0));
+            let (under_way, given) = (coordinator.least_under_way(), release.least_epoch());
+            promises.due(&mut turn, last, under_way, given);
+        }
+        rounds.due(&mut turn);
     }
 
     /// What is to be done next.
@@ -170,6 +200,8 @@ impl Shard {
             self.repair.deadline(),
             self.release.deadline(),
             self.ended.deadline(),
+            Some(self.promises.deadline()),
+            Some(self.rounds.deadline()),
         ];
         all.into_iter().flatten().min()
     }
@@ -202,9 +234,12 @@ impl Shard {
             self.core.counts.former_lives += 1;
             return;
         }
-        let Parts { mut turn, coordinator, repair, release, ended } = self.parts(now);
+        let Parts { mut turn, coordinator, repair, release, ended, rounds, .. } = self.parts(now);
         match message {
-            Message::Write(write) => replica::write(&mut turn, node, vnode, write),
+            Message::Write(write) => {
+                let last = coordinator.pass(now.wall_ms, Hlc(0));
+                replica::write(&mut turn, node, vnode, write, last);
+            }
             Message::Read(read) => replica::read(turn.core, node, vnode, read),
             Message::Wrote { op, result } => coordinator.hear_wrote(&mut turn, node, op, result),
             Message::Answer { op, result } => coordinator.hear_answer(&mut turn, node, op, result),
@@ -239,9 +274,14 @@ impl Shard {
                 ended::void(turn.core, node, vnode, epoch, ended);
             }
             Message::Pull(pull) => repair::answer(turn.core, node, vnode, pull),
-            Message::Pulled { session, step, is_held, result } => {
-                repair.pulled(&mut turn, node, session, step, is_held, result);
+            Message::Pulled { session, step, is_held, horizon, result } => {
+                let pulled =
+                    repair.pulled(&mut turn, node, session, step, (is_held, &horizon), result);
+                if let Some(short) = pulled {
+                    release.falls_short(&mut turn, short);
+                }
             }
+            Message::Horizon(message) => horizon::hear(&mut turn, rounds, node, vnode, message),
         }
     }
 
@@ -264,7 +304,14 @@ impl Shard {
                     release.not_dropped(turn.core, vnode);
                 }
             }
+            Purpose::Release(ReleaseStep::Unhold) => {}
+            Purpose::Horizon(HorizonStep::Keep(vnode, kept)) => {
+                if taken.is_ok() {
+                    horizon::taken(turn.core, vnode, kept);
+                }
+            }
             Purpose::Release(step) => unreachable!("{step:?} keeps nothing"),
+            Purpose::Horizon(step) => unreachable!("{step:?} keeps nothing"),
             Purpose::Answer(_) | Purpose::Base(_) => unreachable!("it keeps nothing"),
         }
     }
@@ -282,7 +329,12 @@ impl Shard {
                 turn.core.clearing.remove(&vnode);
                 repair.cleared(&mut turn, vnode);
             }
-            Purpose::Release(ReleaseStep::Drop(vnode)) => release.dropped(turn.core, vnode),
+            Purpose::Release(ReleaseStep::Drop(vnode)) => {
+                release.dropped(turn.core, vnode);
+                repair.begin_anew(now.at, vnode);
+            }
+            Purpose::Release(ReleaseStep::Unhold) | Purpose::Horizon(HorizonStep::Keep(..)) => {}
+            Purpose::Horizon(step) => unreachable!("{step:?} keeps nothing"),
             Purpose::Release(step) => unreachable!("{step:?} keeps nothing"),
             Purpose::Answer(_) | Purpose::Base(_) => unreachable!("it keeps nothing"),
         }
@@ -290,7 +342,8 @@ impl Shard {
 
     fn answered(&mut self, now: Now, ticket: Ticket, result: Result<Stored, StoreError>) {
         let purpose = self.core.end_order(ticket);
-        let Parts { mut turn, coordinator, repair, release, ended } = self.parts(now);
+        let Parts { mut turn, coordinator, repair, release, ended, promises, rounds } =
+            self.parts(now);
         match (purpose, result) {
             (Purpose::Base(key), result) => coordinator.base(&mut turn, key, result),
             (Purpose::Replica(ask), result) => replica::got(turn.core, ask, result),
@@ -310,6 +363,15 @@ impl Shard {
             (Purpose::Ended(step), Ok(stored)) => ended.read(&mut turn, step, stored),
             (Purpose::Ended(_), Err(_)) => {}
             (Purpose::Answer(asked), result) => repair::stored(turn.core, &asked, result),
+            (Purpose::Horizon(HorizonStep::OldestHint), Ok(Stored::OldestHint(oldest))) => {
+                promises.read(&mut turn, oldest);
+            }
+            // The next period asks again.
+            (Purpose::Horizon(HorizonStep::OldestHint), Err(_)) => {}
+            (Purpose::Horizon(step), result) => {
+                let wanted = horizon::clock_read(&mut turn, rounds, step, result);
+                wanted.into_iter().for_each(|(vnode, node)| repair.want(now.at, vnode, node));
+            }
             (purpose, result) => unreachable!("{purpose:?} asks for no {result:?}"),
         }
     }

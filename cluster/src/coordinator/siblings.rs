@@ -28,7 +28,7 @@ use crate::version::{Context, HlcClock, Sibling, Siblings, WriteError};
 fn stamp_above(
     clock: &mut HlcClock,
     wall_ms: u64,
-    seen: [Hlc; 3],
+    seen: [Hlc; 4],
     ceiling: Hlc,
 ) -> Result<Hlc, Status> {
     let seen = seen.into_iter().fold(Hlc(0), Hlc::max);
@@ -174,10 +174,11 @@ impl Coordinator {
         };
         let set = set.map_err(|_| Status::Corrupt)?;
         let base = set.version().map_or(Hlc(0), |version| version.hlc);
-        let seen = [base, pending.context.hlc(), pending.request.seen];
+        // Only a whole copy writes, so its clock has all of its horizon's.
+        let horizon = turn.core.below(turn.core.vnode_of(key));
+        let seen = [base, pending.context.hlc(), pending.request.seen, horizon];
         let hlc = stamp_above(&mut self.clock, turn.now.wall_ms, seen, self.ceiling)?;
         let version = Version { hlc, dot: self.dots.next(turn.core.vnode_of(key)) };
-        let horizon = Hlc(0);
         let after = match &pending.request.wanted {
             Wanted::Put { value, ttl_ms, .. } => {
                 let ttl_ms = if *ttl_ms == 0 { pending.draft.ttl_ms() } else { *ttl_ms };
@@ -233,9 +234,9 @@ mod tests {
         let (wall_ms, ceiling) = (1_000_000, Hlc(u64::MAX));
         let near = Hlc::from_millis(wall_ms + SKEW_MS_MAX);
         let far = Hlc::from_millis(wall_ms + SKEW_MS_MAX + 1);
-        for place in 0..3 {
+        for place in 0..4 {
             let mut clock = HlcClock::new(Hlc(0));
-            let mut seen = [Hlc(0); 3];
+            let mut seen = [Hlc(0); 4];
             seen[place] = far;
             let refused = stamp_above(&mut clock, wall_ms, seen, ceiling);
             assert_eq!((refused, clock.last()), (Err(Status::StampAhead), Hlc(0)));

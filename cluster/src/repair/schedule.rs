@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use super::session::{Progress, RepairStep, Session};
 use crate::coordinator::{Access, copies};
 use crate::event::{Effect, Order, StoreError, Stored};
+use crate::horizon::{Horizon, HorizonIs};
 use crate::message::{OpId, Pulled, Refusal};
 use crate::moves::{self, Sources};
 use crate::shard::{Purpose, Turn};
@@ -45,7 +47,12 @@ pub(crate) struct Repair {
     next: BTreeSet<(Instant, Vnode)>,
     sessions: BTreeMap<OpId, Session>,
     next_session: u64,
+    /// A copy that has not all that another's horizon is of.
+    short: Option<Short>,
 }
+
+/// A vnode of which this node has not all that a horizon is of, and who has.
+pub(crate) type Short = (Vnode, NodeId, Rc<Horizon>);
 
 /// When a vnode is compared with whom.
 #[derive(Debug)]
@@ -118,6 +125,7 @@ impl Repair {
             next: BTreeSet::new(),
             sessions: BTreeMap::new(),
             next_session: u64::from(boot) << 40,
+            short: None,
         }
     }
 
@@ -230,6 +238,7 @@ impl Repair {
             let Some(plan) = self.plans.get_mut(&vnode) else { continue };
             // What is being forgotten must be gone before it is had again.
             let is_busy = turn.core.is_forgetting(vnode)
+                || turn.core.retaking.contains(&vnode)
                 || self.sessions.values().any(|it| it.vnode == vnode);
             let peer = if is_busy { None } else { plan.next_peer(|node| turn.core.is_up(node)) };
             if let Some(peer) = peer {
@@ -239,7 +248,7 @@ impl Repair {
                 self.sessions.insert(id, session);
                 turn.core.counts.repairs += 1;
             }
-            let period = turn.core.tunables.repair_period / plan.peers.len() as u32;
+            let period = turn.core.tunables.repair_period / plan.peers.len().max(1) as u32;
             let has_to = !plan.sources.are_met(&plan.of_holders) || !plan.wanted.is_empty();
             let is_urgent = has_to || !turn.core.is_held(vnode);
             let soon = turn.core.tunables.repair_retry.min(period);
@@ -281,6 +290,7 @@ impl Repair {
                 self.end(turn, id, progress);
             }
             RepairStep::Join(id) => self.end(turn, id, Progress::Done),
+            RepairStep::Hold(vnode) if turn.core.retaking.contains(&vnode) => {}
             RepairStep::Hold(vnode) => {
                 turn.core.held.insert(vnode);
                 let Some(plan) = self.plans.get_mut(&vnode) else { return };
@@ -304,16 +314,27 @@ impl Repair {
         from: NodeId,
         id: OpId,
         step: u32,
-        is_held: bool,
+        (is_held, horizon): (bool, &HorizonIs),
         result: Result<Pulled, Refusal>,
-    ) {
+    ) -> Option<Short> {
         let session = self.sessions.get_mut(&id).filter(|session| session.peer == from);
         let Some(session) = session else {
             turn.core.counts.stray_answers += 1;
-            return;
+            return None;
         };
-        let progress = session.pulled(turn, step, is_held, result);
+        let progress = session.pulled(turn, step, (is_held, horizon), result);
         self.end(turn, id, progress);
+        self.short.take()
+    }
+
+    /// A vnode was forgotten, and is to be had again.
+    pub(crate) fn begin_anew(&mut self, now: Instant, vnode: Vnode) {
+        if let Some(plan) = self.plans.get_mut(&vnode) {
+            plan.compared.clear();
+            plan.of_holders.clear();
+            plan.wholly.clear();
+        }
+        self.soon(now, vnode);
     }
 
     /// Another owner has what it was given, or will not have it.
@@ -349,11 +370,18 @@ impl Repair {
             return;
         }
         let Some(session) = self.sessions.remove(&id) else { return };
-        if progress == Progress::Failed {
-            turn.core.counts.repairs_failed += 1;
-            return;
-        }
         let vnode = session.vnode;
+        match progress {
+            Progress::GoesOn | Progress::Done => {}
+            Progress::Failed => {
+                turn.core.counts.repairs_failed += 1;
+                return;
+            }
+            Progress::FallsShort(horizon) => {
+                self.short = Some((vnode, session.peer, horizon));
+                return;
+            }
+        }
         let is_of_now = |plan: &&mut Plan| plan.epoch == session.epoch();
         let Some(plan) = self.plans.get_mut(&vnode).filter(is_of_now) else { return };
         plan.compared.insert(session.peer);

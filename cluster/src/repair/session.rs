@@ -10,7 +10,8 @@ use super::LEAVES;
 use super::answering::{hash_of, summary, tokens_of};
 use super::schedule::given;
 use crate::event::{Order, Page, StoreError, Stored};
-use crate::message::{Message, OpId, Pull, PullWanted, Pulled, Refusal};
+use crate::horizon::{Horizon, HorizonIs, adopt};
+use crate::message::{HorizonMessage, Message, OpId, Pull, PullWanted, Pulled, Refusal};
 use crate::mutation::Mutation;
 use crate::record::{Key, Record, merge};
 use crate::shard::{Core, Purpose, Turn};
@@ -41,6 +42,8 @@ pub(super) struct Session {
     pub(super) deadline: Instant,
     epoch: Epoch,
     step: u32,
+    /// The own clock, from when the session began.
+    ours: VnodeClock,
     /// The other's clock, from when the session began.
     theirs: Option<VnodeClock>,
     /// Whether the other had all of the vnode then.
@@ -52,6 +55,9 @@ pub(super) struct Session {
     /// What was given to the other, and is not on disk there.
     gives: BTreeSet<OpId>,
     gives_count: u64,
+    /// Whether the other knows all that this node's horizon is of: what it has is as good below the
+    /// horizon as above.
+    is_mirrored: bool,
     stage: Stage,
 }
 
@@ -60,7 +66,7 @@ enum Stage {
     /// Reads the own clock.
     Begins,
     /// Gets records of the dots that the own clock lacked, behind a key.
-    Since(VnodeClock, Option<Key>),
+    Since(Option<Key>),
     /// Gets the other's leaves.
     Leaves,
     /// Reads the own leaves.
@@ -78,11 +84,13 @@ fn end_of(page: &Page) -> Option<Key> {
 }
 
 /// How a session stands.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Progress {
     GoesOn,
     Done,
     Failed,
+    /// This node's copy has not all that the other's horizon is of: it is to begin anew.
+    FallsShort(Rc<Horizon>),
 }
 
 impl Session {
@@ -94,35 +102,39 @@ impl Session {
     pub(super) fn begin(turn: &mut Turn<'_>, id: OpId, vnode: Vnode, peer: NodeId) -> Self {
         let core = &mut *turn.core;
         let is_whole = core.inexact.contains(&vnode);
-        let mut session = Self {
+        core.order(Purpose::Repair(RepairStep::Read(id)), Order::Clock(vnode));
+        Self {
             id,
             vnode,
             peer,
             deadline: turn.now.at + core.tunables.repair_patience,
             epoch: core.document.ring.epoch(vnode),
             step: 0,
+            ours: VnodeClock::default(),
             theirs: None,
             is_of_holder: false,
             is_whole,
             own: Page::default(),
             gives: BTreeSet::new(),
             gives_count: 0,
-            stage: if is_whole { Stage::Leaves } else { Stage::Begins },
-        };
-        if is_whole {
-            core.counts.repairs_by_leaves += 1;
-            session.ask(core, PullWanted::Leaves);
-        } else {
-            core.order(Purpose::Repair(RepairStep::Read(id)), Order::Clock(vnode));
+            is_mirrored: true,
+            stage: Stage::Begins,
         }
-        session
     }
 
     fn ask(&mut self, core: &mut Core, wanted: PullWanted) {
         self.step += 1;
         let (session, step, epoch) = (self.id, self.step, self.epoch);
-        let pull = Pull { session, step, epoch, wanted };
+        let below = core.below(self.vnode);
+        let pull = Pull { session, step, epoch, below, wanted };
         core.send(self.peer, self.vnode, Message::Pull(pull));
+    }
+
+    fn ask_leaves(&mut self, core: &mut Core) -> Progress {
+        self.stage = Stage::Leaves;
+        core.counts.repairs_by_leaves += 1;
+        self.ask(core, PullWanted::Leaves);
+        Progress::GoesOn
     }
 
     /// The store has read something.
@@ -134,7 +146,11 @@ impl Session {
         let Ok(stored) = result else { return Progress::Failed };
         match (&mut self.stage, stored) {
             (Stage::Begins, Stored::Clock(clock)) => {
-                self.stage = Stage::Since(clock, None);
+                self.ours = clock;
+                if self.is_whole {
+                    return self.ask_leaves(turn.core);
+                }
+                self.stage = Stage::Since(None);
                 self.next_since(turn.core)
             }
             (Stage::Compares(theirs), Stored::Leaves(_, ours)) => {
@@ -161,7 +177,7 @@ impl Session {
         &mut self,
         turn: &mut Turn<'_>,
         step: u32,
-        is_held: bool,
+        (is_held, horizon): (bool, &HorizonIs),
         result: Result<Pulled, Refusal>,
     ) -> Progress {
         if step != self.step {
@@ -179,25 +195,24 @@ impl Session {
                 return Progress::Failed;
             }
         };
+        if let Err(progress) = self.compare_horizons(turn.core, horizon, &answer) {
+            return progress;
+        }
         let stage = std::mem::replace(&mut self.stage, Stage::Begins);
         match (stage, answer) {
-            (Stage::Since(clock, _), Pulled::Records(theirs, page)) => {
+            (Stage::Since(_), Pulled::Records(theirs, page)) => {
                 if self.theirs.is_none() || turn.core.is_wrong(Mutation::JoinLaterClock) {
                     (self.theirs, self.is_of_holder) = (Some(theirs), is_held);
                 }
-                self.store(turn, page, Stage::Since(clock, None))
+                self.store(turn, page, Stage::Since(None))
             }
-            (Stage::Since(..), Pulled::Compare) => {
-                self.stage = Stage::Leaves;
-                turn.core.counts.repairs_by_leaves += 1;
-                self.ask(turn.core, PullWanted::Leaves);
-                Progress::GoesOn
-            }
+            (Stage::Since(..), Pulled::Compare) => self.ask_leaves(turn.core),
             (Stage::Leaves, Pulled::Leaves(theirs, leaves)) => {
                 (self.theirs, self.is_of_holder) = (Some(theirs), is_held);
                 self.stage = Stage::Compares(leaves);
                 let purpose = Purpose::Repair(RepairStep::Read(self.id));
-                turn.core.order(purpose, Order::Leaves(self.vnode));
+                let (vnode, below) = (self.vnode, turn.core.below(self.vnode));
+                turn.core.order(purpose, Order::Leaves { vnode, below });
                 Progress::GoesOn
             }
             (Stage::Leaf(leaves, _), Pulled::Leaf(page, lacks)) => {
@@ -210,6 +225,48 @@ impl Session {
                 self.stage = stage;
                 turn.core.counts.malformed += 1;
                 Progress::Failed
+            }
+        }
+    }
+
+    /// Goes on only with who has the same horizon, or is to give away what it has.
+    fn compare_horizons(
+        &mut self,
+        core: &mut Core,
+        horizon: &HorizonIs,
+        answer: &Pulled,
+    ) -> Result<(), Progress> {
+        self.is_mirrored = true;
+        match horizon {
+            HorizonIs::Same => Ok(()),
+            HorizonIs::Higher(theirs) => {
+                let has_all = self.ours.dominates(&theirs.clock);
+                if has_all || core.is_wrong(Mutation::CopyBelowHorizonServes) {
+                    adopt(core, self.vnode, Rc::clone(theirs));
+                    Ok(())
+                } else {
+                    Err(Progress::FallsShort(Rc::clone(theirs)))
+                }
+            }
+            HorizonIs::Lower => {
+                let clock = match answer {
+                    Pulled::Records(clock, _) | Pulled::Leaves(clock, _) => Some(clock),
+                    Pulled::Leaf(..) | Pulled::Compare => None,
+                };
+                let (Some(clock), Some(ours)) =
+                    (self.theirs.as_ref().or(clock), core.horizons.get(&self.vnode))
+                else {
+                    return Ok(());
+                };
+                if clock.dominates(&ours.clock) {
+                    // It may have what came after it told all it had, and before it heard this.
+                    let (epoch, horizon) = (self.epoch, Rc::clone(ours));
+                    let message = HorizonMessage::Advance { epoch, horizon };
+                    core.send(self.peer, self.vnode, Message::Horizon(message));
+                    return Err(Progress::Failed);
+                }
+                self.is_mirrored = false;
+                Ok(())
             }
         }
     }
@@ -231,7 +288,7 @@ impl Session {
         }
         let then = match (then, last) {
             (Stage::Since(..), Some(_)) if core.is_wrong(Mutation::JoinAfterPage) => Stage::Joins,
-            (Stage::Since(clock, _), Some(last)) => Stage::Since(clock, Some(last)),
+            (Stage::Since(_), Some(last)) => Stage::Since(Some(last)),
             (Stage::Since(..), None) => Stage::Joins,
             (Stage::Leaf(leaves, _), Some(last)) => Stage::Leaf(leaves, Some(last)),
             (Stage::Leaf(mut leaves, _), None) => {
@@ -240,11 +297,19 @@ impl Session {
             }
             (then, _) => then,
         };
-        for record in &page.records {
-            let purpose = Purpose::Repair(RepairStep::Put(self.id));
-            core.order(purpose, Order::Put(Rc::clone(record)));
+        let mut count = 0;
+        for record in page.records {
+            let order = if self.is_mirrored {
+                Some(Order::Put(record))
+            } else {
+                core.as_it_arrives(self.vnode, record)
+            };
+            if let Some(order) = order {
+                count += 1;
+                core.order(Purpose::Repair(RepairStep::Put(self.id)), order);
+            }
         }
-        self.stage = Stage::Stores(page.records.len(), Box::new(then));
+        self.stage = Stage::Stores(count, Box::new(then));
         self.go_on(turn)
     }
 
@@ -307,8 +372,8 @@ impl Session {
     }
 
     fn next_since(&mut self, core: &mut Core) -> Progress {
-        let Stage::Since(clock, after) = &self.stage else { unreachable!("it lacks dots") };
-        let wanted = PullWanted::Since { clock: clock.clone(), after: after.clone() };
+        let Stage::Since(after) = &self.stage else { unreachable!("it lacks dots") };
+        let wanted = PullWanted::Since { clock: self.ours.clone(), after: after.clone() };
         self.ask(core, wanted);
         Progress::GoesOn
     }
