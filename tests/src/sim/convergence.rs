@@ -186,9 +186,10 @@ pub(super) fn false_claim(world: &World) -> Option<String> {
         let vnode = key.token.vnode(document.bits);
         for (node, core) in owners_of(world, document, vnode) {
             let (id, store) = (node.id, &core.store);
-            let is_purged = hint.record.version.hlc < store.below(vnode);
-            let has =
-                is_purged || store.get(key).is_some_and(|own| merge(&own, &hint.record) == own);
+            // What was lost is known when the node starts.
+            let is_out =
+                hint.record.version.hlc < store.below(vnode) || store.lost.contains(&vnode);
+            let has = is_out || store.get(key).is_some_and(|own| merge(&own, &hint.record) == own);
             if !has && store.clock(vnode).contains(hint.record.version.dot) {
                 let version = hint.record.version;
                 return Some(format!("{id} says that it has {version:?} of {:?}", key.bytes));
