@@ -157,7 +157,7 @@ pub enum Order {
     OldestHint,
     /// Which dots of a vnode are seen and on disk: [`Stored::Clock`].
     Clock(Vnode),
-    /// All dots of an actor in a vnode, of records and of hints, told once everything that was taken
+    /// All dots of an actor in a vnode, of records and of hints, told once all that was taken
     /// before is on disk: [`Stored::Dots`].
     Dots {
         /// Of which vnode.
