@@ -89,6 +89,7 @@ impl Repair {
             if let Some(plan) = self.plans.get_mut(&vnode).filter(|plan| plan.epoch == epoch) {
                 // Whom it takes over from may be lost by now.
                 plan.sources = moves::sources(&document, vnode, me);
+                plan.wanted.retain(|&node| document.index_of(node).is_some());
                 owned.push(vnode);
                 continue;
             }
@@ -194,7 +195,8 @@ impl Repair {
                 self.sessions.insert(id, session);
                 turn.core.counts.repairs += 1;
             }
-            let period = turn.core.tunables.repair_period / plan.peers.len() as u32;
+            let others = plan.peers.len().max(1) as u32;
+            let period = turn.core.tunables.repair_period / others;
             let has_to = !plan.sources.are_met(&plan.compared) || !plan.wanted.is_empty();
             let is_urgent = has_to || !turn.core.is_held(vnode);
             let soon = turn.core.tunables.repair_retry.min(period);
