@@ -128,6 +128,8 @@ impl Options {
             repair_retry: Duration::from_millis(rng.u64(100..3000)),
             repair_patience: Duration::from_millis(rng.u64(500..20_000)),
             repair_page_bytes_max: 1 << rng.u32(6..16),
+            horizon_period: Duration::from_millis(rng.u64(1_000..60_000)),
+            horizon_window: Duration::from_millis(rng.u64(1_000..60_000)),
             mutations: Mutations::default(),
         };
         let mut options = Self {
@@ -149,7 +151,7 @@ impl Options {
                 liveness: liveness::Tunables::drawn(&mut rng),
                 timing: Timing::default(),
                 steward_every: Duration::from_millis(rng.u64(200..3000)),
-                mutations: Mutations::default(),
+                ..NodeTunables::default()
             },
             changes_max: *rng.choice([0, 0, 1, 3, 8].iter()).expect("five"),
         };
