@@ -137,3 +137,7 @@ pub const GOSSIP_BYTES_MIN: usize = 512;
 
 /// Bytes of a node's record on gossip. Longer ones are dropped: one must not crowd others out.
 pub const RECORD_BYTES_MAX: usize = 128;
+
+/// Scans that a core coordinates at a time. More are refused as overload: each keeps a page of each
+/// copy that is read, [`SCAN_PAGE_BYTES_MAX`](schemas::limits::SCAN_PAGE_BYTES_MAX) at most.
+pub const SCANS_MAX: usize = 32;

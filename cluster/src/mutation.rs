@@ -59,11 +59,25 @@ pub enum Mutation {
     CompareOneLeaf,
     /// A comparison takes records of one key for equal.
     CompareKeysAlone,
+    /// A page of a scan goes as far as the answer that goes furthest.
+    ScanToLongest,
+    /// A replica takes part in an older epoch of a vnode.
+    ServeOldEpoch,
+    /// A successor that has a write counts as the reader that it replaces, too.
+    SuccessorCountsAsReader,
+    /// A source tells what it has before it has the epoch in which the vnode moves.
+    CatchUpWithStaleSource,
+    /// A source tells what it has while what it took in an older epoch is not on its disk.
+    ForgetWhatIsTaken,
+    /// A vnode settles when one successor has caught up.
+    SettleBeforeAll,
+    /// A node forgets a vnode when one of its owners has all of it.
+    DropBeforeAllHave,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 32] = [
         Self::AckBeforeQuorum,
         Self::AckBeforeOwnDisk,
         Self::AckBeforeReplicaDisk,
@@ -89,6 +103,13 @@ impl Mutation {
         Self::JoinLaterClock,
         Self::CompareOneLeaf,
         Self::CompareKeysAlone,
+        Self::ScanToLongest,
+        Self::ServeOldEpoch,
+        Self::SuccessorCountsAsReader,
+        Self::CatchUpWithStaleSource,
+        Self::ForgetWhatIsTaken,
+        Self::SettleBeforeAll,
+        Self::DropBeforeAllHave,
     ];
 
     /// What it is called, and what is wrong with it on.
@@ -155,6 +176,29 @@ impl Mutation {
             }
             Self::CompareKeysAlone => {
                 ("compare-keys-alone", "a comparison takes records of one key for equal")
+            }
+            Self::ScanToLongest => {
+                ("scan-to-longest", "a page of a scan goes as far as any answer")
+            }
+            Self::ServeOldEpoch => {
+                ("serve-old-epoch", "a replica takes part in an older epoch of a vnode")
+            }
+            Self::SuccessorCountsAsReader => (
+                "successor-counts-as-reader",
+                "a successor's acknowledgement counts for its reader",
+            ),
+            Self::CatchUpWithStaleSource => {
+                ("catch-up-with-stale-source", "a source tells what it has before it has the epoch")
+            }
+            Self::ForgetWhatIsTaken => (
+                "forget-what-is-taken",
+                "a source tells what it has before older writes are on disk",
+            ),
+            Self::SettleBeforeAll => {
+                ("settle-before-all", "a vnode settles when one successor has caught up")
+            }
+            Self::DropBeforeAllHave => {
+                ("drop-before-all-have", "a vnode is forgotten when one owner has all of it")
             }
         }
     }

@@ -13,6 +13,7 @@ use schemas::ids::{Actor, ClusterId, NodeId, Vnode};
 
 use self::steward::Steward;
 use crate::liveness::{self, Health, Liveness, Load};
+use crate::mutation::Mutations;
 use crate::time::{Instant, Now};
 use crate::topology::agreement::{self, Agreement, ProposalError, StateError, Ticket, Timing};
 use crate::topology::{Change, Document, Epoch};
@@ -123,13 +124,16 @@ pub struct NodeTunables {
     pub timing: Timing,
     /// How often moves are looked after.
     pub steward_every: Duration,
+    /// Mistakes that a simulation is to find; none anywhere else.
+    pub mutations: Mutations,
 }
 
 impl Default for NodeTunables {
     /// For nodes of one data centre.
     fn default() -> Self {
         let steward_every = Duration::from_secs(1);
-        Self { liveness: liveness::Tunables::lan(), timing: Timing::default(), steward_every }
+        let (liveness, timing) = (liveness::Tunables::lan(), Timing::default());
+        Self { liveness, timing, steward_every, mutations: Mutations::default() }
     }
 }
 
@@ -186,7 +190,7 @@ impl Node {
             me,
             agreement,
             liveness,
-            steward: Steward::new(now.at, tunables.steward_every),
+            steward: Steward::new(now.at, tunables.steward_every, tunables.mutations),
             document: None,
             up: BTreeMap::new(),
             load: Load::default(),

@@ -13,6 +13,7 @@ use schemas::ids::{NodeId, Vnode};
 use crate::coordinator::{Access, copies};
 use crate::event::{Effect, Order, StoreError, Stored};
 use crate::message::Message;
+use crate::mutation::Mutation;
 use crate::replica::fence_own;
 use crate::shard::{Core, Purpose, Turn};
 use crate::time::Instant;
@@ -145,7 +146,8 @@ impl Release {
             return;
         };
         it.has_all.insert(from);
-        if !it.is_dropping && it.owners.is_subset(&it.has_all) {
+        let is_had = it.owners.is_subset(&it.has_all) || core.is_wrong(Mutation::DropBeforeAllHave);
+        if !it.is_dropping && is_had {
             it.is_dropping = true;
             core.dropping.insert(vnode);
             core.order(Purpose::Release(ReleaseStep::Drop(vnode)), Order::Drop(vnode));

@@ -10,6 +10,7 @@ use std::time::Duration;
 use schemas::ids::{NodeId, Vnode};
 
 use crate::moves::{reporters, witnesses};
+use crate::mutation::{Mutation, Mutations};
 use crate::time::Instant;
 use crate::topology::{Change, Document, Epoch, Phase};
 
@@ -24,10 +25,11 @@ pub(super) struct Steward {
     reports: BTreeMap<Vnode, (Epoch, BTreeSet<NodeId>)>,
     pub(super) is_proposing: bool,
     last_ticket: u64,
+    mutations: Mutations,
 }
 
 impl Steward {
-    pub(super) fn new(now: Instant, every: Duration) -> Self {
+    pub(super) fn new(now: Instant, every: Duration, mutations: Mutations) -> Self {
         Self {
             every,
             look_at: now + every,
@@ -35,6 +37,7 @@ impl Steward {
             reports: BTreeMap::new(),
             is_proposing: false,
             last_ticket: 0,
+            mutations,
         }
     }
 
@@ -98,7 +101,9 @@ impl Steward {
         let none = BTreeSet::new();
         let ready = of_phase(Phase::Moving).filter(|vnode| {
             let reported = self.reports.get(vnode).map_or(&none, |(_, nodes)| nodes);
-            !document.is_paused && reporters(document, *vnode).is_subset(reported)
+            let wanted = reporters(document, *vnode);
+            let is_hasty = self.mutations.has(Mutation::SettleBeforeAll) && !reported.is_empty();
+            !document.is_paused && (wanted.is_subset(reported) || is_hasty)
         });
         let ready: Vec<(Vnode, Epoch)> = ready.map(|vnode| (vnode, ring.epoch(vnode))).collect();
         let change = if !over.is_empty() {

@@ -27,7 +27,10 @@ pub(crate) struct Asked {
 /// An owner asks for what it has not got.
 pub(crate) fn answer(core: &mut Core, from: NodeId, vnode: Vnode, pull: Pull) {
     let Pull { session, step, epoch, wanted } = pull;
-    if let Err(refusal) = fence_peer(core, from, vnode, epoch) {
+    // What was taken in an epoch before counts without those who take over in this one.
+    let has_former = core.log.has_former() || core.is_wrong(Mutation::ForgetWhatIsTaken);
+    let passes = fence_peer(core, from, vnode, epoch);
+    if let Err(refusal) = passes.and(if has_former { Ok(()) } else { Err(Refusal::Busy) }) {
         core.count_refusal(from, epoch, refusal);
         let message = Message::Pulled { session, step, result: Err(refusal) };
         return core.send(from, vnode, message);

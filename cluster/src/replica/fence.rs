@@ -7,14 +7,31 @@ use schemas::ids::{NodeId, Vnode};
 
 use crate::coordinator::Access;
 use crate::message::Refusal;
+use crate::mutation::Mutation;
 use crate::shard::Core;
 use crate::topology::{Document, Epoch, MemberIndex, Phase};
+
+/// Whether this node may answer a message about `vnode` that was sent in `epoch` of it.
+///
+/// # Errors
+/// The refusal to answer.
+pub(super) fn fence(
+    core: &Core,
+    vnode: Vnode,
+    epoch: Epoch,
+    access: Access,
+) -> Result<(), Refusal> {
+    match pass(&core.document, core.index, vnode, epoch, access) {
+        Err(Refusal::Stale(_)) if core.is_wrong(Mutation::ServeOldEpoch) => Ok(()),
+        result => result,
+    }
+}
 
 /// Whether `member` may answer a message about `vnode` that was sent in `epoch` of it.
 ///
 /// # Errors
 /// The refusal to answer.
-pub(super) fn pass(
+fn pass(
     document: &Document,
     member: Option<MemberIndex>,
     vnode: Vnode,
@@ -60,7 +77,7 @@ pub(super) fn fence_write(core: &Core, vnode: Vnode, epoch: Epoch) -> Result<(),
 /// # Errors
 /// The refusal to answer.
 pub(crate) fn fence_own(core: &Core, vnode: Vnode, epoch: Epoch) -> Result<(), Refusal> {
-    pass(&core.document, core.index, vnode, epoch, Access::Write)
+    fence(core, vnode, epoch, Access::Write)
 }
 
 /// Whether `from` has a copy of `vnode` in `epoch` of it, this node's own. Whether this node has
@@ -75,7 +92,10 @@ pub(crate) fn fence_peer(
     epoch: Epoch,
 ) -> Result<(), Refusal> {
     let document = &core.document;
-    pass(document, document.index_of(from), vnode, epoch, Access::Write)
+    match pass(document, document.index_of(from), vnode, epoch, Access::Write) {
+        Err(Refusal::Behind) if core.is_wrong(Mutation::CatchUpWithStaleSource) => Ok(()),
+        result => result,
+    }
 }
 
 #[cfg(test)]

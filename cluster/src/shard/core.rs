@@ -7,8 +7,9 @@ use std::sync::Arc;
 use schemas::ids::{Actor, NodeId, Vnode};
 use slab::Slab;
 
+use super::log::Log;
 use super::peers::Peers;
-use crate::coordinator::Reply;
+use crate::coordinator::{Gathers, Reply};
 use crate::event::{Effect, Order, RequestId, Ticket};
 use crate::handoff::{Handoff, HintStep};
 use crate::message::{Message, OpId, Refusal};
@@ -94,6 +95,8 @@ pub(crate) struct Core {
     pub(crate) peers: Peers,
     pub(crate) tunables: Tunables,
     pub(crate) counts: Counts,
+    pub(crate) log: Log,
+    pub(crate) gathers: Gathers,
     effects: VecDeque<Effect>,
     loopback: VecDeque<(Vnode, Message)>,
     tickets: Slab<Purpose>,
@@ -112,6 +115,8 @@ impl Core {
             peers: Peers::default(),
             tunables,
             counts: Counts::default(),
+            log: Log::default(),
+            gathers: Gathers::default(),
             effects: VecDeque::new(),
             loopback: VecDeque::new(),
             tickets: Slab::new(),
@@ -121,6 +126,11 @@ impl Core {
     /// The data centre of this node; nobody's name if it is no member.
     pub(crate) fn dc(&self) -> &str {
         self.index.map_or("", |index| &self.document.member(index).dc)
+    }
+
+    /// The data centre of `node`; nobody's name if it is no member.
+    pub(crate) fn dc_of(&self, node: NodeId) -> &str {
+        self.document.index_of(node).map_or("", |index| &self.document.member(index).dc)
     }
 
     /// Whether a simulation has switched a mistake on.
@@ -220,6 +230,7 @@ impl Core {
         self.index = document.index_of(self.me.node);
         let known = &document;
         self.peers.retain(|node| known.index_of(node).is_some());
+        self.log.epoch_begins();
         self.document = document;
     }
 

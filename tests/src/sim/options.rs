@@ -145,6 +145,7 @@ impl Options {
                 liveness: liveness::Tunables::drawn(&mut rng),
                 timing: Timing::default(),
                 steward_every: Duration::from_millis(rng.u64(200..3000)),
+                mutations: Mutations::default(),
             },
             changes_max: *rng.choice([0, 0, 1, 3, 8].iter()).expect("five"),
         };
