@@ -59,25 +59,35 @@ pub enum Mutation {
     CompareOneLeaf,
     /// A comparison takes records of one key for equal.
     CompareKeysAlone,
+    /// Of concurrent values the newest alone stays.
+    DropSibling,
+    /// A replica answers and stores in an older epoch of a vnode than its own.
+    ServeOldEpoch,
+    /// What a successor has counts as what the reader has that it is to replace.
+    CountSuccessors,
+    /// Vnodes settle before their successors have caught up.
+    SettleEarly,
+    /// Vnodes are stable before those that gave them away know it.
+    FinishEarly,
+    /// An epoch is decided by half of the voters, or less.
+    DecideWithMinority,
+    /// A voter that starts has forgotten what it promised and accepted.
+    ForgetPromise,
+    /// A node takes an older document for the newer one.
+    DocumentGoesBack,
     /// A page of a scan goes as far as the answer that goes furthest.
     ScanToLongest,
-    /// A replica takes part in an older epoch of a vnode.
-    ServeOldEpoch,
-    /// A successor that has a write counts as the reader that it replaces, too.
-    SuccessorCountsAsReader,
     /// A source tells what it has before it has the epoch in which the vnode moves.
     CatchUpWithStaleSource,
     /// A source tells what it has while what it took in an older epoch is not on its disk.
     ForgetWhatIsTaken,
-    /// A vnode settles when one successor has caught up.
-    SettleBeforeAll,
     /// A node forgets a vnode when one of its owners has all of it.
     DropBeforeAllHave,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 37] = [
         Self::AckBeforeQuorum,
         Self::AckBeforeOwnDisk,
         Self::AckBeforeReplicaDisk,
@@ -103,12 +113,17 @@ impl Mutation {
         Self::JoinLaterClock,
         Self::CompareOneLeaf,
         Self::CompareKeysAlone,
-        Self::ScanToLongest,
+        Self::DropSibling,
         Self::ServeOldEpoch,
-        Self::SuccessorCountsAsReader,
+        Self::CountSuccessors,
+        Self::SettleEarly,
+        Self::FinishEarly,
+        Self::DecideWithMinority,
+        Self::ForgetPromise,
+        Self::DocumentGoesBack,
+        Self::ScanToLongest,
         Self::CatchUpWithStaleSource,
         Self::ForgetWhatIsTaken,
-        Self::SettleBeforeAll,
         Self::DropBeforeAllHave,
     ];
 
@@ -177,25 +192,34 @@ impl Mutation {
             Self::CompareKeysAlone => {
                 ("compare-keys-alone", "a comparison takes records of one key for equal")
             }
+            Self::DropSibling => ("drop-sibling", "of concurrent values the newest alone stays"),
+            Self::ServeOldEpoch => {
+                ("serve-old-epoch", "a replica serves an older epoch of a vnode than its own")
+            }
+            Self::CountSuccessors => {
+                ("count-successors", "a successor counts as the reader that it is to replace")
+            }
+            Self::SettleEarly => ("settle-early", "vnodes settle before successors have caught up"),
+            Self::FinishEarly => {
+                ("finish-early", "vnodes are stable before those that gave them away know it")
+            }
+            Self::DecideWithMinority => {
+                ("decide-with-minority", "half of the voters, or less, decide an epoch")
+            }
+            Self::ForgetPromise => {
+                ("forget-promise", "a voter that starts has forgotten what it is bound to")
+            }
+            Self::DocumentGoesBack => {
+                ("document-goes-back", "a node takes an older document for the newer one")
+            }
             Self::ScanToLongest => {
                 ("scan-to-longest", "a page of a scan goes as far as any answer")
             }
-            Self::ServeOldEpoch => {
-                ("serve-old-epoch", "a replica takes part in an older epoch of a vnode")
-            }
-            Self::SuccessorCountsAsReader => (
-                "successor-counts-as-reader",
-                "a successor's acknowledgement counts for its reader",
-            ),
             Self::CatchUpWithStaleSource => {
                 ("catch-up-with-stale-source", "a source tells what it has before it has the epoch")
             }
-            Self::ForgetWhatIsTaken => (
-                "forget-what-is-taken",
-                "a source tells what it has before older writes are on disk",
-            ),
-            Self::SettleBeforeAll => {
-                ("settle-before-all", "a vnode settles when one successor has caught up")
+            Self::ForgetWhatIsTaken => {
+                ("forget-what-is-taken", "a source does not wait for its disk before it tells")
             }
             Self::DropBeforeAllHave => {
                 ("drop-before-all-have", "a vnode is forgotten when one owner has all of it")

@@ -124,7 +124,7 @@ pub struct NodeTunables {
     pub timing: Timing,
     /// How often moves are looked after.
     pub steward_every: Duration,
-    /// Mistakes that a simulation is to find; none anywhere else.
+    /// Mistakes that a simulation has switched on.
     pub mutations: Mutations,
 }
 
@@ -172,7 +172,7 @@ impl Node {
         let (of_agreement, of_liveness) = (rng.fork(), rng.u64(..));
         let timing = tunables.timing;
         let mut seeds = Vec::new();
-        let agreement = match origin {
+        let mut agreement = match origin {
             Origin::Create(document) => {
                 Agreement::create(me.node, document, timing, of_agreement, now.at)
             }
@@ -184,6 +184,7 @@ impl Node {
                 Agreement::restart(me.node, &bytes, timing, of_agreement, now.at)?
             }
         };
+        agreement.plant(tunables.mutations);
         let liveness =
             Liveness::new(now.at, agreement.cluster(), me, address, tunables.liveness, of_liveness);
         let mut node = Self {

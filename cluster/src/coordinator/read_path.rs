@@ -42,8 +42,8 @@ pub(super) fn nearest(core: &Core, vnode: Vnode, namespace: &Namespace) -> Nodes
     let mut nodes = copies(&core.document, vnode, Some(namespace), Access::Read);
     let unknown = core.tunables.latency_first;
     nodes.sort_by_cached_key(|&node| {
-        let is_far = core.dc_of(node) != core.dc();
-        (!core.is_up(node), node != core.me.node, is_far, core.peers.mean(node, unknown), node)
+        let (is_down, is_other) = (!core.is_up(node), node != core.me.node);
+        (is_down, is_other, !core.is_near(node), core.peers.mean(node, unknown), node)
     });
     nodes
 }

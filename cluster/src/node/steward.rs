@@ -95,15 +95,16 @@ impl Steward {
         let ring = &document.ring;
         let of_phase = |phase| ring.all().filter(move |&vnode| ring.phase(vnode) == phase);
         let over = of_phase(Phase::Settling).filter(|&vnode| {
-            witnesses(document, vnode).into_iter().all(|node| has(node, ring.epoch(vnode)))
+            self.mutations.has(Mutation::FinishEarly)
+                || witnesses(document, vnode).into_iter().all(|node| has(node, ring.epoch(vnode)))
         });
         let over: Vec<(Vnode, Epoch)> = over.map(|vnode| (vnode, ring.epoch(vnode))).collect();
         let none = BTreeSet::new();
         let ready = of_phase(Phase::Moving).filter(|vnode| {
             let reported = self.reports.get(vnode).map_or(&none, |(_, nodes)| nodes);
-            let wanted = reporters(document, *vnode);
-            let is_hasty = self.mutations.has(Mutation::SettleBeforeAll) && !reported.is_empty();
-            !document.is_paused && (wanted.is_subset(reported) || is_hasty)
+            let is_early = self.mutations.has(Mutation::SettleEarly);
+            let all_have = is_early || reporters(document, *vnode).is_subset(reported);
+            !document.is_paused && all_have
         });
         let ready: Vec<(Vnode, Epoch)> = ready.map(|vnode| (vnode, ring.epoch(vnode))).collect();
         let change = if !over.is_empty() {

@@ -11,22 +11,6 @@ use crate::mutation::Mutation;
 use crate::shard::Core;
 use crate::topology::{Document, Epoch, MemberIndex, Phase};
 
-/// Whether this node may answer a message about `vnode` that was sent in `epoch` of it.
-///
-/// # Errors
-/// The refusal to answer.
-pub(super) fn fence(
-    core: &Core,
-    vnode: Vnode,
-    epoch: Epoch,
-    access: Access,
-) -> Result<(), Refusal> {
-    match pass(&core.document, core.index, vnode, epoch, access) {
-        Err(Refusal::Stale(_)) if core.is_wrong(Mutation::ServeOldEpoch) => Ok(()),
-        result => result,
-    }
-}
-
 /// Whether `member` may answer a message about `vnode` that was sent in `epoch` of it.
 ///
 /// # Errors
@@ -61,6 +45,22 @@ fn pass(
         })
     });
     if is_owner { Ok(()) } else { Err(Refusal::NotOwner) }
+}
+
+/// As [`pass`], for this node.
+fn fence(core: &Core, vnode: Vnode, epoch: Epoch, access: Access) -> Result<(), Refusal> {
+    match pass(&core.document, core.index, vnode, epoch, access) {
+        Err(Refusal::Stale(_)) if core.is_wrong(Mutation::ServeOldEpoch) => Ok(()),
+        result => result,
+    }
+}
+
+/// Whether this node may say what it has of a key of `vnode`, in `epoch` of it.
+///
+/// # Errors
+/// The refusal to.
+pub(super) fn fence_read(core: &Core, vnode: Vnode, epoch: Epoch) -> Result<(), Refusal> {
+    fence(core, vnode, epoch, Access::Read)
 }
 
 /// Whether this node may store a record of `vnode`, in `epoch` of it.

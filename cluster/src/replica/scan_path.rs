@@ -9,7 +9,6 @@ use schemas::limits::{SCAN_PAGE_BYTES_MAX, SCAN_RECORDS_MAX};
 
 use super::asked::{Ask, AskedPage, refusal};
 use super::fence;
-use crate::coordinator::Access;
 use crate::event::{Order, Page, StoreError, Stored};
 use crate::message::{Message, Refusal, ScanRead, Scanned};
 use crate::record::Key;
@@ -26,7 +25,7 @@ pub(crate) fn scan(core: &mut Core, from: NodeId, vnode: Vnode, scan: ScanRead) 
         && first <= last
         && after.as_ref().is_none_or(|key| key.namespace == namespace && is_inside(key.token));
     let result = if fits {
-        fence::fence(core, vnode, epoch, Access::Read)
+        fence::fence_read(core, vnode, epoch)
     } else {
         core.counts.malformed += 1;
         Err(Refusal::Malformed)

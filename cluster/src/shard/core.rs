@@ -128,9 +128,10 @@ impl Core {
         self.index.map_or("", |index| &self.document.member(index).dc)
     }
 
-    /// The data centre of `node`; nobody's name if it is no member.
-    pub(crate) fn dc_of(&self, node: NodeId) -> &str {
-        self.document.index_of(node).map_or("", |index| &self.document.member(index).dc)
+    /// Whether `node` is a member of this node's data centre.
+    pub(crate) fn is_near(&self, node: NodeId) -> bool {
+        let index = self.document.index_of(node);
+        index.is_some_and(|index| *self.document.member(index).dc == *self.dc())
     }
 
     /// Whether a simulation has switched a mistake on.

@@ -57,7 +57,7 @@ pub(super) fn route(core: &Core, token: Token, op: RouteOp) -> Route {
     };
     let me = core.me.node;
     let mut owners = copies(&document, vnode, Some(namespace), Access::Read);
-    let is_far = |node| core.dc_of(node) != core.dc();
+    let is_far = |node| !core.is_near(node);
     if !owners.contains(&me) {
         owners.sort_by_key(|&node| (is_far(node), !core.is_up(node), node));
         return if owners.is_empty() { Route::Coordinate } else { Route::Elsewhere(owners) };

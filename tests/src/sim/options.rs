@@ -12,6 +12,7 @@ use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::network::NetworkOptions;
+use super::places::Places;
 
 /// What a run is like.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -23,8 +24,10 @@ pub struct Options {
     pub nodes: usize,
     /// Cores of each.
     pub shards: u16,
-    /// Copies of each key.
+    /// Copies of each key, in the first data centre if there are several.
     pub copies: u8,
+    /// Data centres, and at which levels clients of them ask.
+    pub places: Places,
     /// Vnodes, a power of two.
     pub vnodes: u32,
     /// How long clients work while things go wrong.
@@ -82,6 +85,10 @@ pub struct ClientOptions {
     pub siblings_permille: u32,
     /// Of a thousand writes of those, how many forget what was read before.
     pub blind_permille: u32,
+    /// Of a thousand reads, how many are of several keys at once.
+    pub multi_permille: u32,
+    /// Of a thousand reads, how many are of all keys of a vnode, page by page.
+    pub scan_permille: u32,
     /// Whether reads make sure that no later one tells less.
     pub repairs_first: bool,
 }
@@ -91,6 +98,7 @@ impl Options {
     #[must_use]
     pub fn draw(seed: u64, nodes: usize, safety: Duration) -> Self {
         let mut rng = Rng::with_seed(seed ^ 0x6f70_7469_6f6e_7300);
+        let mut reads = Rng::with_seed(seed ^ 0x7265_6164_7300_0000);
         let rare = |rng: &mut Rng, permille: u32| if rng.bool() { 0 } else { rng.u32(..permille) };
         let network = NetworkOptions {
             delay_us_min: rng.u64(20..500),
@@ -110,6 +118,8 @@ impl Options {
             sloppy_permille: rare(&mut rng, 300),
             siblings_permille: *rng.choice([0, 500, 1000].iter()).expect("three"),
             blind_permille: rng.u32(..500),
+            multi_permille: rare(&mut reads, 400),
+            scan_permille: rare(&mut reads, 400),
             repairs_first: rng.bool(),
         };
         let tunables = Tunables {
@@ -132,6 +142,7 @@ impl Options {
             nodes,
             shards: rng.u16(1..=2),
             copies: rng.u8(1..=5).min(3).min(nodes.try_into().unwrap_or(3)),
+            places: Places::draw(seed, nodes),
             vnodes: 1 << rng.u32(2..7),
             safety,
             liveness: Duration::from_secs(60),
@@ -157,5 +168,11 @@ impl Options {
             clients.sloppy_permille = rng.u32(..=1000 - clients.weak_permille);
         }
         options
+    }
+
+    /// Copies of each key at the start, in all data centres.
+    #[must_use]
+    pub fn copies_in_all(&self) -> u8 {
+        Places::layout(self).iter().map(|dc| dc.copies).sum()
     }
 }

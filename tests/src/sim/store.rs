@@ -272,6 +272,10 @@ fn merge_with(mutations: Mutations, known: &Rc<Record>, record: &Rc<Record>) -> 
             _ => {}
         }
     }
+    if mutations.has(Mutation::DropSibling) && known.kind == Kind::Siblings {
+        let is_newer = record.version > known.version;
+        return Rc::clone(if is_newer { record } else { known });
+    }
     merge(known, record)
 }
 
