@@ -21,7 +21,7 @@ use crate::event::{Effect, Event, StoreError, Stored, Ticket};
 use crate::handoff::{Handoff, HintStep};
 use crate::message::Message;
 use crate::release::{self, Release, ReleaseStep};
-use crate::repair::{self, Repair, RepairStep};
+use crate::repair::{self, Move, Repair, RepairStep};
 use crate::replica;
 use crate::time::{Instant, Now};
 use crate::topology::Document;
@@ -93,7 +93,7 @@ impl Shard {
         let dots = DotCounters::new(start.me, start.vnodes.clone());
         let coordinator = Coordinator::new(&core, dots, start.floor);
         let handoff = Handoff::new(boot, start.hinted);
-        let repair = Repair::new(boot, start.vnodes.clone());
+        let repair = Repair::new(boot, start.vnodes.clone(), &core.tunables);
         let release = Release::new(start.vnodes);
         let mut shard = Self { core, coordinator, handoff, repair, release };
         let mut parts = shard.parts(now);
@@ -175,6 +175,12 @@ impl Shard {
     #[must_use]
     pub fn last_stamp(&self) -> Hlc {
         self.coordinator.last_stamp()
+    }
+
+    /// The vnodes that move to this node, and how far they are.
+    #[must_use]
+    pub fn moves(&self, now: Now) -> Vec<Move> {
+        self.repair.moves(&self.core, now.at)
     }
 
     /// What happened that ought not to, or not often.

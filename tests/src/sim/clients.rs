@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::rc::Rc;
 
-use cluster::coordinator::{Reply, Request, Wanted};
+use cluster::coordinator::{Refused, Reply, Request, Wanted};
 use cluster::event::{Event, RequestId};
 use cluster::record::{Kind as RecordKind, Record};
 use cluster::topology;
@@ -271,10 +271,7 @@ impl World {
             }
             (Calls::Many(calls), Reply::FoundAll(found)) => self.found_all(&calls, &found),
             (Calls::Page(call), Reply::Page(page)) => self.turn_page(call, &page),
-            (calls, Reply::Refused(refused)) => {
-                let is_out = refused.applied == Applied::No;
-                self.end(&calls, if is_out { Outcome::Fail } else { Outcome::Unknown });
-            }
+            (calls, Reply::Refused(refused)) => self.end(&calls, outcome(&refused)),
             (calls, reply) => unreachable!("{reply:?} is no answer to {calls:?}"),
         }
     }
@@ -413,6 +410,11 @@ impl Found {
             }
         }
     }
+}
+
+/// What became of what was refused.
+fn outcome(refused: &Refused) -> Outcome {
+    if refused.applied == Applied::No { Outcome::Fail } else { Outcome::Unknown }
 }
 
 fn key_bytes(key: u64) -> [u8; 8] {

@@ -10,10 +10,9 @@ use cluster::coordinator::{MultiGet, Page, Refused, Scan};
 use cluster::event::Event;
 use cluster::record::{Key, Record};
 use schemas::ids::{Hlc, Token};
-use schemas::status::Applied;
 
-use super::{Call, Found, key_bytes};
-use crate::history::{Outcome, Policy};
+use super::{Call, Found, key_bytes, outcome};
+use crate::history::Policy;
 use crate::sim::world::World;
 
 /// Keys of one request, at most.
@@ -143,10 +142,7 @@ impl World {
         for (call, found) in calls.iter().zip(found) {
             match found {
                 Ok(record) => stamp = stamp.max(self.read(call, record.as_deref())),
-                Err(refused) => {
-                    assert_eq!(refused.applied, Applied::No, "a read changes nothing");
-                    self.record(call, Outcome::Fail, &Found::default());
-                }
+                Err(refused) => self.record(call, outcome(refused), &Found::default()),
             }
         }
         self.saw(&calls[0], stamp);
