@@ -13,6 +13,7 @@ mod siblings;
 mod table;
 mod write_path;
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -73,6 +74,8 @@ pub(crate) struct Coordinator {
     waiting: usize,
     /// Scans under way.
     scans: usize,
+    /// Stamps of writes that go straight at the engine and are not on disk, ascending.
+    local: VecDeque<Hlc>,
 }
 
 impl Coordinator {
@@ -88,6 +91,7 @@ impl Coordinator {
             writing: siblings::Keys::new(),
             waiting: 0,
             scans: 0,
+            local: VecDeque::new(),
         }
     }
 
@@ -170,6 +174,7 @@ impl Coordinator {
     /// Stamp and dot of the next write in `vnode`, which is not coordinated.
     pub(crate) fn next_version(
         &mut self,
+        core: &Core,
         wall_ms: u64,
         vnode: Vnode,
         seen: Hlc,
@@ -177,18 +182,40 @@ impl Coordinator {
         if !self.clock.admits(wall_ms, seen) {
             return Err(Status::StampAhead);
         }
-        self.version(wall_ms, vnode, seen).ok_or(Status::Overloaded)
+        self.version(wall_ms, vnode, seen.max(core.below(vnode))).ok_or(Status::Overloaded)
     }
 
     /// The store has taken a write with the next version of `vnode`.
-    pub(crate) fn local_taken(&mut self, vnode: Vnode) {
+    pub(crate) fn local_taken(&mut self, vnode: Vnode, version: Version) {
         assert!(!self.is_assigning, "effects are carried out before the next write");
+        assert_eq!(self.dots.next(vnode), version.dot, "it is the next version");
         self.dots.advance(vnode);
+        self.local.push_back(version.hlc);
+    }
+
+    /// The first write of those that the store has taken without the coordinator is on disk.
+    pub(crate) fn local_durable(&mut self) {
+        self.local.pop_front().expect("the store has taken one");
     }
 
     /// No stamp above `ceiling` may be given.
     pub(crate) fn raise_ceiling(&mut self, ceiling: Hlc) {
         self.ceiling = self.ceiling.max(ceiling);
+    }
+
+    /// Time has passed: every later stamp is above what is returned, in all lives of the node, and
+    /// above `floor`.
+    pub(crate) fn pass(&mut self, wall_ms: u64, floor: Hlc) -> Hlc {
+        self.clock.pass(wall_ms, floor, self.ceiling)
+    }
+
+    /// The least stamp that was given to a write which is under way.
+    pub(crate) fn least_under_way(&self) -> Option<Hlc> {
+        let writes = self.table.iter().filter_map(|operation| match operation {
+            Operation::Write(op) => op.stamped_here(),
+            Operation::Read(_) | Operation::Scan(_) | Operation::Forwarded(_) => None,
+        });
+        writes.chain(self.local.front().copied()).min()
     }
 
     /// The greatest stamp that was given, or that none may be at or below.

@@ -75,6 +75,18 @@ pub enum Mutation {
     ForgetPromise,
     /// A node takes an older document for the newer one.
     DocumentGoesBack,
+    /// Tombstones and what is past its time are purged at once.
+    PurgeBelowNoHorizon,
+    /// A node promises in spite of what it keeps for others.
+    PromiseIgnoresHints,
+    /// A horizon advances when one owner has all.
+    HorizonWithoutAllOwners,
+    /// A value whose time is over is purged though not all owners have it.
+    ExpiredUncoversOlder,
+    /// A record below the horizon is merged as any.
+    LateRecordIsStored,
+    /// A copy takes a horizon that it has not all of.
+    CopyBelowHorizonServes,
     /// A page of a scan goes as far as the answer that goes furthest.
     ScanToLongest,
     /// A source tells what it has before it has the epoch in which the vnode moves.
@@ -87,7 +99,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 43] = [
         Self::AckBeforeQuorum,
         Self::AckBeforeOwnDisk,
         Self::AckBeforeReplicaDisk,
@@ -121,6 +133,12 @@ impl Mutation {
         Self::DecideWithMinority,
         Self::ForgetPromise,
         Self::DocumentGoesBack,
+        Self::PurgeBelowNoHorizon,
+        Self::PromiseIgnoresHints,
+        Self::HorizonWithoutAllOwners,
+        Self::ExpiredUncoversOlder,
+        Self::LateRecordIsStored,
+        Self::CopyBelowHorizonServes,
         Self::ScanToLongest,
         Self::CatchUpWithStaleSource,
         Self::ForgetWhatIsTaken,
@@ -211,6 +229,24 @@ impl Mutation {
             }
             Self::DocumentGoesBack => {
                 ("document-goes-back", "a node takes an older document for the newer one")
+            }
+            Self::PurgeBelowNoHorizon => {
+                ("purge-below-no-horizon", "what is dead is purged at once")
+            }
+            Self::PromiseIgnoresHints => {
+                ("promise-ignores-hints", "a node promises in spite of what it keeps for others")
+            }
+            Self::HorizonWithoutAllOwners => {
+                ("horizon-without-all-owners", "a horizon advances when one owner has all")
+            }
+            Self::ExpiredUncoversOlder => {
+                ("expired-uncovers-older", "what is past its time is gone before all have it")
+            }
+            Self::LateRecordIsStored => {
+                ("late-record-is-stored", "a record below the horizon is merged as any")
+            }
+            Self::CopyBelowHorizonServes => {
+                ("copy-below-horizon-serves", "a copy takes a horizon that it has not all of")
             }
             Self::ScanToLongest => {
                 ("scan-to-longest", "a page of a scan goes as far as any answer")

@@ -24,7 +24,7 @@ mod session;
 
 pub(crate) use self::answering::{Asked, answer, stored};
 pub use self::progress::{Move, MoveState};
-pub(crate) use self::schedule::Repair;
+pub(crate) use self::schedule::{Repair, Short};
 pub(crate) use self::session::RepairStep;
 
 /// Leaves of a vnode.

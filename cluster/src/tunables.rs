@@ -38,6 +38,11 @@ pub struct Tunables {
     pub moves_max: usize,
     /// Bytes of records a second that a core asks for to take over vnodes.
     pub move_bytes_per_second: NonZeroU64,
+    /// How often it is looked whether what is dead may be purged.
+    pub horizon_period: Duration,
+    /// How long after a write others may begin to keep it for an owner: more than the time that
+    /// writes take. So long at least what is dead is kept.
+    pub horizon_window: Duration,
     /// How long what is sent to a replica is expected to take before it was ever measured.
     pub latency_first: Duration,
     /// Mistakes that a simulation is to find; none anywhere else.
@@ -61,6 +66,8 @@ impl Default for Tunables {
             repair_bytes_per_second: NonZeroU64::MIN.saturating_add(4 << 20),
             moves_max: 4,
             move_bytes_per_second: NonZeroU64::MIN.saturating_add(16 << 20),
+            horizon_period: Duration::from_secs(600),
+            horizon_window: Duration::from_secs(600),
             latency_first: Duration::from_millis(20),
             mutations: Mutations::default(),
         }

@@ -139,6 +139,10 @@ impl Coordinator {
                 refuse(turn.core, client, vnode, Status::Unavailable)
             };
         }
+        if !is_owner && !turn.core.has_floor {
+            // Owners may be past what its clock shows.
+            return refuse(turn.core, client, vnode, Status::Unavailable);
+        }
         let Some(record) = self.versioned(turn, &key, namespace, request) else {
             return refuse(turn.core, client, vnode, Status::Overloaded);
         };
@@ -159,7 +163,9 @@ impl Coordinator {
     ) -> Option<Rc<Record>> {
         let is_blind = turn.core.is_wrong(Mutation::IgnoreSeenStamp);
         let seen = if is_blind { Hlc(0) } else { request.seen };
-        let version = self.version(turn.now.wall_ms, turn.core.vnode_of(key), seen)?;
+        let vnode = turn.core.vnode_of(key);
+        let seen = seen.max(turn.core.below(vnode));
+        let version = self.version(turn.now.wall_ms, vnode, seen)?;
         let (kind, value, ttl_ms) = match &request.wanted {
             Wanted::Put { value, ttl_ms, .. } => {
                 let ttl_ms = if *ttl_ms == 0 { namespace.ttl_ms } else { *ttl_ms };
@@ -421,6 +427,11 @@ impl WriteOp {
         self.go_on(turn.core)
     }
 
+    /// The stamp, unless the record is only brought to copies that others have it of.
+    pub(super) fn stamped_here(&self) -> Option<Hlc> {
+        (self.own != Own::AsOthers).then_some(self.record.version.hlc)
+    }
+
     fn message(&self, id: OpId, stands_in_for: Option<NodeId>) -> Message {
         let (op, record) = (Some(id), Rc::clone(&self.record));
         Message::Write(Write { op, epoch: self.epoch, record, stands_in_for })
@@ -574,7 +585,8 @@ impl WriteOp {
             let refused = Refused { status, applied, got, needed };
             self.client.reply(turn.core, self.vnode, Reply::Refused(refused));
         }
-        if self.client != Client::Nobody {
+        // What others have already they bring themselves; it may be too old to be kept.
+        if self.own != Own::AsOthers {
             self.leave_hints(turn);
         }
         Fate::Ends

@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use super::progress::{Move, MoveState};
 use super::session::{Progress, RepairStep, Session, bytes_of};
 use crate::coordinator::{Access, copies};
 use crate::event::{Effect, Order, StoreError, Stored};
+use crate::horizon::{Horizon, HorizonIs};
 use crate::message::{OpId, Pulled, Refusal};
 use crate::moves::{self, Sources};
 use crate::shard::{Core, Purpose, Turn};
@@ -44,7 +46,12 @@ pub(crate) struct Repair {
     moving: Pace,
     /// Of the rest.
     steady: Pace,
+    /// A copy that has not all that another's horizon is of.
+    short: Option<Short>,
 }
+
+/// A vnode of which this node has not all that a horizon is of, and who has.
+pub(crate) type Short = (Vnode, NodeId, Rc<Horizon>);
 
 /// When a vnode is compared with whom.
 #[derive(Debug)]
@@ -104,6 +111,7 @@ impl Repair {
             next_session: u64::from(boot) << 40,
             moving: Pace::new(tunables.move_bytes_per_second),
             steady: Pace::new(tunables.repair_bytes_per_second),
+            short: None,
         }
     }
 
@@ -249,6 +257,7 @@ impl Repair {
         self.next.remove(&(plan.at, vnode));
         // What is being forgotten must be gone before it is had again.
         let is_busy = turn.core.dropping.contains(&vnode)
+            || turn.core.retaking.contains(&vnode)
             || self.sessions.values().any(|it| it.vnode == vnode);
         let is_paused = turn.core.document.is_paused;
         let is_move = plan.moves() && !is_paused;
@@ -365,6 +374,7 @@ impl Repair {
                 self.end(turn, id, progress);
             }
             RepairStep::Join(id) => self.end(turn, id, Progress::Done),
+            RepairStep::Hold(vnode) if turn.core.retaking.contains(&vnode) => {}
             RepairStep::Hold(vnode) => {
                 turn.core.held.insert(vnode);
                 let Some(plan) = self.plans.get_mut(&vnode) else { return };
@@ -385,12 +395,13 @@ impl Repair {
         from: NodeId,
         id: OpId,
         step: u32,
+        horizon: &HorizonIs,
         result: Result<Pulled, Refusal>,
-    ) {
+    ) -> Option<Short> {
         let session = self.sessions.get_mut(&id).filter(|session| session.peer == from);
         let Some(session) = session else {
             turn.core.counts.stray_answers += 1;
-            return;
+            return None;
         };
         if let Ok(Pulled::Records(_, page)) = &result {
             let (bytes, now) = (bytes_of(page), turn.now.at);
@@ -401,8 +412,17 @@ impl Repair {
                 plan.records += page.records.len() as u64;
             }
         }
-        let progress = session.pulled(turn, step, result);
+        let progress = session.pulled(turn, step, horizon, result);
         self.end(turn, id, progress);
+        self.short.take()
+    }
+
+    /// A vnode was forgotten, and is to be had again.
+    pub(crate) fn begin_anew(&mut self, now: Instant, vnode: Vnode) {
+        if let Some(plan) = self.plans.get_mut(&vnode) {
+            plan.compared.clear();
+        }
+        self.soon(now, vnode);
     }
 
     fn end(&mut self, turn: &mut Turn<'_>, id: OpId, progress: Progress) {
@@ -415,11 +435,18 @@ impl Repair {
         }
         let Some(session) = self.sessions.remove(&id) else { return };
         self.fill_room(turn.now.at, turn.core.tunables.moves_max);
-        if progress == Progress::Failed {
-            turn.core.counts.repairs_failed += 1;
-            return;
-        }
         let vnode = session.vnode;
+        match progress {
+            Progress::GoesOn | Progress::Turns | Progress::Done => {}
+            Progress::Failed => {
+                turn.core.counts.repairs_failed += 1;
+                return;
+            }
+            Progress::FallsShort(horizon) => {
+                self.short = Some((vnode, session.peer, horizon));
+                return;
+            }
+        }
         let is_of_now = |plan: &&mut Plan| plan.epoch == session.epoch();
         let Some(plan) = self.plans.get_mut(&vnode).filter(is_of_now) else { return };
         plan.compared.insert(session.peer);

@@ -98,6 +98,7 @@ fn clients(clients: &ClientOptions) -> Result<(), String> {
 fn settings(options: &Options) -> Result<(), String> {
     let it = &options.tunables;
     within("operations_max", it.operations_max as u64, 1, 1 << 20)?;
+    within("moves_max", it.moves_max as u64, 1, 1 << 10)?;
     within("resend_after_256ths", it.resend_after_256ths.into(), 1, 256)?;
     wait("behind_pause", it.behind_pause)?;
     wait("hedge_after_min", it.hedge_after_min)?;

@@ -3,15 +3,51 @@
 //!
 //! - All members go by one topology, in which no vnode moves.
 //! - All owners of a vnode have the same records and the same clock, and hold it.
-//! - No node keeps anything for another.
+//! - No member keeps anything for another.
 
 use std::collections::BTreeSet;
 
+use cluster::horizon::{Horizon, may_purge};
 use cluster::topology::{Document, Phase};
-use schemas::ids::Vnode;
+use schemas::ids::{Hlc, Vnode};
 
 use super::node::{Core, Node};
 use super::world::World;
+
+/// Vnodes whose horizon has not come up to `since` at some reader, though every member answers: a
+/// sentence for the first.
+pub(super) fn stuck_horizon(world: &World, since: Hlc) -> Option<String> {
+    let document = world.document()?;
+    document.ring.all().find_map(|vnode| {
+        let readers = document.ring.slots(vnode).filter_map(|slot| slot.reader);
+        let nodes = readers.map(|reader| document.member(reader).id);
+        let below = nodes.map(|id| {
+            let node = world.nodes.iter().find(|it| it.id == id).expect("a node of the run");
+            (id, node.cores[node.core_of(vnode)].store.below(vnode))
+        });
+        let late: Vec<_> = below.filter(|it| it.1 < since).collect();
+        let why = || format!("the horizon of {vnode:?} is at {late:?}, not yet at {since:?}");
+        (!late.is_empty()).then(why)
+    })
+}
+
+impl World {
+    /// A node takes a horizon: every other reader that has all of the vnode has all of it.
+    pub(super) fn check_horizon(&self, node: usize, vnode: Vnode, horizon: &Horizon) {
+        let Some(document) = self.nodes[node].document() else { return };
+        let readers = document.ring.slots(vnode).filter_map(|slot| slot.reader);
+        for id in readers.map(|reader| document.member(reader).id) {
+            let reader = self.nodes.iter().find(|it| it.id == id).expect("a node of the run");
+            let is_so = |it: &Document| it.ring.epoch(vnode) == document.ring.epoch(vnode);
+            let store = &reader.cores[reader.core_of(vnode)].store;
+            if store.held.contains(&vnode) && reader.document().is_some_and(|it| is_so(it)) {
+                let below = horizon.below;
+                let has_all = store.clock(vnode).dominates(&horizon.clock);
+                assert!(has_all, "{id} has not all of {vnode:?} that is below {below:?}");
+            }
+        }
+    }
+}
 
 /// What is not as it must be: a sentence each.
 pub(super) fn differences(world: &World) -> Vec<String> {
@@ -20,7 +56,7 @@ pub(super) fn differences(world: &World) -> Vec<String> {
     topologies(world, &document, &mut found);
     owners(world, &document, &mut found);
     records(world, &document, &mut found);
-    hints(world, &mut found);
+    hints(world, &document, &mut found);
     found
 }
 
@@ -83,9 +119,16 @@ fn owners(world: &World, document: &Document, found: &mut Vec<String>) {
 fn records(world: &World, document: &Document, found: &mut Vec<String>) {
     let keys: BTreeSet<_> = world.nodes.iter().flat_map(|node| node.keys()).collect();
     for key in keys {
-        let owners = owners_of(world, document, key.token.vnode(document.bits));
-        let has: Vec<_> = owners
-            .map(|(node, core)| (node.id, core.store.get(&key).map(|record| record.digest())))
+        let vnode = key.token.vnode(document.bits);
+        // Who has not heard of the last horizon has what others have purged.
+        let below =
+            world.nodes.iter().map(|node| node.cores[node.core_of(vnode)].store.below(vnode));
+        let below = below.max().unwrap_or_default();
+        let has: Vec<_> = owners_of(world, document, vnode)
+            .map(|(node, core)| {
+                let record = core.store.get(&key).filter(|it| !may_purge(it, below));
+                (node.id, record.map(|record| record.digest()))
+            })
             .collect();
         if has.iter().any(|it| it.1 != has[0].1) {
             found.push(format!("owners of key {:?} differ: {has:?}", key.bytes));
@@ -93,8 +136,10 @@ fn records(world: &World, document: &Document, found: &mut Vec<String>) {
     }
 }
 
-fn hints(world: &World, found: &mut Vec<String>) {
-    for node in world.nodes.iter().filter(|node| node.is_running) {
+/// Who has left keeps what others have long got from each other: it only was to save them work.
+fn hints(world: &World, document: &Document, found: &mut Vec<String>) {
+    let is_member = |node: &&Node| node.is_running && document.index_of(node.id).is_some();
+    for node in world.nodes.iter().filter(is_member) {
         let kept = node.cores.iter().flat_map(|core| core.store.hints.keys());
         if let Some((target, key)) = kept.clone().next() {
             let (id, count) = (node.id, kept.count());

@@ -76,6 +76,9 @@ impl World {
                 self.later_to(self.now_us + delay_us, node, answered);
             }
             Effect::Store(ticket, order) => {
+                if let Order::Horizon(vnode, horizon) = &order {
+                    self.check_horizon(node, *vnode, horizon);
+                }
                 let sync_us = self.sync_us(node);
                 let now = self.nodes[node].now(self.now_us);
                 let it = &mut self.nodes[node].cores[core];
@@ -93,6 +96,11 @@ impl World {
             }
             Effect::CaughtUp(vnode, epoch) => {
                 self.drive_node(node, NodeEvent::CaughtUp(vnode, epoch));
+            }
+            Effect::Promise(promise) => {
+                let cores = self.nodes[node].cores.len() as u16;
+                let event = NodeEvent::Promise { core: core as u16, cores, promise };
+                self.drive_node(node, event);
             }
             Effect::Older(_) | Effect::Released(_) => {}
         }
@@ -126,7 +134,9 @@ impl World {
                 self.trace.add(self.now_us, 10, [node as u64, of.0.get(), u64::from(is_up)]);
                 self.drive_all(node, &Event::Liveness { node: of, is_up });
             }
+            NodeEffect::Promised(promised) => self.drive_all(node, &Event::Promised(promised)),
             NodeEffect::Outcome { ticket, result } => self.change_is_over(ticket, &result),
+            NodeEffect::Scaled(_) => {}
         }
     }
 
@@ -164,6 +174,7 @@ impl World {
 }
 
 fn is_question(order: &Order) -> bool {
-    use Order::{Clock, Get, Hints, Leaves, Page, Since};
-    matches!(order, Get(_) | Hints { .. } | Clock(_) | Since { .. } | Leaves(_) | Page { .. })
+    use Order::{Clock, Get, Hints, Leaves, OldestHint, Page, Since};
+    matches!(order, Get(_) | Hints { .. } | Clock(_) | Since { .. } | Leaves { .. } | Page { .. })
+        || matches!(order, OldestHint)
 }

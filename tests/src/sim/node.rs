@@ -17,7 +17,7 @@ use super::store::ModelStore;
 use super::topology;
 
 /// The wall clock when a run begins: a moment of 2026.
-const START_MS: u64 = 1_790_000_000_000;
+pub(super) const START_MS: u64 = 1_790_000_000_000;
 
 /// A node.
 pub(super) struct Node {
@@ -115,6 +115,7 @@ impl Node {
                 floor: self.ceiling,
                 held: store.held.clone(),
                 stored: store.stored(),
+                horizons: store.horizons.clone(),
                 hinted,
                 tunables: options.tunables.clone(),
             };

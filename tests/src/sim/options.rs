@@ -1,6 +1,7 @@
 //! [`Options`]: what a run is like, drawn from its seed: small limits and odd settings find more
 //! than sensible ones (Groce et al., "Swarm Testing", ISSTA 2012).
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use cluster::liveness;
@@ -98,6 +99,7 @@ impl Options {
     #[must_use]
     pub fn draw(seed: u64, nodes: usize, safety: Duration) -> Self {
         let mut rng = Rng::with_seed(seed ^ 0x6f70_7469_6f6e_7300);
+        let mut moves = Rng::with_seed(seed ^ 0x6d6f_7665_7300_0000);
         let mut reads = Rng::with_seed(seed ^ 0x7265_6164_7300_0000);
         let rare = |rng: &mut Rng, permille: u32| if rng.bool() { 0 } else { rng.u32(..permille) };
         let network = NetworkOptions {
@@ -135,6 +137,11 @@ impl Options {
             repair_retry: Duration::from_millis(rng.u64(100..3000)),
             repair_patience: Duration::from_millis(rng.u64(500..20_000)),
             repair_page_bytes_max: 1 << rng.u32(6..16),
+            repair_bytes_per_second: NonZeroU64::MIN.saturating_add(1 << moves.u32(14..24)),
+            moves_max: moves.usize(1..6),
+            move_bytes_per_second: NonZeroU64::MIN.saturating_add(1 << moves.u32(14..24)),
+            horizon_period: Duration::from_millis(rng.u64(1_000..60_000)),
+            horizon_window: Duration::from_millis(rng.u64(1_000..60_000)),
             mutations: Mutations::default(),
         };
         let mut options = Self {
@@ -156,7 +163,7 @@ impl Options {
                 liveness: liveness::Tunables::drawn(&mut rng),
                 timing: Timing::default(),
                 steward_every: Duration::from_millis(rng.u64(200..3000)),
-                mutations: Mutations::default(),
+                ..NodeTunables::default()
             },
             changes_max: *rng.choice([0, 0, 1, 3, 8].iter()).expect("five"),
         };

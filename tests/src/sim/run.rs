@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use cluster::limits::{SETS_APART_MAX, SIBLINGS_MAX};
+use cluster::tunables::Tunables;
 use fastrand::Rng;
+use schemas::ids::Hlc;
 
+use super::convergence::stuck_horizon;
 use super::faults::{Fault, What};
+use super::node::START_MS;
 use super::options::Options;
 use super::world::World;
 use crate::checker::{Allowed, Findings, check};
@@ -61,12 +65,30 @@ fn allowed(options: &Options, faults: &[Fault]) -> Allowed {
     Allowed { skew_ms, siblings_max, context_entries_max }
 }
 
+impl World {
+    /// Lets time pass until all that was deleted by now may be purged; a sentence if it may not
+    /// long after it ought to.
+    fn stuck_horizons(&mut self) -> Option<String> {
+        let since = Hlc::from_millis(START_MS + self.now_us / 1000);
+        let Tunables { horizon_period, horizon_window, .. } = self.options.tunables;
+        let most = horizon_window + horizon_period * 4 + Duration::from_secs(180);
+        let late_us = self.now_us + most.as_micros() as u64;
+        loop {
+            let stuck = stuck_horizon(self, since);
+            if stuck.is_none() || self.now_us >= late_us {
+                return stuck;
+            }
+            self.run(self.now_us + 1_000_000);
+        }
+    }
+}
+
 /// Runs.
 #[must_use]
 pub fn run(options: &Options, faults: Vec<Fault>) -> Outcome {
     let allowed = allowed(options, &faults);
     let mut options = options.clone();
-    if faults.iter().any(|fault| matches!(fault.what, What::Destroy { .. })) {
+    if faults.iter().any(|fault| fault.what.destroys()) {
         // What one copy alone acknowledged goes with it.
         options.clients.weak_permille = 0;
     }
@@ -87,6 +109,7 @@ pub fn run(options: &Options, faults: Vec<Fault>) -> Outcome {
     if world.operators.open() > 0 {
         failures.push(format!("{} changes were not made", world.operators.open()));
     }
+    failures.extend(world.stuck_horizons());
     failures.extend(super::convergence::differences(&world));
     if failures.is_empty() {
         world.read_all_at_last();

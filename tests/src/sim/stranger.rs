@@ -80,7 +80,9 @@ impl World {
                 }
                 NodeEffect::Topology(_)
                 | NodeEffect::Liveness { .. }
-                | NodeEffect::Outcome { .. } => {}
+                | NodeEffect::Outcome { .. }
+                | NodeEffect::Promised(_)
+                | NodeEffect::Scaled(_) => {}
             }
         }
         let Some(it) = self.strangers.iter_mut().find(|it| it.number == number) else { return };

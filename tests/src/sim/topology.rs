@@ -40,6 +40,7 @@ pub(super) fn document(options: &Options) -> Document {
         ],
         last_namespace: SIBLINGS,
         ring,
+        scaling: None,
         is_paused: false,
     }
 }

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use cluster::event::{Event, Order, Ticket};
-use cluster::message::Message;
+use cluster::message::{HorizonMessage, Message};
 use cluster::node::{NodeEvent, NodeMessage, Origin};
 use cluster::time::Instant;
 use cluster::topology::Document;
@@ -244,6 +244,13 @@ fn kind_of(message: &Message) -> u64 {
         Message::Hint { op, .. } | Message::HintStored { op, .. } => op.0 << 3 | 7,
         Message::Pull(pull) => pull.session.0 << 3,
         Message::Pulled { session, .. } => session.0 << 3,
+        Message::Horizon(message) => match message {
+            HorizonMessage::Ask { round, .. }
+            | HorizonMessage::Told { round, .. }
+            | HorizonMessage::Confirm { round, .. }
+            | HorizonMessage::Confirmed { round } => round.0 << 3 | 6,
+            HorizonMessage::Advance { epoch, .. } => u64::from(epoch.0),
+        },
         Message::Release { epoch, .. } | Message::Released { epoch, .. } => u64::from(epoch.0),
     }
 }

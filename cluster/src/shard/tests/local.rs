@@ -30,7 +30,7 @@ fn write(network: &mut Network, key: &[u8]) -> Rc<Record> {
     let op = RouteOp { namespace: NAMESPACE, access: Access::Write, level };
     assert_eq!(shard.route(key.token, op), Route::Local);
     let version = shard.next_version(now, Vnode(0), Hlc(0)).expect("a version");
-    shard.local_taken(Vnode(0));
+    shard.local_taken(Vnode(0), version);
     let (kind, value) = (Kind::Value, [1].into());
     Rc::new(Record { key, version, kind, expires_at_ms: 0, value })
 }

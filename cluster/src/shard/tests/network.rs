@@ -178,7 +178,7 @@ impl Network {
             Effect::CaughtUp(vnode, epoch) => {
                 self.node(number).caught_up.insert((vnode, epoch));
             }
-            Effect::Newer { .. } | Effect::Older(_) | Effect::Released(_) => {}
+            Effect::Newer { .. } | Effect::Older(_) | Effect::Released(_) | Effect::Promise(_) => {}
         }
     }
 
@@ -216,6 +216,7 @@ fn start(document: &Arc<Document>, id: NodeId, tunables: &Tunables) -> TestNode 
         floor: Hlc(0),
         held: document.ring.all().filter(reads).collect(),
         stored: BTreeSet::new(),
+        horizons: BTreeMap::new(),
         hinted: BTreeSet::new(),
         tunables: tunables.clone(),
     };
@@ -261,6 +262,7 @@ impl TestNode {
         Some(match order {
             Order::Get(key) => Stored::Record(self.records.get(key).cloned()),
             Order::Hints { .. } => Stored::Hints(Vec::new(), false),
+            Order::OldestHint => Stored::OldestHint(None),
             Order::Clock(vnode) => Stored::Clock(clock(vnode)),
             Order::Since { vnode, theirs, after, bytes_max } => {
                 let tokens = self.shard.core.document.bits.tokens(*vnode);
@@ -271,7 +273,7 @@ impl TestNode {
             Order::Page { tokens, after, bytes_max } => {
                 Stored::Page(page(self.range(*tokens, after.as_ref()), *bytes_max))
             }
-            Order::Leaves(vnode) => Stored::Leaves(clock(vnode), Vec::new()),
+            Order::Leaves { vnode, .. } => Stored::Leaves(clock(vnode), Vec::new()),
             _ => return None,
         })
     }
