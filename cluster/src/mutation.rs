@@ -89,17 +89,11 @@ pub enum Mutation {
     CopyBelowHorizonServes,
     /// A page of a scan goes as far as the answer that goes furthest.
     ScanToLongest,
-    /// A source tells what it has before it has the epoch in which the vnode moves.
-    CatchUpWithStaleSource,
-    /// A source tells what it has while what it took in an older epoch is not on its disk.
-    ForgetWhatIsTaken,
-    /// A node forgets a vnode when one of its owners has all of it.
-    DropBeforeAllHave,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 40] = [
         Self::AckBeforeQuorum,
         Self::AckBeforeOwnDisk,
         Self::AckBeforeReplicaDisk,
@@ -140,9 +134,6 @@ impl Mutation {
         Self::LateRecordIsStored,
         Self::CopyBelowHorizonServes,
         Self::ScanToLongest,
-        Self::CatchUpWithStaleSource,
-        Self::ForgetWhatIsTaken,
-        Self::DropBeforeAllHave,
     ];
 
     /// What it is called, and what is wrong with it on.
@@ -250,15 +241,6 @@ impl Mutation {
             }
             Self::ScanToLongest => {
                 ("scan-to-longest", "a page of a scan goes as far as any answer")
-            }
-            Self::CatchUpWithStaleSource => {
-                ("catch-up-with-stale-source", "a source tells what it has before it has the epoch")
-            }
-            Self::ForgetWhatIsTaken => {
-                ("forget-what-is-taken", "a source does not wait for its disk before it tells")
-            }
-            Self::DropBeforeAllHave => {
-                ("drop-before-all-have", "a vnode is forgotten when one owner has all of it")
             }
         }
     }

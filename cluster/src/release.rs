@@ -18,7 +18,6 @@ use crate::coordinator::{Access, copies};
 use crate::event::{Effect, Order, StoreError, Stored};
 use crate::horizon::{Horizon, HorizonStep};
 use crate::message::Message;
-use crate::mutation::Mutation;
 use crate::repair::Short;
 use crate::replica::fence_own;
 use crate::shard::{Core, Purpose, Turn};
@@ -187,8 +186,7 @@ impl Release {
             return;
         };
         it.has_all.insert(from);
-        let is_had = it.owners.is_subset(&it.has_all) || core.is_wrong(Mutation::DropBeforeAllHave);
-        if !it.is_dropping && is_had {
+        if !it.is_dropping && it.owners.is_subset(&it.has_all) {
             it.is_dropping = true;
             core.dropping.insert(vnode);
             core.order(Purpose::Release(ReleaseStep::Drop(vnode)), Order::Drop(vnode));

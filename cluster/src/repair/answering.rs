@@ -31,9 +31,8 @@ pub(crate) struct Asked {
 pub(crate) fn answer(core: &mut Core, from: NodeId, vnode: Vnode, pull: Pull) {
     let Pull { session, step, epoch, below, wanted } = pull;
     // What was taken in an epoch before counts without those who take over in this one.
-    let has_former = core.log.has_former() || core.is_wrong(Mutation::ForgetWhatIsTaken);
-    let passes = fence_peer(core, from, vnode, epoch);
-    if let Err(refusal) = passes.and(if has_former { Ok(()) } else { Err(Refusal::Busy) }) {
+    let has_former = if core.log.has_former() { Ok(()) } else { Err(Refusal::Busy) };
+    if let Err(refusal) = fence_peer(core, from, vnode, epoch).and(has_former) {
         core.count_refusal(from, epoch, refusal);
         let (horizon, result) = (HorizonIs::Same, Err(refusal));
         let message = Message::Pulled { session, step, horizon, result };

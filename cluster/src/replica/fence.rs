@@ -92,10 +92,7 @@ pub(crate) fn fence_peer(
     epoch: Epoch,
 ) -> Result<(), Refusal> {
     let document = &core.document;
-    match pass(document, document.index_of(from), vnode, epoch, Access::Write) {
-        Err(Refusal::Behind) if core.is_wrong(Mutation::CatchUpWithStaleSource) => Ok(()),
-        result => result,
-    }
+    pass(document, document.index_of(from), vnode, epoch, Access::Write)
 }
 
 #[cfg(test)]

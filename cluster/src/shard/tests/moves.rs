@@ -72,12 +72,11 @@ fn keys_of(network: &Network, vnode: u16) -> u64 {
 #[test]
 fn what_moves_comes_no_faster_than_it_may() {
     let mut network = network(&tunables(), VNODES);
-    let mut before = records(&network);
-    for _ in 0..20 {
+    let pages_at_once = tunables().moves_max as u64;
+    for second in 1..=20 {
         network.pass(Duration::from_secs(1));
-        let now = records(&network);
-        assert!((9..=11).contains(&(now - before)), "{now} {before}: ten a second");
-        before = now;
+        let (came, most) = (records(&network), second * 10 + pages_at_once);
+        assert!((second * 10..=most).contains(&came), "{came} in {second} s: ten a second");
     }
     network.pass(Duration::from_secs(30));
     assert_eq!(records(&network), 256);
@@ -97,6 +96,8 @@ fn comparisons_as_a_matter_of_course_have_a_pace_of_their_own() {
     for byte in 0..200 {
         network.put(1, &[byte], &[1; 100], Consistency::ONE);
     }
+    // Nothing of it is sent any more.
+    network.pass(Duration::from_secs(2));
     network.node(2).is_cut_off = false;
     network.pass(Duration::from_secs(20));
     assert!((40..=110).contains(&records(&network)), "{}: five a second", records(&network));
