@@ -273,7 +273,7 @@ impl Repair {
         } else {
             plan.next_peer(is_move, is_up)
         };
-        let period = turn.core.tunables.repair_period / plan.peers.len() as u32;
+        let period = turn.core.tunables.repair_period / plan.peers.len().max(1) as u32;
         let is_urgent = is_move || !plan.wanted.is_empty() || !turn.core.is_held(vnode);
         let soon = turn.core.tunables.repair_retry.min(period);
         plan.at = now + if is_urgent { soon } else { period };

@@ -67,8 +67,17 @@ struct Call {
     is_settled: bool,
     /// Whether it is part of what its process goes by later.
     is_in_session: bool,
+    /// Of a value that is put; 0 if it does not expire.
+    ttl_ms: u64,
     seen: Hlc,
     call_us: u64,
+}
+
+impl Call {
+    /// When what is put expires, by a right clock, but for the time that it takes to be stamped.
+    fn expires_ns(&self) -> u64 {
+        if self.ttl_ms == 0 { NEVER } else { self.call_us * 1000 + self.ttl_ms * 1_000_000 }
+    }
 }
 
 /// A namespace as clients know it.
@@ -129,6 +138,9 @@ impl World {
         let space = self.space(node, is_siblings);
         let is_siblings = space.policy == Policy::Siblings;
         let asked = self.options.places.ask(&mut self.rng, place, kind, level, space.copies);
+        let options = &self.options.clients;
+        let expires = kind == Kind::Put && self.rng.u32(..1000) < options.ttl_permille;
+        let ttl_ms = if expires { self.rng.u64(1..=options.ttl_ms_max) } else { 0 };
         let (mut value, mut context) = (ABSENT, None);
         if kind != Kind::Get {
             value = self.clients.next_value;
@@ -149,6 +161,7 @@ impl World {
             repairs_first: self.options.clients.repairs_first && is_promise,
             is_settled: false,
             is_in_session: true,
+            ttl_ms,
             seen: self.clients.seen[process as usize],
             call_us: self.now_us,
         };
@@ -206,6 +219,7 @@ impl World {
             repairs_first: false,
             is_settled: true,
             is_in_session: false,
+            ttl_ms: 0,
             seen: Hlc(0),
             call_us: self.now_us,
         });
@@ -216,7 +230,10 @@ impl World {
         let key: Rc<[u8]> = key_bytes(call.key).into();
         let context = call.context.as_ref().map(|seen| Rc::clone(&seen.token));
         let wanted = match call.kind {
-            Kind::Put => Wanted::Put { value: call.value.to_le_bytes().into(), ttl_ms: 0, context },
+            Kind::Put => {
+                let (value, ttl_ms) = (call.value.to_le_bytes().into(), call.ttl_ms);
+                Wanted::Put { value, ttl_ms, context }
+            }
             Kind::Delete => Wanted::Delete { context },
             Kind::Get => Wanted::Get { repairs_first: call.repairs_first },
         };
@@ -278,7 +295,8 @@ impl World {
 
     /// A process is told what there is of a key; the stamp of that.
     fn read(&mut self, call: &Call, record: Option<&Record>) -> Hlc {
-        let found = record.map(Found::of).unwrap_or_default();
+        let now_ms = self.nodes[call.node].now(self.now_us).wall_ms;
+        let found = record.map(|record| Found::of(record, now_ms)).unwrap_or_default();
         self.record(call, Outcome::Ok, &found);
         let Found { version, token, values, .. } = found;
         if call.space.policy == Policy::Siblings && !call.is_settled {
@@ -323,6 +341,7 @@ impl World {
             siblings: if is_told { &found.values } else { &[] },
             stamp: found.version.filter(|_| !is_get || is_lww),
             seen: call.seen,
+            expires_ns: call.expires_ns(),
             level: call.asked.level,
             blocking_repair: call.repairs_first && call.asked.is_seen_by_all,
             settled: call.is_settled,
@@ -392,9 +411,11 @@ struct Found {
 }
 
 impl Found {
-    fn of(record: &Record) -> Self {
+    /// What a node says whose clock shows `now_ms`.
+    fn of(record: &Record, now_ms: u64) -> Self {
         let version = Some(record.version);
         match record.kind {
+            RecordKind::Value if record.is_dead(now_ms) => Self { version, ..Self::default() },
             RecordKind::Value => {
                 Self { version, values: [number(&record.value)].into(), ..Self::default() }
             }
@@ -404,7 +425,7 @@ impl Found {
                 let context: Context = set.context();
                 let mut token = Vec::new();
                 context.encode_token(record.key.namespace, &record.key.bytes, &mut token);
-                let values: Vec<u64> = set.live().iter().map(|it| number(it.value)).collect();
+                let values: Vec<u64> = set.values(now_ms).map(|it| number(it.value)).collect();
                 let entries = context.seen().len() as u16;
                 Self { version, values: values.into(), token: token.into(), entries }
             }

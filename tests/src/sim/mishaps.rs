@@ -57,6 +57,7 @@ impl World {
     fn restart(&mut self, node: usize) {
         if !self.nodes[node].is_running && !self.operators.is_destroyed(node) {
             self.start(node);
+            self.want_back(node);
         }
     }
 
@@ -97,6 +98,9 @@ impl World {
             self.nodes[node].cores.iter_mut().for_each(|it| it.store.is_full = false);
             self.pause(node, false);
             self.restart(node);
+        }
+        for node in 0..self.nodes.len() {
+            self.want_back(node);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cluster::node::{NodeEvent, Origin};
 use cluster::topology::agreement::{ProposalError, Ticket};
-use cluster::topology::{Change, ChangeRefused, Document, Epoch, Member};
+use cluster::topology::{Change, ChangeRefused, Document, Epoch, Member, Standing};
 
 use super::faults::What;
 use super::namespaces;
@@ -26,6 +26,8 @@ pub(super) struct Operators {
     destroyed: BTreeMap<usize, usize>,
     /// Those of them that have come back.
     returned: BTreeSet<usize>,
+    /// Who is to leave.
+    leaving: BTreeSet<usize>,
 }
 
 /// What is wanted.
@@ -61,10 +63,14 @@ impl World {
                 if is_lost && !self.destroy(node) {
                     return;
                 }
+                self.operators.leaving.insert(node);
                 let new = self.new_node();
                 Change::Replace { old: topology::node(node), new, is_lost }
             }
-            What::Leave { node } => Change::Leave(topology::node(node)),
+            What::Leave { node } => {
+                self.operators.leaving.insert(node);
+                Change::Leave(topology::node(node))
+            }
             What::Destroy { node } => {
                 if !self.destroy(node) {
                     return;
@@ -146,6 +152,24 @@ impl World {
         self.later(self.now_us, Happening::Operator(number));
     }
 
+    /// A node that was given up for lost is to be a member again, with what it has on its disk.
+    pub(super) fn want_back(&mut self, node: usize) {
+        let it = &self.operators;
+        let is_unwanted = it.destroyed.contains_key(&node) || it.leaving.contains(&node);
+        if !is_unwanted && self.is_given_up(node) == Some(true) {
+            let member = topology::member(node, self.options.places);
+            self.want(Wanted::Change(Change::Join(member)));
+        }
+    }
+
+    /// Whether a node was given up for lost: then it is so still, or is no member any more. `None`
+    /// if that is not known.
+    fn is_given_up(&self, node: usize) -> Option<bool> {
+        let document = self.document()?;
+        let index = document.index_of(topology::node(node));
+        Some(index.is_none_or(|index| document.member(index).standing == Standing::Lost))
+    }
+
     /// Asks some node for a change that is still wanted.
     pub(super) fn try_change(&mut self, number: usize) {
         let Some(wanted) = self.operators.wanted[number].clone() else { return };
@@ -158,6 +182,13 @@ impl World {
             self.operators.wanted[number] = None;
             return;
         };
+        if let Change::Join(member) = &change
+            && document.index_of(member.id).is_some()
+            && self.is_given_up(member.id.0.get() as usize - 1) == Some(true)
+        {
+            // It has to be gone before it comes back.
+            return;
+        }
         let deadline = self.nodes[node].now(self.now_us).at + Duration::from_secs(10);
         let ticket = Ticket(number as u64);
         self.drive_node(node, NodeEvent::Propose { ticket, change, deadline });

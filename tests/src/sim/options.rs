@@ -53,6 +53,9 @@ pub struct Options {
     /// Settings of the nodes.
     #[serde(skip, default = "NodeTunables::default")]
     pub node: NodeTunables,
+    /// How long a member is down before the others give it up for lost.
+    #[serde(with = "crate::duration")]
+    pub forget_after: Duration,
     /// Changes of the topology that operators want, at most.
     pub changes_max: usize,
 }
@@ -78,6 +81,10 @@ pub struct ClientOptions {
     pub put_permille: u32,
     /// As above.
     pub delete_permille: u32,
+    /// Of a thousand puts, how many are of values that expire.
+    pub ttl_permille: u32,
+    /// The longest that such a value lives, in milliseconds.
+    pub ttl_ms_max: u64,
     /// Of a thousand operations, how many have a level that makes no promise.
     pub weak_permille: u32,
     /// Of a thousand operations, how many let others stand in for owners.
@@ -116,6 +123,8 @@ impl Options {
             patience: Duration::from_millis(rng.u64(200..5000)),
             put_permille: rng.u32(100..700),
             delete_permille: rare(&mut rng, 200),
+            ttl_permille: 0,
+            ttl_ms_max: 1,
             weak_permille: rare(&mut rng, 300),
             sloppy_permille: rare(&mut rng, 300),
             siblings_permille: *rng.choice([0, 500, 1000].iter()).expect("three"),
@@ -165,6 +174,7 @@ impl Options {
                 steward_every: Duration::from_millis(rng.u64(200..3000)),
                 ..NodeTunables::default()
             },
+            forget_after: Duration::from_secs(7 * 86_400),
             changes_max: *rng.choice([0, 0, 1, 3, 8].iter()).expect("five"),
         };
         if rng.u32(..4) > 0 {
@@ -173,6 +183,13 @@ impl Options {
         if rng.u32(..4) == 0 {
             let clients = &mut options.clients;
             clients.sloppy_permille = rng.u32(..=1000 - clients.weak_permille);
+        }
+        if rng.u32(..4) == 0 {
+            options.clients.ttl_permille = rng.u32(..=1000);
+            options.clients.ttl_ms_max = 1 << rng.u32(9..18);
+        }
+        if rng.u32(..6) == 0 && options.copies > 2 {
+            options.forget_after = Duration::from_secs(rng.u64(10..120));
         }
         options
     }
