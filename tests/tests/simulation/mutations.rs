@@ -34,6 +34,7 @@ const FOUND: &[(Mutation, u64, Breach)] = &[
     (Mutation::JoinLaterClock, 2, Breach::End),
     (Mutation::CompareOneLeaf, 4, Breach::End),
     (Mutation::CompareKeysAlone, 4, Breach::End),
+    (Mutation::ScanToLongest, 2, Breach::Promise(Promise::P3)),
 ];
 
 /// Seeds that a mistake may take to be found.
