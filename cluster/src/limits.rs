@@ -105,7 +105,11 @@ const _: () = {
     let members = MEMBERS_MAX * (8 + 4 + 1 + 2 * (1 + PLACE_BYTES_MAX) + 19);
     let dcs = COPIES_MAX * (2 + PLACE_BYTES_MAX);
     let namespaces = NAMESPACES_MAX * (4 + 256 + 1 + 8 + 1 + dcs) + dcs;
-    assert!(slots + states + members + namespaces + 4096 <= DOCUMENT_BYTES_MAX, "any fits");
+    let scaled = COPIES_MAX * (1 + PLACE_BYTES_MAX + 8);
+    assert!(
+        slots + states + members + namespaces + scaled + 4096 <= DOCUMENT_BYTES_MAX,
+        "any fits"
+    );
 };
 
 /// Changes that wait at one node to be proposed. More are refused: each waits for the one before.

@@ -59,6 +59,22 @@ pub enum Mutation {
     CompareOneLeaf,
     /// A comparison takes records of one key for equal.
     CompareKeysAlone,
+    /// Of concurrent values the newest alone stays.
+    DropSibling,
+    /// A replica answers and stores in an older epoch of a vnode than its own.
+    ServeOldEpoch,
+    /// What a successor has counts as what the reader has that it is to replace.
+    CountSuccessors,
+    /// Vnodes settle before their successors have caught up.
+    SettleEarly,
+    /// Vnodes are stable before those that gave them away know it.
+    FinishEarly,
+    /// An epoch is decided by half of the voters, or less.
+    DecideWithMinority,
+    /// A voter that starts has forgotten what it promised and accepted.
+    ForgetPromise,
+    /// A node takes an older document for the newer one.
+    DocumentGoesBack,
     /// Tombstones and what is past its time are purged at once.
     PurgeBelowNoHorizon,
     /// A node promises in spite of what it keeps for others.
@@ -75,7 +91,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 39] = [
         Self::AckBeforeQuorum,
         Self::AckBeforeOwnDisk,
         Self::AckBeforeReplicaDisk,
@@ -101,6 +117,14 @@ impl Mutation {
         Self::JoinLaterClock,
         Self::CompareOneLeaf,
         Self::CompareKeysAlone,
+        Self::DropSibling,
+        Self::ServeOldEpoch,
+        Self::CountSuccessors,
+        Self::SettleEarly,
+        Self::FinishEarly,
+        Self::DecideWithMinority,
+        Self::ForgetPromise,
+        Self::DocumentGoesBack,
         Self::PurgeBelowNoHorizon,
         Self::PromiseIgnoresHints,
         Self::HorizonWithoutAllOwners,
@@ -173,6 +197,26 @@ impl Mutation {
             }
             Self::CompareKeysAlone => {
                 ("compare-keys-alone", "a comparison takes records of one key for equal")
+            }
+            Self::DropSibling => ("drop-sibling", "of concurrent values the newest alone stays"),
+            Self::ServeOldEpoch => {
+                ("serve-old-epoch", "a replica serves an older epoch of a vnode than its own")
+            }
+            Self::CountSuccessors => {
+                ("count-successors", "a successor counts as the reader that it is to replace")
+            }
+            Self::SettleEarly => ("settle-early", "vnodes settle before successors have caught up"),
+            Self::FinishEarly => {
+                ("finish-early", "vnodes are stable before those that gave them away know it")
+            }
+            Self::DecideWithMinority => {
+                ("decide-with-minority", "half of the voters, or less, decide an epoch")
+            }
+            Self::ForgetPromise => {
+                ("forget-promise", "a voter that starts has forgotten what it is bound to")
+            }
+            Self::DocumentGoesBack => {
+                ("document-goes-back", "a node takes an older document for the newer one")
             }
             Self::PurgeBelowNoHorizon => {
                 ("purge-below-no-horizon", "what is dead is purged at once")

@@ -2,6 +2,7 @@
 //! get from one phase to the next.
 
 mod promises;
+mod scaler;
 mod steward;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -13,9 +14,13 @@ use fastrand::Rng;
 use schemas::ids::{Actor, ClusterId, NodeId, Vnode};
 
 use self::promises::Promises;
+pub use self::scaler::Scaled;
+use self::scaler::Scaler;
 use self::steward::Steward;
+use crate::autoscale;
 use crate::horizon::{Promise, Promised};
 use crate::liveness::{self, Health, Liveness, Load};
+use crate::mutation::Mutations;
 use crate::time::{Instant, Now};
 use crate::topology::agreement::{self, Agreement, ProposalError, StateError, Ticket, Timing};
 use crate::topology::{Change, Document, Epoch};
@@ -115,6 +120,8 @@ pub enum NodeEffect {
         /// The epoch that has it, or why none has.
         result: Result<Epoch, ProposalError>,
     },
+    /// A data centre follows its load: decided, and for whoever starts and stops machines.
+    Scaled(Scaled),
 }
 
 /// How a node starts.
@@ -137,26 +144,37 @@ pub struct NodeTunables {
     pub timing: Timing,
     /// How often moves are looked after.
     pub steward_every: Duration,
+    /// Mistakes that a simulation has switched on.
+    pub mutations: Mutations,
     /// How long a member is down before it is given up for lost: nothing that is dead is purged
     /// while it is neither.
     pub forget_after: Duration,
+    /// How often the load of data centres is looked at.
+    pub autoscale_every: Duration,
 }
 
 impl Default for NodeTunables {
     /// For nodes of one data centre.
     fn default() -> Self {
-        let steward_every = Duration::from_secs(1);
         Self {
             liveness: liveness::Tunables::lan(),
             timing: Timing::default(),
-            steward_every,
+            steward_every: Duration::from_secs(1),
+            autoscale_every: Duration::from_secs(5),
             forget_after: Duration::from_secs(7 * 86_400),
+            mutations: Mutations::default(),
         }
     }
 }
 
 /// Changes that the steward proposes bear numbers from here on.
 const STEWARD_TICKETS: u64 = 1 << 63;
+
+/// And changes that follow the load from here on.
+const SCALER_TICKETS: u64 = 3 << 62;
+
+/// How long what a node proposes by itself is tried.
+const PROPOSAL_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The distributed logic of one process beside that of its cores.
 ///
@@ -167,6 +185,8 @@ pub struct Node {
     liveness: Liveness,
     steward: Steward,
     promises: Promises,
+    scaler: Scaler,
+    gossip: liveness::Tunables,
     /// The last document that the cores were told.
     document: Option<Arc<Document>>,
     up: BTreeMap<NodeId, bool>,
@@ -191,7 +211,7 @@ impl Node {
         let (of_agreement, of_liveness) = (rng.fork(), rng.u64(..));
         let timing = tunables.timing;
         let mut seeds = Vec::new();
-        let agreement = match origin {
+        let mut agreement = match origin {
             Origin::Create(document) => {
                 Agreement::create(me.node, document, timing, of_agreement, now.at)
             }
@@ -203,14 +223,17 @@ impl Node {
                 Agreement::restart(me.node, &bytes, timing, of_agreement, now.at)?
             }
         };
+        agreement.plant(tunables.mutations);
         let liveness =
             Liveness::new(now.at, agreement.cluster(), me, address, tunables.liveness, of_liveness);
         let mut node = Self {
             me,
             agreement,
             liveness,
-            steward: Steward::new(now.at, tunables.steward_every, tunables.forget_after),
+            steward: Steward::new(now.at, tunables),
             promises: Promises::default(),
+            scaler: Scaler::new(now.at, tunables.autoscale_every),
+            gossip: tunables.liveness,
             document: None,
             up: BTreeMap::new(),
             load: Load::default(),
@@ -265,6 +288,7 @@ impl Node {
                     self.liveness.handle(now.at, liveness::Event::Tick);
                 }
                 self.look_after_moves(now);
+                self.look_after_load(now);
             }
         }
         self.settle(now);
@@ -279,7 +303,11 @@ impl Node {
     #[must_use]
     pub fn deadline(&self) -> Instant {
         let liveness = self.liveness.deadline().unwrap_or(Instant::NEVER);
-        self.agreement.deadline().min(liveness).min(self.steward.deadline())
+        self.agreement
+            .deadline()
+            .min(liveness)
+            .min(self.steward.deadline())
+            .min(self.scaler.deadline())
     }
 
     /// The topology on disk.
@@ -330,7 +358,31 @@ impl Node {
         };
         if let Some(change) = self.steward.next_change(now.at, &document, has) {
             let ticket = Ticket(STEWARD_TICKETS + self.steward.next_ticket());
-            let deadline = now.at + Duration::from_secs(30);
+            let deadline = now.at + PROPOSAL_PATIENCE;
+            let propose = agreement::Event::Propose { ticket, change, deadline };
+            self.agreement.handle(now.at, propose);
+        }
+    }
+
+    fn look_after_load(&mut self, now: Now) {
+        if self.scaler.deadline() > now.at {
+            return;
+        }
+        self.scaler.looked(now.at);
+        let Some(document) = self.document.clone() else { return };
+        let scaling = document.scaling.as_ref().filter(|_| !document.is_paused);
+        let is_mine = self.proposer() == Some(self.me.node);
+        let Some(scaling) = scaling.filter(|_| is_mine) else { return self.scaler.rest() };
+        let every = self.gossip.record_period(document.members.len());
+        let policy = scaling.policy.with_records_every(every);
+        let load = |node: NodeId| match self.liveness.record(node) {
+            Some(heard) => Some(autoscale::Load::told(heard.record.load, heard.received_at)),
+            None if node == self.me.node => Some(autoscale::Load::told(self.load, now.at)),
+            None => None,
+        };
+        for (ticket, change) in self.scaler.changes(now.at, &document, &policy, load) {
+            let ticket = Ticket(SCALER_TICKETS + ticket);
+            let deadline = now.at + PROPOSAL_PATIENCE;
             let propose = agreement::Event::Propose { ticket, change, deadline };
             self.agreement.handle(now.at, propose);
         }
@@ -355,6 +407,10 @@ impl Node {
                     self.effects.push_back(NodeEffect::Persist { ticket, bytes });
                 }
                 agreement::Effect::Adopted(document) => self.adopt(now, document),
+                agreement::Effect::Outcome { ticket, result } if ticket.0 >= SCALER_TICKETS => {
+                    let scaled = self.scaler.outcome(ticket.0 - SCALER_TICKETS, &result);
+                    self.effects.extend(scaled.map(NodeEffect::Scaled));
+                }
                 agreement::Effect::Outcome { ticket, .. } if ticket.0 >= STEWARD_TICKETS => {
                     self.steward.is_proposing = false;
                 }

@@ -115,7 +115,9 @@ impl Coordinator {
             && (namespace.policy == Policy::LastWriterWins || core.is_held(vnode));
         if !is_owner {
             let owners = copies(&document, vnode, Some(namespace), Access::Read);
-            let up = owners.iter().copied().filter(|&node| core.is_up(node));
+            // Whose data centre is the local one, the client's coordinator says.
+            let is_near = |node: NodeId| !request.level.is_local() || core.is_near(node);
+            let up = owners.iter().copied().filter(|&node| core.is_up(node) && is_near(node));
             let unknown = core.tunables.latency_first;
             let nearest = up.min_by_key(|&node| (core.peers.mean(node, unknown), node));
             match (nearest, client) {
@@ -373,11 +375,7 @@ impl Draft {
         let node = core.me.node;
         let mut own = Own::Taken(None);
         if !is_owner {
-            let is_near = |it: &Copy| {
-                let index = core.document.index_of(it.node);
-                index.is_some_and(|index| *core.document.member(index).dc == *core.dc())
-            };
-            let near = copies.iter().position(is_near).unwrap_or(0);
+            let near = copies.iter().position(|it| core.is_near(it.node)).unwrap_or(0);
             copies[near].stand_in = Some(StandIn { node, is_done: false });
             own = Own::Taken(Some(copies[near].node));
         }
@@ -464,6 +462,9 @@ impl WriteOp {
     fn count(&mut self, core: &Core, node: NodeId) {
         if let Some(member) = core.document.index_of(node) {
             self.quorum.count(&core.document.ring, self.vnode, member);
+            if core.is_wrong(Mutation::CountSuccessors) {
+                self.quorum.count_successors();
+            }
         }
     }
 

@@ -4,7 +4,6 @@ use schemas::ids::{NodeId, Vnode};
 
 use super::asked::{Ask, refusal};
 use super::fence;
-use crate::coordinator::Access;
 use crate::event::{Order, StoreError, Stored};
 use crate::message::{Answer, Message, Read, Refusal};
 use crate::shard::{Core, Purpose};
@@ -13,7 +12,7 @@ use crate::shard::{Core, Purpose};
 pub(crate) fn read(core: &mut Core, from: NodeId, vnode: Vnode, read: Read) {
     let Read { op, epoch, key, wants_data } = read;
     let result = if core.vnode_of(&key) == vnode {
-        fence::pass(&core.document, core.index, vnode, epoch, Access::Read)
+        fence::fence_read(core, vnode, epoch)
     } else {
         core.counts.malformed += 1;
         Err(Refusal::Malformed)

@@ -145,6 +145,12 @@ impl Core {
         self.index.map_or("", |index| &self.document.member(index).dc)
     }
 
+    /// Whether `node` is a member of this node's data centre.
+    pub(crate) fn is_near(&self, node: NodeId) -> bool {
+        let index = self.document.index_of(node);
+        index.is_some_and(|index| *self.document.member(index).dc == *self.dc())
+    }
+
     /// Whether a simulation has switched a mistake on.
     #[inline]
     pub(crate) fn is_wrong(&self, mutation: Mutation) -> bool {

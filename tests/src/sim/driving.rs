@@ -79,7 +79,7 @@ impl World {
                 if let Order::Horizon(vnode, horizon) = &order {
                     self.check_horizon(node, *vnode, horizon);
                 }
-                let sync_us = self.sync_us();
+                let sync_us = self.sync_us(node);
                 let now = self.nodes[node].now(self.now_us);
                 let it = &mut self.nodes[node].cores[core];
                 let taken = it.store.take(self.now_us, sync_us, ticket, order);
@@ -116,12 +116,13 @@ impl World {
                 self.send(node, to, || ToNode::NodeMessage(from, message.clone()));
             }
             NodeEffect::Persist { ticket, bytes } => {
-                let at_us = self.now_us + self.sync_us();
+                let at_us = self.now_us + self.sync_us(node);
                 self.later_to(at_us, node, ToNode::Persisted(ticket, bytes));
             }
             NodeEffect::Topology(document) => {
                 let epoch = u64::from(document.epoch.0);
                 self.trace.add(self.now_us, 9, [node as u64, epoch, 0]);
+                self.invariants.adopted(self.nodes[node].id, &document);
                 if self.nodes[node].cores[0].shard.is_some() {
                     return self.drive_all(node, &Event::Topology(document));
                 }
@@ -135,10 +136,11 @@ impl World {
             }
             NodeEffect::Promised(promised) => self.drive_all(node, &Event::Promised(promised)),
             NodeEffect::Outcome { ticket, result } => self.change_is_over(ticket, &result),
+            NodeEffect::Scaled(_) => {}
         }
     }
 
-    fn send(&mut self, node: usize, to: NodeId, mut what: impl FnMut() -> ToNode) {
+    pub(super) fn send(&mut self, node: usize, to: NodeId, mut what: impl FnMut() -> ToNode) {
         let Some(to) = self.nodes.iter().position(|it| it.id == to) else { return };
         let arrivals = self.network.arrivals(&mut self.rng, self.now_us, node, to);
         for at_us in arrivals.into_iter().flatten() {
@@ -160,14 +162,14 @@ impl World {
             && let Some(ceiling) = next_ceiling(it.ceiling, it.last_stamp(), wall_ms)
         {
             it.is_ceiling_rising = true;
-            let at_us = self.now_us + self.sync_us();
+            let at_us = self.now_us + self.sync_us(node);
             self.later_to(at_us, node, ToNode::CeilingIsDurable(ceiling));
         }
         self.later_to(self.now_us + CEILING_EVERY_US, node, ToNode::LookAtCeiling);
     }
 
-    fn sync_us(&mut self) -> u64 {
-        self.rng.u64(20..=self.options.sync_us_max.max(21))
+    fn sync_us(&mut self, node: usize) -> u64 {
+        self.nodes[node].slow_us + self.rng.u64(20..=self.options.sync_us_max.max(21))
     }
 
     pub(super) fn drive_request(

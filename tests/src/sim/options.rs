@@ -12,6 +12,7 @@ use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::network::NetworkOptions;
+use super::places::Places;
 
 /// What a run is like.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -23,8 +24,10 @@ pub struct Options {
     pub nodes: usize,
     /// Cores of each.
     pub shards: u16,
-    /// Copies of each key.
+    /// Copies of each key, in the first data centre if there are several.
     pub copies: u8,
+    /// Data centres, and at which levels clients of them ask.
+    pub places: Places,
     /// Vnodes, a power of two.
     pub vnodes: u32,
     /// How long clients work while things go wrong.
@@ -143,6 +146,7 @@ impl Options {
             nodes,
             shards: rng.u16(1..=2),
             copies: rng.u8(1..=5).min(3).min(nodes.try_into().unwrap_or(3)),
+            places: Places::draw(seed, nodes),
             vnodes: 1 << rng.u32(2..7),
             safety,
             liveness: Duration::from_secs(60),
@@ -176,5 +180,11 @@ impl Options {
             options.forget_after = Duration::from_secs(rng.u64(10..120));
         }
         options
+    }
+
+    /// Copies of each key at the start, in all data centres.
+    #[must_use]
+    pub fn copies_in_all(&self) -> u8 {
+        Places::layout(self).iter().map(|dc| dc.copies).sum()
     }
 }

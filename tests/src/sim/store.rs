@@ -340,6 +340,10 @@ fn merge_with(
             _ => {}
         }
     }
+    if mutations.has(Mutation::DropSibling) && known.kind == Kind::Siblings {
+        let is_newer = record.version > known.version;
+        return Rc::clone(if is_newer { record } else { known });
+    }
     merge(known, record)
 }
 
