@@ -30,7 +30,9 @@ pub(crate) struct Asked {
 /// An owner asks for what it has not got.
 pub(crate) fn answer(core: &mut Core, from: NodeId, vnode: Vnode, pull: Pull) {
     let Pull { session, step, epoch, below, wanted } = pull;
-    if let Err(refusal) = fence_peer(core, from, vnode, epoch) {
+    // What was taken in an epoch before counts without those who take over in this one.
+    let has_former = if core.log.has_former() { Ok(()) } else { Err(Refusal::Busy) };
+    if let Err(refusal) = fence_peer(core, from, vnode, epoch).and(has_former) {
         core.count_refusal(from, epoch, refusal);
         let (horizon, result) = (HorizonIs::Same, Err(refusal));
         let message = Message::Pulled { session, step, horizon, result };

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use schemas::ids::{Actor, Hlc, NodeId, Vnode};
 use slab::Slab;
 
+use super::log::Log;
 use super::peers::Peers;
-use crate::coordinator::Reply;
+use crate::coordinator::{Gathers, Reply};
 use crate::event::{Effect, Order, RequestId, Ticket};
 use crate::handoff::{Handoff, HintStep};
 use crate::horizon::{Arrival, Horizon, HorizonStep};
@@ -113,6 +114,8 @@ pub(crate) struct Core {
     pub(crate) peers: Peers,
     pub(crate) tunables: Tunables,
     pub(crate) counts: Counts,
+    pub(crate) log: Log,
+    pub(crate) gathers: Gathers,
     effects: VecDeque<Effect>,
     loopback: VecDeque<(Vnode, Message)>,
     tickets: Slab<Purpose>,
@@ -134,6 +137,8 @@ impl Core {
             peers: Peers::default(),
             tunables,
             counts: Counts::default(),
+            log: Log::default(),
+            gathers: Gathers::default(),
             effects: VecDeque::new(),
             loopback: VecDeque::new(),
             tickets: Slab::new(),
@@ -277,6 +282,7 @@ impl Core {
         self.index = document.index_of(self.me.node);
         let known = &document;
         self.peers.retain(|node| known.index_of(node).is_some());
+        self.log.epoch_begins();
         self.document = document;
     }
 

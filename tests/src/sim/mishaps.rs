@@ -38,6 +38,7 @@ impl World {
             }
             What::Stranger { node } => self.stranger(node, begins),
             What::Unseat { node } if !begins => self.seat(node),
+            What::PauseMoves | What::AbortMoves if !begins => self.resume_moves(),
             What::Return if begins => self.return_lost(),
             What::Clog { .. } | What::Return => {}
             what if begins => self.want_change(&what),

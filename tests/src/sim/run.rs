@@ -94,7 +94,7 @@ pub fn run(options: &Options, faults: Vec<Fault>) -> Outcome {
         options.forget_after = NodeTunables::default().forget_after;
     }
     let is_short = options.forget_after < options.safety;
-    if is_short || faults.iter().any(|fault| matches!(fault.what, What::Destroy { .. })) {
+    if is_short || faults.iter().any(|fault| fault.what.destroys()) {
         // What one copy alone acknowledged goes with it.
         options.clients.weak_permille = 0;
     }
