@@ -134,13 +134,12 @@ impl World {
         let is_siblings = rng.u32(..1000) < options.siblings_permille;
         let is_blind = rng.u32(..1000) < options.blind_permille;
         let key = options.first_key(self.now_us) + rng.u64(..options.keys);
+        let expires = kind == Kind::Put && rng.u32(..1000) < options.ttl_permille;
+        let ttl_ms = if expires { rng.u64(1..=options.ttl_ms_max) } else { 0 };
         let (node, place) = self.whom_to_ask(process);
         let space = self.space(node, is_siblings);
         let is_siblings = space.policy == Policy::Siblings;
         let asked = self.options.places.ask(&mut self.rng, place, kind, level, space.copies);
-        let options = &self.options.clients;
-        let expires = kind == Kind::Put && self.rng.u32(..1000) < options.ttl_permille;
-        let ttl_ms = if expires { self.rng.u64(1..=options.ttl_ms_max) } else { 0 };
         let (mut value, mut context) = (ABSENT, None);
         if kind != Kind::Get {
             value = self.clients.next_value;

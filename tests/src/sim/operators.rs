@@ -7,9 +7,10 @@ use cluster::node::{NodeEvent, Origin};
 use cluster::topology::agreement::{ProposalError, Ticket};
 use cluster::topology::{Change, ChangeRefused, Document, Epoch, Member, Standing};
 
-use super::faults::What;
+use super::faults::{Fault, What};
 use super::namespaces;
 use super::node::Node;
+use super::options::Options;
 use super::places::Places;
 use super::topology;
 use super::world::{Happening, World};
@@ -88,7 +89,7 @@ impl World {
 
     /// A node is gone, which the next change that is wanted says; whether it may be.
     fn destroy(&mut self, node: usize) -> bool {
-        if !self.operators.destroyed.is_empty() || !self.may_lose_a_node() {
+        if !self.operators.destroyed.is_empty() || !may_lose_a_node(&self.options, &self.faults) {
             return false;
         }
         self.crash(node);
@@ -135,17 +136,6 @@ impl World {
         topology::member(number, self.options.places)
     }
 
-    /// Whether nothing that was acknowledged goes with any one node: not with what a level asks
-    /// for, nor with what a namespace has or was to have.
-    fn may_lose_a_node(&self) -> bool {
-        let places = self.options.places;
-        let is_least = |it: &super::faults::Fault| match it.what {
-            What::Alter { copies, .. } | What::Create { copies, .. } => copies >= 2,
-            _ => true,
-        };
-        places.survives_a_loss(&Places::layout(&self.options)) && self.faults.iter().all(is_least)
-    }
-
     fn want(&mut self, wanted: Wanted) {
         let number = self.operators.wanted.len();
         self.operators.wanted.push(Some(wanted));
@@ -154,8 +144,8 @@ impl World {
 
     /// A node that was given up for lost is to be a member again, with what it has on its disk.
     pub(super) fn want_back(&mut self, node: usize) {
-        let it = &self.operators;
-        let is_unwanted = it.destroyed.contains_key(&node) || it.leaving.contains(&node);
+        let of = &self.operators;
+        let is_unwanted = of.destroyed.contains_key(&node) || of.leaving.contains(&node);
         if !is_unwanted && self.is_given_up(node) == Some(true) {
             let member = topology::member(node, self.options.places);
             self.want(Wanted::Change(Change::Join(member)));
@@ -176,19 +166,19 @@ impl World {
         let serving: Vec<usize> =
             (0..self.nodes.len()).filter(|&node| self.is_serving(node)).collect();
         self.later(self.now_us + AGAIN_US, Happening::Operator(number));
+        if let Wanted::Change(Change::Join(member)) = &wanted
+            && self.document().is_some_and(|it| it.index_of(member.id).is_some())
+            && self.is_given_up(member.id.0.get() as usize - 1) == Some(true)
+        {
+            // It has to be gone before it comes back.
+            return;
+        }
         let Some(&node) = self.rng.choice(&serving) else { return };
         let Some(document) = self.nodes[node].document().cloned() else { return };
         let Some(change) = self.change_to(&document, wanted) else {
             self.operators.wanted[number] = None;
             return;
         };
-        if let Change::Join(member) = &change
-            && document.index_of(member.id).is_some()
-            && self.is_given_up(member.id.0.get() as usize - 1) == Some(true)
-        {
-            // It has to be gone before it comes back.
-            return;
-        }
         let deadline = self.nodes[node].now(self.now_us).at + Duration::from_secs(10);
         let ticket = Ticket(number as u64);
         self.drive_node(node, NodeEvent::Propose { ticket, change, deadline });
@@ -224,4 +214,14 @@ impl World {
 /// Whether a refusal is one for moments: all others stay, or say that the change is made already.
 fn passes(why: &ChangeRefused) -> bool {
     matches!(why, ChangeRefused::Altering(_) | ChangeRefused::Settling(_))
+}
+
+/// Whether nothing that was acknowledged goes with any one node: not with what a level asks for,
+/// nor with what a namespace has or was to have.
+pub(super) fn may_lose_a_node(options: &Options, faults: &[Fault]) -> bool {
+    let is_least = |it: &Fault| match it.what {
+        What::Alter { copies, .. } | What::Create { copies, .. } => copies >= 2,
+        _ => true,
+    };
+    options.places.survives_a_loss(&Places::layout(options)) && faults.iter().all(is_least)
 }
