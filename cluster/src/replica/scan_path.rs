@@ -1,8 +1,8 @@
 //! A page of what is stored, for a scan.
 //!
 //! What is said is said of every key behind that which was asked for, up to the one named. Keys of
-//! other namespaces lie in between: the store's page is cut down to what was asked for, and where it
-//! ends is told by a place in the order of keys that names nothing of another's.
+//! other namespaces lie in between: the store's page is cut down to what was asked for, and where
+//! it ends is told by a place in the order of keys that names nothing of another's.
 
 use schemas::ids::{NodeId, Token, Vnode};
 use schemas::limits::{SCAN_PAGE_BYTES_MAX, SCAN_RECORDS_MAX};
