@@ -13,7 +13,7 @@ mod write_path;
 
 use std::rc::Rc;
 
-use schemas::ids::{Hlc, NodeId, Token};
+use schemas::ids::{Hlc, NodeId, Token, Vnode};
 use schemas::limits::{KEY_BYTES_MAX, TTL_MS_MAX, VALUE_BYTES_MAX};
 use schemas::status::Status;
 
@@ -28,9 +28,8 @@ use crate::event::{RequestId, StoreError, Stored};
 use crate::message::{Answer, OpId, Refusal};
 use crate::mutation::Mutation;
 use crate::record::Key;
-use crate::shard::{Core, Turn};
+use crate::shard::{Core, Sizes, Turn};
 use crate::time::Instant;
-use crate::version::DotCounters;
 use crate::version::HlcClock;
 
 /// The operations of a core's clients.
@@ -39,7 +38,6 @@ pub(crate) struct Coordinator {
     table: Table<Operation>,
     clock: HlcClock,
     ceiling: Hlc,
-    dots: DotCounters,
     /// Whether a record is on its way to the store whose dot is not used up yet.
     is_assigning: bool,
     once: Once,
@@ -48,14 +46,21 @@ pub(crate) struct Coordinator {
     waiting: usize,
 }
 
+/// Who forwards a request: a core of another node, and its number for it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Forwarder {
+    pub(crate) node: NodeId,
+    pub(crate) lane: Vnode,
+    pub(crate) op: OpId,
+}
+
 impl Coordinator {
-    /// For the dots that `dots` counts; no stamp is at or below `floor`.
-    pub(crate) fn new(core: &Core, dots: DotCounters, floor: Hlc) -> Self {
+    /// No stamp is at or below `floor`.
+    pub(crate) fn new(core: &Core, floor: Hlc) -> Self {
         Self {
             table: Table::new(core.me.boot, core.tunables.operations_max),
             clock: HlcClock::new(floor),
             ceiling: floor,
-            dots,
             is_assigning: false,
             once: Once::default(),
             writing: siblings::Keys::new(),
@@ -77,15 +82,21 @@ impl Coordinator {
     pub(crate) fn request_of(
         &mut self,
         turn: &mut Turn<'_>,
-        from: NodeId,
-        op: OpId,
+        from: Forwarder,
+        vnode: Vnode,
         wanted: &Rc<Request>,
     ) {
-        if !self.once.is_first(from, op) && !turn.core.is_wrong(Mutation::BeginTwice) {
+        let Forwarder { node, lane, op } = from;
+        let document = &turn.core.document;
+        if Token::of(&wanted.key, document.token_seed).vnode(document.bits) != vnode {
+            turn.core.counts.malformed += 1;
+            return refuse(turn.core, Client::Node(node, op), vnode, Status::MalformedBody);
+        }
+        if !self.once.is_first(node, lane, op) && !turn.core.is_wrong(Mutation::BeginTwice) {
             turn.core.counts.doubled += 1;
             return;
         }
-        self.begin(turn, Client::Node(from, op), wanted);
+        self.begin(turn, Client::Node(node, op), wanted);
     }
 
     fn begin(&mut self, turn: &mut Turn<'_>, client: Client, request: &Rc<Request>) {
@@ -93,7 +104,8 @@ impl Coordinator {
         let token = Token::of(&request.key, core.document.token_seed);
         let vnode = token.vnode(core.document.bits);
         if let Some(status) = self.unfit(core, turn.now.wall_ms, request) {
-            core.counts.overloaded += u64::from(status == Status::Overloaded);
+            let is_busy = status == Status::Overloaded;
+            *(if is_busy { &mut core.counts.overloaded } else { &mut core.counts.unfit }) += 1;
             return refuse(core, client, vnode, status);
         }
         let key = Key { token, namespace: request.namespace, bytes: Rc::clone(&request.key) };
@@ -196,7 +208,10 @@ impl Coordinator {
             let fate = match self.table.get_mut(id) {
                 Some(Operation::Write(op)) => op.retarget(turn, id),
                 Some(Operation::Read(op)) => {
+                    let before = op.alarm;
                     op.retarget(turn, id);
+                    let after = op.alarm;
+                    self.table.change_alarm(id, before, after);
                     Fate::Stays
                 }
                 Some(Operation::Forwarded(_)) | None => Fate::Stays,
@@ -252,8 +267,12 @@ impl Coordinator {
         }
     }
 
-    /// Operations under way.
-    pub(crate) fn len(&self) -> usize {
-        self.table.len()
+    /// Writes down how much there is of what.
+    pub(crate) fn measure(&self, sizes: &mut Sizes) {
+        sizes.operations = self.table.len();
+        sizes.alarms = self.table.alarms();
+        sizes.waiting = self.waiting;
+        sizes.keys = self.writing.len();
+        sizes.begun = self.once.len();
     }
 }

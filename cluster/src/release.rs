@@ -14,7 +14,7 @@ use crate::coordinator::{Access, copies};
 use crate::event::{Effect, Order, StoreError, Stored};
 use crate::message::Message;
 use crate::replica::fence_own;
-use crate::shard::{Core, Purpose, Turn};
+use crate::shard::{Core, Purpose, Sizes, Turn};
 use crate::time::Instant;
 use crate::topology::{Epoch, Phase};
 
@@ -85,6 +85,11 @@ impl Release {
         }
     }
 
+    /// Writes down how much there is of what.
+    pub(crate) fn measure(&self, sizes: &mut Sizes) {
+        sizes.given = self.given.len();
+    }
+
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let waits = self.given.values().filter(|it| !it.is_dropping);
         waits.take(ASKED_MAX).map(|it| it.ask_at).min()
@@ -144,6 +149,10 @@ impl Release {
             core.counts.stray_answers += 1;
             return;
         };
+        if !it.owners.contains(&from) {
+            core.counts.stray_answers += 1;
+            return;
+        }
         it.has_all.insert(from);
         if !it.is_dropping && it.owners.is_subset(&it.has_all) {
             it.is_dropping = true;
@@ -178,7 +187,8 @@ pub(crate) fn compare(
     epoch: Epoch,
     clock: VnodeClock,
 ) {
-    if let Err(refusal) = fence_own(core, vnode, epoch) {
+    let result = fence_own(core, vnode, epoch).and_then(|()| core.has_room_to_compare());
+    if let Err(refusal) = result {
         return core.count_refusal(from, epoch, refusal);
     }
     let step = ReleaseStep::Compare(from, vnode, epoch, clock);

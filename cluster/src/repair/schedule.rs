@@ -17,7 +17,7 @@ use crate::coordinator::{Access, copies};
 use crate::event::{Effect, Order, StoreError, Stored};
 use crate::message::{OpId, Pulled, Refusal};
 use crate::moves::{self, Sources};
-use crate::shard::{Purpose, Turn};
+use crate::shard::{Purpose, Sizes, Turn};
 use crate::time::Instant;
 use crate::topology::Epoch;
 
@@ -89,6 +89,7 @@ impl Repair {
             if let Some(plan) = self.plans.get_mut(&vnode).filter(|plan| plan.epoch == epoch) {
                 // Whom it takes over from may be lost by now.
                 plan.sources = moves::sources(&document, vnode, me);
+                plan.wanted.retain(|node| document.index_of(*node).is_some());
                 owned.push(vnode);
                 continue;
             }
@@ -195,7 +196,8 @@ impl Repair {
                 turn.core.counts.repairs += 1;
             }
             let period = turn.core.tunables.repair_period / plan.peers.len() as u32;
-            let has_to = !plan.sources.are_met(&plan.compared) || !plan.wanted.is_empty();
+            let is_wanted = plan.wanted.iter().any(|&node| turn.core.is_up(node));
+            let has_to = !plan.sources.are_met(&plan.compared) || is_wanted;
             let is_urgent = has_to || !turn.core.is_held(vnode);
             let soon = turn.core.tunables.repair_retry.min(period);
             plan.at = now + if is_urgent { soon } else { period };
@@ -247,6 +249,16 @@ impl Repair {
             }
             RepairStep::Read(_) => {}
         }
+    }
+
+    /// Writes down how much there is of what.
+    pub(crate) fn measure(&self, sizes: &mut Sizes) {
+        let plans = self.plans.values();
+        sizes.plans = self.plans.len();
+        sizes.compared = plans
+            .map(|it| it.peers.len() + it.compared.len() + it.wanted.len() + it.sources.len())
+            .sum();
+        sizes.sessions = self.sessions.len();
     }
 
     /// Another owner has answered.

@@ -2,8 +2,7 @@
 
 use schemas::ids::{NodeId, Vnode};
 
-use crate::event::StoreError;
-use crate::message::{OpId, Refusal};
+use crate::message::OpId;
 
 /// Who asked for what.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,13 +15,4 @@ pub(crate) enum Ask {
     Hint(NodeId, Vnode, OpId),
     /// What is stored; and whether its data is wanted.
     Read(NodeId, Vnode, OpId, bool),
-}
-
-/// What is told of a store that does not do something.
-pub(crate) fn refusal(error: StoreError) -> Refusal {
-    match error {
-        StoreError::Busy => Refusal::Busy,
-        StoreError::Full => Refusal::Full,
-        StoreError::Damaged => Refusal::Damaged,
-    }
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use schemas::ids::{NodeId, Vnode};
 
-use super::asked::{Ask, refusal};
+use super::asked::Ask;
 use super::fence;
 use crate::event::{Order, StoreError};
 use crate::message::{Message, OpId, Refusal, Write};
@@ -18,17 +18,14 @@ use crate::topology::Epoch;
 pub(crate) fn write(turn: &mut Turn<'_>, from: NodeId, vnode: Vnode, write: Write) {
     let core = &mut *turn.core;
     let Write { op, epoch, record, stands_in_for } = write;
-    let fits = core.vnode_of(&record.key) == vnode && record.version.dot.counter > 0;
-    let result = if !fits {
-        core.counts.malformed += 1;
-        Err(Refusal::Malformed)
-    } else if stands_in_for.is_some() {
-        let has_room = turn.handoff.has_room(core, &record);
-        let fits = core.index.map(|_| ()).ok_or(Refusal::NotOwner);
-        fits.and(if has_room { Ok(()) } else { Err(Refusal::Full) })
-    } else {
-        fence::fence_write(core, vnode, epoch)
-    };
+    let result = fits(core, vnode, &record).and_then(|()| match stands_in_for {
+        Some(target) => {
+            let has_room = turn.handoff.has_room(core, &record);
+            fence::fence_stand_in(core, vnode, epoch, target)?;
+            if has_room { Ok(()) } else { Err(Refusal::Full) }
+        }
+        None => fence::fence_write(core, vnode, epoch),
+    });
     if let Err(refusal) = result {
         core.count_refusal(from, epoch, refusal);
         return answer(core, from, vnode, op, Err(refusal));
@@ -44,6 +41,11 @@ pub(crate) fn write(turn: &mut Turn<'_>, from: NodeId, vnode: Vnode, write: Writ
     core.order(Purpose::Replica(ask), order);
 }
 
+/// Whether a record can be of `vnode`, and one more can be taken.
+fn fits(core: &Core, vnode: Vnode, record: &Record) -> Result<(), Refusal> {
+    if core.is_record_of(vnode, record) { core.has_room() } else { Err(Refusal::Malformed) }
+}
+
 /// A node has kept a record for this one.
 pub(crate) fn hint(
     core: &mut Core,
@@ -53,13 +55,7 @@ pub(crate) fn hint(
     epoch: Epoch,
     record: Rc<Record>,
 ) {
-    let fits = core.vnode_of(&record.key) == vnode && record.version.dot.counter > 0;
-    let result = if fits {
-        fence::fence_write(core, vnode, epoch)
-    } else {
-        core.counts.malformed += 1;
-        Err(Refusal::Malformed)
-    };
+    let result = fits(core, vnode, &record).and_then(|()| fence::fence_write(core, vnode, epoch));
     if let Err(refusal) = result {
         core.count_refusal(from, epoch, refusal);
         return core.send(from, vnode, Message::HintStored { op, result });
@@ -70,7 +66,10 @@ pub(crate) fn hint(
 /// The store has taken a record, or will not.
 pub(crate) fn taken(core: &mut Core, ask: Ask, taken: Result<(), StoreError>) {
     match taken {
-        Err(error) => told(core, ask, Err(refusal(error))),
+        Err(error) => {
+            let refusal = core.refusal(error);
+            told(core, ask, Err(refusal));
+        }
         Ok(()) if core.is_wrong(Mutation::AckBeforeReplicaDisk) => told(core, ask, Ok(())),
         Ok(()) => {}
     }

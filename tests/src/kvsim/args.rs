@@ -57,8 +57,8 @@ pub(super) struct RecipeArgs {
     /// The same in seconds [default: 600].
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=2_592_000))]
     pub(super) seconds: Option<u64>,
-    /// What goes wrong: all, none, or some of crash, pause, cut, clog, slow, clock, disk. With all,
-    /// each seed leaves out some [default: all].
+    /// What goes wrong: all, none, or some of crash, pause, cut, clog, slow, clock, disk, forge. With
+    /// all, each seed leaves out some [default: all].
     #[arg(long, value_name = "KIND,..", value_parser = faults)]
     pub(super) faults: Option<Faults>,
     /// Copies of each key [default: drawn].

@@ -166,7 +166,7 @@ impl crate::sim::Fault {
             | What::Leave { node: it }
             | What::Destroy { node: it }
             | What::Weigh { node: it, .. } => *it == node,
-            What::Join => false,
+            What::Join | What::Forge => false,
         }
     }
 }

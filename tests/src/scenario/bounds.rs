@@ -114,7 +114,7 @@ fn fault(options: &Options, fault: &Fault) -> Result<(), String> {
         | What::DiskFull { node }
         | What::Leave { node }
         | What::Destroy { node } => vec![*node],
-        What::Join => Vec::new(),
+        What::Join | What::Forge => Vec::new(),
         What::Weigh { node, weight } => {
             within("weight", (*weight).into(), 0, 10_000)?;
             vec![*node]

@@ -6,7 +6,7 @@ use fastrand::Rng;
 
 use super::faults::{Fault, KINDS, What};
 use super::options::Options;
-use super::run::{fault_rng, faults};
+use super::run::{fault_rng, faults, forged_rng};
 
 /// A kind of fault.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -25,13 +25,15 @@ pub enum Class {
     Clock,
     /// Disks that are full.
     Disk,
+    /// Words that are said again, late or in another's name.
+    Forge,
     /// Nodes that join, leave, are lost, get another share.
     Topology,
 }
 
 impl Class {
     /// All of them, with their names.
-    pub const ALL: [(Self, &'static str); 8] = [
+    pub const ALL: [(Self, &'static str); 9] = [
         (Self::Crash, "crash"),
         (Self::Pause, "pause"),
         (Self::Cut, "cut"),
@@ -39,6 +41,7 @@ impl Class {
         (Self::Slow, "slow"),
         (Self::Clock, "clock"),
         (Self::Disk, "disk"),
+        (Self::Forge, "forge"),
         (Self::Topology, "topology"),
     ];
 
@@ -74,6 +77,7 @@ impl What {
             Self::Slow { .. } => Class::Slow,
             Self::ClockOff { .. } | Self::ClockFrozen { .. } => Class::Clock,
             Self::DiskFull { .. } => Class::Disk,
+            Self::Forge => Class::Forge,
             Self::Join | Self::Leave { .. } | Self::Destroy { .. } | Self::Weigh { .. } => {
                 Class::Topology
             }
@@ -93,6 +97,9 @@ pub fn faults_of(options: &Options, classes: Option<&[Class]>) -> Vec<Fault> {
     let kinds: Vec<u32> = (0..KINDS).filter(any_of).collect();
     let mut rng = fault_rng(options);
     let mut faults = Fault::draw_of(&mut rng, &kinds, options.nodes, options.safety);
+    if classes.contains(&Class::Forge) {
+        faults.extend(Fault::draw_forged(&mut forged_rng(options), options.safety));
+    }
     if classes.contains(&Class::Topology) {
         let changes = options.changes_max.max(1);
         faults.extend(Fault::draw_changes(&mut rng, options.nodes, changes, options.safety));

@@ -6,6 +6,7 @@ mod clients;
 mod convergence;
 mod driving;
 mod faults;
+mod forge;
 mod mishaps;
 mod network;
 mod node;

@@ -16,6 +16,7 @@ use schemas::ids::{Actor, Hlc, Token, Vnode};
 
 use super::clients::Clients;
 use super::faults::Fault;
+use super::forge::Forger;
 use super::network::Network;
 use super::node::Node;
 use super::operators::Operators;
@@ -33,6 +34,8 @@ pub(super) enum Happening {
     Client(u32),
     /// An operator tries again.
     Operator(usize),
+    /// Something is said again.
+    Forged,
     FaultBegins(usize),
     FaultEnds(usize),
 }
@@ -65,6 +68,7 @@ pub(super) struct World {
     pub(super) nodes: Vec<Node>,
     pub(super) clients: Clients,
     pub(super) operators: Operators,
+    pub(super) forger: Forger,
     pub(super) trace: Trace,
     pub(super) network: Network,
     queue: Queue<Happening>,
@@ -91,6 +95,7 @@ impl World {
             nodes: (0..options.nodes).map(node).collect(),
             clients: Clients::new(&options),
             operators: Operators::default(),
+            forger: Forger::default(),
             trace: Trace::default(),
             network: Network::new(options.network, most),
             queue: Queue::default(),
@@ -145,6 +150,7 @@ impl World {
             }
             Happening::Client(process) => self.client(process),
             Happening::Operator(number) => self.try_change(number),
+            Happening::Forged => self.say_again(),
             Happening::FaultBegins(number) => self.fault(number, true),
             Happening::FaultEnds(number) => self.fault(number, false),
         }
