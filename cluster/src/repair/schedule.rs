@@ -195,7 +195,7 @@ impl Repair {
                 self.sessions.insert(id, session);
                 turn.core.counts.repairs += 1;
             }
-            let period = turn.core.tunables.repair_period / plan.peers.len() as u32;
+            let period = turn.core.tunables.repair_period / plan.peers.len().max(1) as u32;
             let is_wanted = plan.wanted.iter().any(|&node| turn.core.is_up(node));
             let has_to = !plan.sources.are_met(&plan.compared) || is_wanted;
             let is_urgent = has_to || !turn.core.is_held(vnode);
