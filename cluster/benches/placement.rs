@@ -50,6 +50,7 @@ fn empty(dcs: u64) -> Document {
         }],
         last_namespace: NamespaceId::DEFAULT,
         ring: Ring::new(bits.count(), layout, Epoch(0)),
+        scaling: None,
         is_paused: false,
     }
 }

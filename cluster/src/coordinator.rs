@@ -142,6 +142,21 @@ impl Coordinator {
         self.ceiling = self.ceiling.max(ceiling);
     }
 
+    /// Time has passed: every later stamp is above what is returned, in all lives of the node, and
+    /// above `floor`.
+    pub(crate) fn pass(&mut self, wall_ms: u64, floor: Hlc) -> Hlc {
+        self.clock.pass(wall_ms, floor, self.ceiling)
+    }
+
+    /// The least stamp that was given to a write which is under way.
+    pub(crate) fn least_under_way(&self) -> Option<Hlc> {
+        let writes = self.table.iter().filter_map(|operation| match operation {
+            Operation::Write(op) => op.stamped_here(),
+            Operation::Read(_) | Operation::Forwarded(_) => None,
+        });
+        writes.min()
+    }
+
     /// The greatest stamp that was given, or that none may be at or below.
     pub(crate) fn last_stamp(&self) -> Hlc {
         self.clock.last()

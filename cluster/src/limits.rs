@@ -105,7 +105,11 @@ const _: () = {
     let members = MEMBERS_MAX * (8 + 4 + 1 + 2 * (1 + PLACE_BYTES_MAX) + 19);
     let dcs = COPIES_MAX * (2 + PLACE_BYTES_MAX);
     let namespaces = NAMESPACES_MAX * (4 + 256 + 1 + 8 + 1 + dcs) + dcs;
-    assert!(slots + states + members + namespaces + 4096 <= DOCUMENT_BYTES_MAX, "any fits");
+    let scaled = COPIES_MAX * (1 + PLACE_BYTES_MAX + 8);
+    assert!(
+        slots + states + members + namespaces + scaled + 4096 <= DOCUMENT_BYTES_MAX,
+        "any fits"
+    );
 };
 
 /// Changes that wait at one node to be proposed. More are refused: each waits for the one before.
@@ -134,6 +138,10 @@ pub const GOSSIP_BYTES_MAX: usize = 1_400;
 
 /// Bytes that a gossip datagram may be tuned down to; the longest header and a few members fit.
 pub const GOSSIP_BYTES_MIN: usize = 512;
+
+/// Records that a core sets aside for whoever runs the cluster. Past it new ones are counted and not
+/// kept: they come from a node that was given up for lost and came back, all at once.
+pub const SET_ASIDE_MAX: usize = 10_000;
 
 /// Bytes of a node's record on gossip. Longer ones are dropped: one must not crowd others out.
 pub const RECORD_BYTES_MAX: usize = 128;

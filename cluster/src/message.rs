@@ -8,10 +8,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use schemas::clock::VnodeClock;
-use schemas::ids::{NodeId, Vnode};
+use schemas::ids::{Hlc, NodeId, Vnode};
 
 use crate::coordinator::{Reply, Request};
 use crate::event::Page;
+use crate::horizon::{Horizon, HorizonIs};
 use crate::record::{Digest, Key, Record};
 use crate::topology::Epoch;
 
@@ -75,6 +76,8 @@ pub enum Message {
         session: OpId,
         /// Which of its steps.
         step: u32,
+        /// How the sender's horizon stands to that of the question.
+        horizon: HorizonIs,
         /// What there is, or why it is not said.
         result: Result<Pulled, Refusal>,
     },
@@ -92,6 +95,8 @@ pub enum Message {
         /// Of what.
         clock: VnodeClock,
     },
+    /// Of the purge horizon.
+    Horizon(HorizonMessage),
     /// What became of a [`Message::Forward`].
     Forwarded {
         /// Which.
@@ -114,6 +119,46 @@ pub struct Write {
     pub stands_in_for: Option<NodeId>,
 }
 
+/// What readers of a vnode tell each other of its purge horizon.
+#[derive(Clone, PartialEq, Debug)]
+pub enum HorizonMessage {
+    /// What has the receiver on disk?
+    Ask {
+        /// The sender's number for the round.
+        round: OpId,
+        /// The vnode's epoch by the sender's document.
+        epoch: Epoch,
+    },
+    /// This.
+    Told {
+        /// In which round.
+        round: OpId,
+        /// What is on disk.
+        clock: VnodeClock,
+    },
+    /// Has the receiver all of this on disk?
+    Confirm {
+        /// The sender's number for the round.
+        round: OpId,
+        /// The vnode's epoch by the sender's document.
+        epoch: Epoch,
+        /// What all readers had together.
+        clock: VnodeClock,
+    },
+    /// It has.
+    Confirmed {
+        /// In which round.
+        round: OpId,
+    },
+    /// All readers had all of this.
+    Advance {
+        /// The vnode's epoch by the sender's document.
+        epoch: Epoch,
+        /// What is to be kept.
+        horizon: Rc<Horizon>,
+    },
+}
+
 /// A step of a session in which an owner of a vnode learns what another has.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Pull {
@@ -123,6 +168,8 @@ pub struct Pull {
     pub step: u32,
     /// The vnode's epoch by the sender's document.
     pub epoch: Epoch,
+    /// The sender's horizon.
+    pub below: Hlc,
     /// What is asked.
     pub wanted: PullWanted,
 }
@@ -212,6 +259,8 @@ pub enum Refusal {
     Full,
     /// What is stored is damaged.
     Damaged,
+    /// It is older than what may be gone.
+    Late,
     /// The message contradicts itself.
     Malformed,
 }

@@ -2,6 +2,8 @@
 //! get from one phase to the next.
 
 mod counts;
+mod promises;
+mod scaler;
 mod steward;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -13,8 +15,14 @@ use fastrand::Rng;
 use schemas::ids::{Actor, ClusterId, NodeId, Vnode};
 
 pub use self::counts::{Counts, Sizes};
+use self::promises::Promises;
+pub use self::scaler::Scaled;
+use self::scaler::Scaler;
 use self::steward::Steward;
+use crate::autoscale;
+use crate::horizon::{Promise, Promised};
 use crate::liveness::{self, Health, Liveness, Load};
+use crate::mutation::Mutations;
 use crate::time::{Instant, Now};
 use crate::topology::agreement::{self, Agreement, ProposalError, StateError, Ticket, Timing};
 use crate::topology::{Change, Document, Epoch};
@@ -57,6 +65,15 @@ pub enum NodeEvent<'a> {
     Newer(NodeId, Epoch),
     /// How busy this node is.
     Load(Load),
+    /// A core promises something of what is old.
+    Promise {
+        /// Which, from 0.
+        core: u16,
+        /// How many there are.
+        cores: u16,
+        /// What.
+        promise: Promise,
+    },
     /// The moment of [`Node::deadline`] has come.
     Due,
 }
@@ -96,6 +113,8 @@ pub enum NodeEffect {
         /// Whether it does.
         is_up: bool,
     },
+    /// What all members promise of what is old: for all cores.
+    Promised(Promised),
     /// What became of a change.
     Outcome {
         /// Which.
@@ -103,6 +122,8 @@ pub enum NodeEffect {
         /// The epoch that has it, or why none has.
         result: Result<Epoch, ProposalError>,
     },
+    /// A data centre follows its load: decided, and for whoever starts and stops machines.
+    Scaled(Scaled),
 }
 
 /// How a node starts.
@@ -125,18 +146,37 @@ pub struct NodeTunables {
     pub timing: Timing,
     /// How often moves are looked after.
     pub steward_every: Duration,
+    /// Mistakes that a simulation has switched on.
+    pub mutations: Mutations,
+    /// How long a member is down before it is given up for lost: nothing that is dead is purged
+    /// while it is neither.
+    pub forget_after: Duration,
+    /// How often the load of data centres is looked at.
+    pub autoscale_every: Duration,
 }
 
 impl Default for NodeTunables {
     /// For nodes of one data centre.
     fn default() -> Self {
-        let steward_every = Duration::from_secs(1);
-        Self { liveness: liveness::Tunables::lan(), timing: Timing::default(), steward_every }
+        Self {
+            liveness: liveness::Tunables::lan(),
+            timing: Timing::default(),
+            steward_every: Duration::from_secs(1),
+            autoscale_every: Duration::from_secs(5),
+            forget_after: Duration::from_secs(7 * 86_400),
+            mutations: Mutations::default(),
+        }
     }
 }
 
 /// Changes that the steward proposes bear numbers from here on.
 const STEWARD_TICKETS: u64 = 1 << 63;
+
+/// And changes that follow the load from here on.
+const SCALER_TICKETS: u64 = 3 << 62;
+
+/// How long what a node proposes by itself is tried.
+const PROPOSAL_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The distributed logic of one process beside that of its cores.
 ///
@@ -146,6 +186,9 @@ pub struct Node {
     agreement: Agreement,
     liveness: Liveness,
     steward: Steward,
+    promises: Promises,
+    scaler: Scaler,
+    gossip: liveness::Tunables,
     /// The last document that the cores were told.
     document: Option<Arc<Document>>,
     up: BTreeMap<NodeId, bool>,
@@ -171,7 +214,7 @@ impl Node {
         let (of_agreement, of_liveness) = (rng.fork(), rng.u64(..));
         let timing = tunables.timing;
         let mut seeds = Vec::new();
-        let agreement = match origin {
+        let mut agreement = match origin {
             Origin::Create(document) => {
                 Agreement::create(me.node, document, timing, of_agreement, now.at)
             }
@@ -183,13 +226,17 @@ impl Node {
                 Agreement::restart(me.node, &bytes, timing, of_agreement, now.at)?
             }
         };
+        agreement.plant(tunables.mutations);
         let liveness =
             Liveness::new(now.at, agreement.cluster(), me, address, tunables.liveness, of_liveness);
         let mut node = Self {
             me,
             agreement,
             liveness,
-            steward: Steward::new(now.at, tunables.steward_every),
+            steward: Steward::new(now.at, tunables),
+            promises: Promises::default(),
+            scaler: Scaler::new(now.at, tunables.autoscale_every),
+            gossip: tunables.liveness,
             document: None,
             up: BTreeMap::new(),
             load: Load::default(),
@@ -234,6 +281,11 @@ impl Node {
                 self.load = load;
                 self.tell_of_itself(now);
             }
+            NodeEvent::Promise { core, cores, promise } => {
+                if self.promises.of_core(core, cores, promise) {
+                    self.tell_of_itself(now);
+                }
+            }
             NodeEvent::Due => {
                 if self.agreement.deadline() <= now.at {
                     self.agreement.handle(now.at, agreement::Event::Wake);
@@ -242,6 +294,7 @@ impl Node {
                     self.liveness.handle(now.at, liveness::Event::Tick);
                 }
                 self.look_after_moves(now);
+                self.look_after_load(now);
             }
         }
         self.settle(now);
@@ -256,7 +309,11 @@ impl Node {
     #[must_use]
     pub fn deadline(&self) -> Instant {
         let liveness = self.liveness.deadline().unwrap_or(Instant::NEVER);
-        self.agreement.deadline().min(liveness).min(self.steward.deadline())
+        self.agreement
+            .deadline()
+            .min(liveness)
+            .min(self.steward.deadline())
+            .min(self.scaler.deadline())
     }
 
     /// The topology on disk.
@@ -313,6 +370,7 @@ impl Node {
         }
         self.steward.looked(now.at);
         let Some(document) = self.document.clone() else { return };
+        self.tell_promises(&document);
         let proposer = self.proposer();
         let own = self.steward.own_report(&document, self.me.node);
         if proposer != Some(self.me.node) {
@@ -324,17 +382,50 @@ impl Node {
         }
         self.steward.report(&document, self.me.node, &own);
         let liveness = &self.liveness;
+        let is_up = |node: NodeId| node == self.me.node || liveness.is_up(node);
+        self.steward.look_who_is_down(now.at, &document, is_up);
         let own_epoch = document.epoch;
         let has = |node: NodeId, epoch: Epoch| {
             let heard = liveness.record(node).map(|heard| heard.record.epoch);
             let known = if node == self.me.node { Some(own_epoch) } else { heard };
             known.is_some_and(|known| known >= epoch)
         };
-        if let Some(change) = self.steward.next_change(&document, has) {
+        if let Some(change) = self.steward.next_change(now.at, &document, has) {
             let ticket = Ticket(STEWARD_TICKETS + self.steward.next_ticket());
-            let deadline = now.at + Duration::from_secs(30);
+            let deadline = now.at + PROPOSAL_PATIENCE;
             let propose = agreement::Event::Propose { ticket, change, deadline };
             self.agreement.handle(now.at, propose);
+        }
+    }
+
+    fn look_after_load(&mut self, now: Now) {
+        if self.scaler.deadline() > now.at {
+            return;
+        }
+        self.scaler.looked(now.at);
+        let Some(document) = self.document.clone() else { return };
+        let scaling = document.scaling.as_ref().filter(|_| !document.is_paused);
+        let is_mine = self.proposer() == Some(self.me.node);
+        let Some(scaling) = scaling.filter(|_| is_mine) else { return self.scaler.rest() };
+        let every = self.gossip.record_period(document.members.len());
+        let policy = scaling.policy.with_records_every(every);
+        let load = |node: NodeId| match self.liveness.record(node) {
+            Some(heard) => Some(autoscale::Load::told(heard.record.load, heard.received_at)),
+            None if node == self.me.node => Some(autoscale::Load::told(self.load, now.at)),
+            None => None,
+        };
+        for (ticket, change) in self.scaler.changes(now.at, &document, &policy, load) {
+            let ticket = Ticket(SCALER_TICKETS + ticket);
+            let deadline = now.at + PROPOSAL_PATIENCE;
+            let propose = agreement::Event::Propose { ticket, change, deadline };
+            self.agreement.handle(now.at, propose);
+        }
+    }
+
+    fn tell_promises(&mut self, document: &Document) {
+        let heard = |node: NodeId| self.liveness.record(node).map(|heard| heard.record);
+        if let Some(promised) = self.promises.of_all(document, self.me.node, heard) {
+            self.effects.push_back(NodeEffect::Promised(promised));
         }
     }
 
@@ -350,6 +441,10 @@ impl Node {
                     self.effects.push_back(NodeEffect::Persist { ticket, bytes });
                 }
                 agreement::Effect::Adopted(document) => self.adopt(now, document),
+                agreement::Effect::Outcome { ticket, result } if ticket.0 >= SCALER_TICKETS => {
+                    let scaled = self.scaler.outcome(ticket.0 - SCALER_TICKETS, &result);
+                    self.effects.extend(scaled.map(NodeEffect::Scaled));
+                }
                 agreement::Effect::Outcome { ticket, .. } if ticket.0 >= STEWARD_TICKETS => {
                     self.steward.is_proposing = false;
                 }
@@ -387,6 +482,7 @@ impl Node {
             document.members.iter().map(|member| (member.id, member.address)).collect();
         self.liveness.set_members(now.at, &members);
         self.up.retain(|&node, _| document.index_of(node).is_some());
+        self.promises.topology(&document, self.me.node);
         self.document = Some(Arc::clone(&document));
         self.tell_of_itself(now);
         self.effects.push_back(NodeEffect::Topology(document));
@@ -400,8 +496,11 @@ impl Node {
 
     fn tell_of_itself(&mut self, now: Now) {
         let Some(epoch) = self.document.as_ref().map(|document| document.epoch) else { return };
-        let load = self.load;
-        let record = liveness::Record { epoch, wall_ms: now.wall_ms, load };
+        let (load, promise) = (self.load, self.promises.own());
+        let record = liveness::Record { epoch, wall_ms: now.wall_ms, load, promise };
         self.liveness.set_record(now.at, record);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,7 @@ mod schedule;
 mod session;
 
 pub(crate) use self::answering::{Asked, answer, stored};
-pub(crate) use self::schedule::Repair;
+pub(crate) use self::schedule::{Repair, Short};
 pub(crate) use self::session::RepairStep;
 
 /// Leaves of a vnode.

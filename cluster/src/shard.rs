@@ -7,8 +7,9 @@ mod peers;
 pub(crate) use self::core::{Core, Purpose, Turn};
 pub use self::counts::{Counts, Sizes};
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use schemas::ids::{Actor, Hlc, NodeId, Vnode};
@@ -16,6 +17,7 @@ use schemas::ids::{Actor, Hlc, NodeId, Vnode};
 use crate::coordinator::{Coordinator, Forwarder};
 use crate::event::{Effect, Event, StoreError, Stored, Ticket};
 use crate::handoff::{Handoff, HintStep};
+use crate::horizon::{self, Horizon, HorizonStep, Promises, Rounds};
 use crate::message::Message;
 use crate::release::{self, Release, ReleaseStep};
 use crate::repair::{self, Repair, RepairStep};
@@ -39,6 +41,8 @@ pub struct Shard {
     handoff: Handoff,
     repair: Repair,
     release: Release,
+    promises: Promises,
+    rounds: Rounds,
 }
 
 /// A shard's parts, for one event.
@@ -47,6 +51,8 @@ struct Parts<'a> {
     coordinator: &'a mut Coordinator,
     repair: &'a mut Repair,
     release: &'a mut Release,
+    promises: &'a mut Promises,
+    rounds: &'a mut Rounds,
 }
 
 /// What a shard starts with.
@@ -64,6 +70,8 @@ pub struct Start {
     pub held: BTreeSet<Vnode>,
     /// The vnodes of which the store has anything.
     pub stored: BTreeSet<Vnode>,
+    /// The purge horizons of vnodes.
+    pub horizons: BTreeMap<Vnode, Rc<Horizon>>,
     /// The nodes that hints are kept for.
     pub hinted: BTreeSet<NodeId>,
     /// Settings.
@@ -79,11 +87,14 @@ impl Shard {
         let mut core = Core::new(start.me, vnodes, start.document, start.tunables);
         core.held = start.held;
         core.stored = start.stored;
+        core.horizons = start.horizons;
         let coordinator = Coordinator::new(&core, start.floor);
         let handoff = Handoff::new(boot, start.hinted);
         let repair = Repair::new(boot, start.vnodes.clone());
-        let release = Release::new(start.vnodes);
-        let mut shard = Self { core, coordinator, handoff, repair, release };
+        let release = Release::new(start.vnodes.clone());
+        let promises = Promises::new(now.at);
+        let rounds = Rounds::new(boot, start.vnodes);
+        let mut shard = Self { core, coordinator, handoff, repair, release, promises, rounds };
         let mut parts = shard.parts(now);
         parts.repair.topology(&mut parts.turn);
         parts.release.topology(&mut parts.turn);
@@ -93,7 +104,8 @@ impl Shard {
     fn parts(&mut self, now: Now) -> Parts<'_> {
         let turn = Turn { now, core: &mut self.core, handoff: &mut self.handoff };
         let (coordinator, repair) = (&mut self.coordinator, &mut self.repair);
-        Parts { turn, coordinator, repair, release: &mut self.release }
+        let (release, promises) = (&mut self.release, &mut self.promises);
+        Parts { turn, coordinator, repair, release, promises, rounds: &mut self.rounds }
     }
 
     /// Something has happened.
@@ -101,7 +113,7 @@ impl Shard {
     /// # Panics
     /// If the driver does not keep to the contract above.
     pub fn handle(&mut self, now: Now, event: Event) {
-        let Parts { mut turn, coordinator, repair, release } = self.parts(now);
+        let Parts { mut turn, coordinator, repair, release, rounds, .. } = self.parts(now);
         match event {
             Event::Request(id, request) => coordinator.request(&mut turn, id, &request),
             Event::Received { from, vnode, message } => {
@@ -130,19 +142,35 @@ impl Shard {
                 }
             }
             Event::Ceiling(ceiling) => coordinator.raise_ceiling(ceiling),
-            Event::Due => {
-                coordinator.due(&mut turn);
-                turn.handoff.go_on(now.at, turn.core);
-                repair.due(&mut turn);
-                release.due(&mut turn);
-                if turn.core.is_leaving() && turn.handoff.is_empty() {
-                    repair.leaves(&mut turn);
+            Event::Promised(promised) => {
+                if let Some(floor) = promised.floor.filter(|_| !turn.core.has_floor) {
+                    coordinator.pass(now.wall_ms, floor);
+                    turn.core.has_floor = true;
                 }
+                rounds.promised(promised);
             }
+            Event::Due => self.due(now),
         }
         while let Some((vnode, message)) = self.core.next_loopback() {
             self.hear(now, self.core.me.node, vnode, message);
         }
+    }
+
+    fn due(&mut self, now: Now) {
+        let Parts { mut turn, coordinator, repair, release, promises, rounds } = self.parts(now);
+        coordinator.due(&mut turn);
+        turn.handoff.go_on(now.at, turn.core);
+        repair.due(&mut turn);
+        release.due(&mut turn);
+        if turn.core.is_leaving() && turn.handoff.is_empty() {
+            repair.leaves(&mut turn);
+        }
+        if promises.deadline() <= now.at {
+            let last = coordinator.pass(now.wall_ms, Hlc(0));
+            let (under_way, given) = (coordinator.least_under_way(), release.least_epoch());
+            promises.due(&mut turn, last, under_way, given);
+        }
+        rounds.due(&mut turn);
     }
 
     /// What is to be done next.
@@ -158,6 +186,8 @@ impl Shard {
             self.handoff.deadline(),
             self.repair.deadline(),
             self.release.deadline(),
+            Some(self.promises.deadline()),
+            Some(self.rounds.deadline()),
         ];
         all.into_iter().flatten().min()
     }
@@ -183,14 +213,18 @@ impl Shard {
         self.handoff.measure(&mut sizes);
         self.repair.measure(&mut sizes);
         self.release.measure(&mut sizes);
+        sizes.rounds = self.rounds.len();
         sizes
     }
 
     /// `node`, which may be this one, says something of a vnode of this core.
     fn hear(&mut self, now: Now, node: NodeId, vnode: Vnode, message: Message) {
-        let Parts { mut turn, coordinator, repair, release } = self.parts(now);
+        let Parts { mut turn, coordinator, repair, release, rounds, .. } = self.parts(now);
         match message {
-            Message::Write(write) => replica::write(&mut turn, node, vnode, write),
+            Message::Write(write) => {
+                let last = coordinator.pass(now.wall_ms, Hlc(0));
+                replica::write(&mut turn, node, vnode, write, last);
+            }
             Message::Read(read) => replica::read(turn.core, node, vnode, read),
             Message::Wrote { op, result } => coordinator.hear_wrote(&mut turn, node, op, result),
             Message::Answer { op, result } => coordinator.hear_answer(&mut turn, node, op, result),
@@ -216,9 +250,13 @@ impl Shard {
                 release.released(turn.core, node, vnode, epoch, &clock);
             }
             Message::Pull(pull) => repair::answer(turn.core, node, vnode, pull),
-            Message::Pulled { session, step, result } => {
-                repair.pulled(&mut turn, node, session, step, result);
+            Message::Pulled { session, step, horizon, result } => {
+                if let Some(short) = repair.pulled(&mut turn, node, session, step, &horizon, result)
+                {
+                    release.falls_short(&mut turn, short);
+                }
             }
+            Message::Horizon(message) => horizon::hear(&mut turn, rounds, node, vnode, message),
         }
     }
 
@@ -227,7 +265,7 @@ impl Shard {
             Ok(()) => self.core.purpose(ticket),
             Err(_) => self.core.end_order(ticket),
         };
-        let Parts { mut turn, coordinator, repair, release } = self.parts(now);
+        let Parts { mut turn, coordinator, repair, release, .. } = self.parts(now);
         match purpose {
             Purpose::Assign(op) => coordinator.taken(&mut turn, op, taken),
             Purpose::Replica(ask) => replica::taken(turn.core, ask, taken),
@@ -239,21 +277,33 @@ impl Shard {
                     release.not_dropped(turn.core, vnode);
                 }
             }
+            Purpose::Release(ReleaseStep::Unhold) => {}
+            Purpose::Horizon(HorizonStep::Keep(vnode, kept)) => {
+                if taken.is_ok() {
+                    horizon::taken(turn.core, vnode, kept);
+                }
+            }
             Purpose::Release(step) => unreachable!("{step:?} keeps nothing"),
+            Purpose::Horizon(step) => unreachable!("{step:?} keeps nothing"),
             Purpose::Answer(_) | Purpose::Base(_) => unreachable!("it keeps nothing"),
         }
     }
 
     fn durable(&mut self, now: Now, ticket: Ticket) {
         let purpose = self.core.end_order(ticket);
-        let Parts { mut turn, coordinator, repair, release } = self.parts(now);
+        let Parts { mut turn, coordinator, repair, release, .. } = self.parts(now);
         match purpose {
             Purpose::Assign(op) => coordinator.durable(&mut turn, op),
             Purpose::Replica(ask) => replica::durable(&mut turn, ask),
             Purpose::Handoff(HintStep::Kept(target)) => turn.handoff.durable(now.at, target),
             Purpose::Handoff(_) => {}
             Purpose::Repair(step) => repair.durable(&mut turn, step),
-            Purpose::Release(ReleaseStep::Drop(vnode)) => release.dropped(turn.core, vnode),
+            Purpose::Release(ReleaseStep::Drop(vnode)) => {
+                release.dropped(turn.core, vnode);
+                repair.begin_anew(now.at, vnode);
+            }
+            Purpose::Release(ReleaseStep::Unhold) | Purpose::Horizon(HorizonStep::Keep(..)) => {}
+            Purpose::Horizon(step) => unreachable!("{step:?} keeps nothing"),
             Purpose::Release(step) => unreachable!("{step:?} keeps nothing"),
             Purpose::Answer(_) | Purpose::Base(_) => unreachable!("it keeps nothing"),
         }
@@ -261,7 +311,7 @@ impl Shard {
 
     fn answered(&mut self, now: Now, ticket: Ticket, result: Result<Stored, StoreError>) {
         let purpose = self.core.end_order(ticket);
-        let Parts { mut turn, coordinator, repair, release } = self.parts(now);
+        let Parts { mut turn, coordinator, repair, release, promises, rounds } = self.parts(now);
         match (purpose, result) {
             (Purpose::Base(key), result) => coordinator.base(&mut turn, key, result),
             (Purpose::Replica(ask), result) => replica::got(turn.core, ask, result),
@@ -279,6 +329,15 @@ impl Shard {
                 }
             }
             (Purpose::Answer(asked), result) => repair::stored(turn.core, &asked, result),
+            (Purpose::Horizon(HorizonStep::OldestHint), Ok(Stored::OldestHint(oldest))) => {
+                promises.read(&mut turn, oldest);
+            }
+            // The next period asks again.
+            (Purpose::Horizon(HorizonStep::OldestHint), Err(_)) => {}
+            (Purpose::Horizon(step), result) => {
+                let wanted = horizon::clock_read(&mut turn, rounds, step, result);
+                wanted.into_iter().for_each(|(vnode, node)| repair.want(now.at, vnode, node));
+            }
             (purpose, result) => unreachable!("{purpose:?} asks for no {result:?}"),
         }
     }

@@ -31,6 +31,11 @@ pub struct Tunables {
     pub repair_patience: Duration,
     /// Bytes of records sent at a time in a comparison.
     pub repair_page_bytes_max: usize,
+    /// How often it is looked whether what is dead may be purged.
+    pub horizon_period: Duration,
+    /// How long after a write others may begin to keep it for an owner: more than the time that
+    /// writes take. So long at least what is dead is kept.
+    pub horizon_window: Duration,
     /// How long what is sent to a replica is expected to take before it was ever measured.
     pub latency_first: Duration,
     /// Mistakes that a simulation is to find; none anywhere else.
@@ -51,6 +56,8 @@ impl Default for Tunables {
             repair_retry: Duration::from_secs(1),
             repair_patience: Duration::from_secs(30),
             repair_page_bytes_max: 256 << 10,
+            horizon_period: Duration::from_secs(600),
+            horizon_window: Duration::from_secs(600),
             latency_first: Duration::from_millis(20),
             mutations: Mutations::default(),
         }

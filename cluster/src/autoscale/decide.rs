@@ -12,10 +12,10 @@ use crate::time::Instant;
 /// What is to be done with the data centre that `view` shows, and what to remember for the next
 /// evaluation.
 ///
-/// Call it more often than records go stale, for one data centre after another, and propose the
-/// first change at once: two proposals from one epoch cannot both be decided. Where a proposal was
-/// refused for certain, the state from before it may be kept, and the next evaluation makes it
-/// again from the new epoch; where its fate is unknown, the new state is the one to keep.
+/// Call it more often than records go stale, for each data centre, and propose a change at once.
+/// Where a proposal was refused for certain, the state from before it may be kept, and the next
+/// evaluation makes it again from what there is then; where its fate is unknown, the new state is
+/// the one to keep.
 #[must_use]
 pub fn decide(
     policy: &Policy,
@@ -55,6 +55,11 @@ fn weigh(settings: &Settings, next: &mut AutoscaleState, view: &View, now: Insta
             return Decision::Hold(Hold::Unknown { heard, nodes });
         }
     };
+    let waited = next.quiet_for(now);
+    if view.starting > 0 && waited >= settings.give_up_after {
+        let (since, dc, machines) = (view.changed_epoch, view.dc.into(), view.starting);
+        return Decision::GiveUp { since, dc, machines, waited };
+    }
     next.note_demands(settings, demands(settings, view, &fleet), now);
     match add(settings, next, view) {
         Some(decision) => {
@@ -94,7 +99,7 @@ fn add(settings: &Settings, next: &AutoscaleState, view: &View) -> Option<Decisi
     Some(if count == 0 {
         Decision::Hold(Hold::AtMaximum { reason, members, maximum })
     } else {
-        Decision::Add { epoch: view.epoch, dc: view.dc.into(), count, reason }
+        Decision::Add { since: view.changed_epoch, dc: view.dc.into(), count, reason }
     })
 }
 
@@ -124,5 +129,6 @@ fn remove(
         disk_target_permille: settings.disk_target_permille,
         held,
     };
-    Decision::Remove { epoch: view.epoch, dc: view.dc.into(), node: spare.node, reason }
+    let (since, dc) = (view.changed_epoch, view.dc.into());
+    Decision::Remove { since, dc, node: spare.node, reason }
 }

@@ -18,6 +18,7 @@
 mod decide;
 mod demand;
 mod fleet;
+mod of_document;
 mod policy;
 mod proposer;
 mod reason;
@@ -28,6 +29,7 @@ mod tests;
 mod view;
 
 pub use decide::decide;
+pub use of_document::{members, view};
 pub use policy::{LatencyTarget, Policy, PolicyError, Settings};
 pub use proposer::proposer;
 pub use reason::{AddReason, Decision, Hold, Kept, RemoveReason, Shortage};

@@ -34,6 +34,8 @@ pub struct Settings {
     /// Rest after a change of the members, after a decision, and after this node began to
     /// evaluate. Longer than the loads take to tell of it.
     pub cooldown: Duration,
+    /// How long machines on their way are waited for since the last change, the cool-down at least.
+    pub give_up_after: Duration,
     /// Age at which a load record counts as none; more than the time between two evaluations.
     pub stale_after: Duration,
     /// Nodes without a load record, permille of all, up to which additions are decided.
@@ -65,6 +67,7 @@ impl Settings {
             add_after: Duration::from_secs(180),
             remove_after: Duration::from_secs(1800),
             cooldown: Duration::from_secs(600),
+            give_up_after: Duration::from_secs(1200),
             stale_after: Duration::from_secs(60),
             stale_permille_max: 334,
         }
@@ -86,7 +89,7 @@ impl Settings {
 pub struct Policy(Settings);
 
 impl Policy {
-    /// Checks `settings`.
+    /// Checks `settings`; of times, whole milliseconds count.
     ///
     /// # Errors
     /// The first that is out of its range, or contradicts another.
@@ -102,7 +105,23 @@ impl Policy {
                 band_permille: settings.band_permille,
             });
         }
-        Ok(Self(settings))
+        let whole = |time: Duration| Duration::from_millis(time.as_millis() as u64);
+        Ok(Self(Settings {
+            add_after: whole(settings.add_after),
+            remove_after: whole(settings.remove_after),
+            cooldown: whole(settings.cooldown),
+            give_up_after: whole(settings.give_up_after),
+            stale_after: whole(settings.stale_after),
+            ..settings
+        }))
+    }
+
+    /// The same where records come every `record_period`: one is not old before the second after
+    /// it is late.
+    #[must_use]
+    pub fn with_records_every(self, record_period: Duration) -> Self {
+        let stale_after = self.0.stale_after.max(record_period * 5 / 2);
+        Self(Settings { stale_after, ..self.0 })
     }
 
     /// What was checked.
@@ -131,6 +150,7 @@ fn ranges(settings: &Settings) -> Vec<(&'static str, u64, u64, u64)> {
         ("add_after_ms", add_after, soon, late),
         ("remove_after_ms", millis(settings.remove_after), add_after, late),
         ("cooldown_ms", millis(settings.cooldown), soon, late),
+        ("give_up_after_ms", millis(settings.give_up_after), soon, late),
         ("stale_after_ms", millis(settings.stale_after), soon, late),
         ("stale_permille_max", settings.stale_permille_max.into(), 0, 500),
     ];
@@ -206,7 +226,7 @@ mod tests {
         fn p99(p99_us: u64, cpu_floor_permille: u32) -> Option<LatencyTarget> {
             Some(LatencyTarget { p99_us, cpu_floor_permille })
         }
-        let cases: [(&str, Change); 22] = [
+        let cases: [(&str, Change); 23] = [
             ("nodes_max", |s| s.nodes_max = AUTOSCALE_NODES_MAX + 1),
             ("nodes_max", |s| s.nodes_max = 0),
             ("nodes_min", |s| s.nodes_min = 0),
@@ -223,6 +243,7 @@ mod tests {
             ("remove_after_ms", |s| s.remove_after = Duration::MAX),
             ("cooldown_ms", |s| s.cooldown = Duration::ZERO),
             ("cooldown_ms", |s| s.cooldown = Duration::MAX),
+            ("give_up_after_ms", |s| s.give_up_after = Duration::MAX),
             ("stale_after_ms", |s| s.stale_after = Duration::ZERO),
             ("stale_permille_max", |s| s.stale_permille_max = 501),
             ("p99_us", |s| s.p99 = p99(0, 300)),

@@ -7,16 +7,16 @@ use schemas::ids::NodeId;
 
 /// What the policy says of one data centre at one moment.
 ///
-/// [`Decision::Add`] and [`Decision::Remove`] are proposals for the epoch after `epoch`: if another
-/// epoch has been decided meanwhile they are refused as stale.
+/// All others are proposals, of which that is decided which comes first after the epoch `since` that
+/// changed the data centre last: the next one has to be made from what that made of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Decision {
     /// Nothing is to be changed, or may be yet.
     Hold(Hold),
     /// Machines are to be started.
     Add {
-        /// The epoch it was made from.
-        epoch: u32,
+        /// The epoch that changed the data centre last.
+        since: u32,
         /// Where.
         dc: Box<str>,
         /// How many, at least 1.
@@ -24,10 +24,21 @@ pub enum Decision {
         /// Why.
         reason: AddReason,
     },
+    /// Machines that were to be started have not come, and are not waited for.
+    GiveUp {
+        /// The epoch that changed the data centre last.
+        since: u32,
+        /// Where.
+        dc: Box<str>,
+        /// How many, at least 1.
+        machines: u32,
+        /// For how long nothing happened.
+        waited: Duration,
+    },
     /// A node is to leave.
     Remove {
-        /// The epoch it was made from.
-        epoch: u32,
+        /// The epoch that changed the data centre last.
+        since: u32,
         /// Where.
         dc: Box<str>,
         /// Which.
@@ -212,12 +223,18 @@ impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Hold(hold) => write!(f, "no change: {hold}"),
-            Self::Add { epoch, dc, count, reason } => {
+            Self::Add { since, dc, count, reason } => {
                 let nodes = if *count == 1 { "node" } else { "nodes" };
-                write!(f, "add {count} {nodes} to data centre {dc} of epoch {epoch}: {reason}")
+                write!(f, "add {count} {nodes} to data centre {dc} of epoch {since}: {reason}")
             }
-            Self::Remove { epoch, dc, node, reason } => {
-                write!(f, "remove node {node} from data centre {dc} of epoch {epoch}: {reason}")
+            Self::GiveUp { since, dc, machines, waited } => write!(
+                f,
+                "give up {machines} machines for data centre {dc} of epoch {since}: none has come \
+                 for {} s",
+                waited.as_secs()
+            ),
+            Self::Remove { since, dc, node, reason } => {
+                write!(f, "remove node {node} from data centre {dc} of epoch {since}: {reason}")
             }
         }
     }

@@ -122,8 +122,13 @@ impl AutoscaleState {
         })
     }
 
+    /// For how long nothing has changed.
+    pub(super) fn quiet_for(&self, now: Instant) -> Duration {
+        now.since(self.quiet_since)
+    }
+
     /// What is left of the cool-down.
     pub(super) fn cooldown_left(&self, settings: &Settings, now: Instant) -> Duration {
-        settings.cooldown.saturating_sub(now.since(self.quiet_since))
+        settings.cooldown.saturating_sub(self.quiet_for(now))
     }
 }

@@ -50,8 +50,8 @@ fn members(count: u64, load: Load) -> Vec<Member<'static>> {
 
 /// Each rack holds everything.
 fn view<'a>(members: &'a [Member<'a>]) -> View<'a> {
-    let (epoch, changed_epoch, dc, replication) = (9, 5, "dc1", 3);
-    View { epoch, changed_epoch, dc, replication, members, starting: 0, pending_moves: 0 }
+    let (changed_epoch, dc, replication) = (5, "dc1", 3);
+    View { changed_epoch, dc, replication, members, starting: 0, pending_moves: 0 }
 }
 
 /// Work and data are spread over all nodes: there are more racks than copies.
@@ -92,14 +92,14 @@ fn heard_at<'a>(members: &[Member<'a>], now: Instant) -> Vec<Member<'a>> {
 
 fn added(decision: Decision) -> u32 {
     match decision {
-        Decision::Add { epoch: 9, dc, count, .. } if *dc == *"dc1" => count,
+        Decision::Add { since: 5, dc, count, .. } if *dc == *"dc1" => count,
         other => panic!("{other}"),
     }
 }
 
 fn removed(decision: Decision) -> u64 {
     match decision {
-        Decision::Remove { epoch: 9, dc, node, .. } if *dc == *"dc1" => node.0.get(),
+        Decision::Remove { since: 5, dc, node, .. } if *dc == *"dc1" => node.0.get(),
         other => panic!("{other}"),
     }
 }
@@ -152,16 +152,35 @@ fn of_two_shortages_the_greater_counts() {
 /// Machines take minutes to start: what was asked for is not asked for again, by whomever.
 #[test]
 fn machines_that_start_count() {
-    let policy = policy(|_| {});
+    let policy = policy(|settings| settings.give_up_after = Duration::from_secs(20_000));
     let members = members(6, load(900, 100));
     let starting = |starting| in_the_end(&policy, &View { starting, ..spread(&members) });
     assert_eq!(added(starting(0)), 3);
     assert_eq!(added(starting(2)), 1);
     assert!(matches!(held(starting(3)), Hold::Starting { machines: 3, .. }));
     assert!(matches!(held(starting(u32::MAX)), Hold::Starting { .. }));
-    let eight = self::policy(|settings| settings.nodes_max = 8);
+    let eight = Policy::new(Settings { nodes_max: 8, ..*policy.settings() }).unwrap();
     let hold = in_the_end(&eight, &View { starting: 2, ..spread(&members) });
     assert!(matches!(held(hold), Hold::AtMaximum { members: 8, maximum: 8, .. }));
+}
+
+/// Machines that do not come would be waited for in vain: the need has to be met all the same.
+#[test]
+fn machines_that_do_not_come_are_given_up() {
+    let policy = policy(|settings| settings.give_up_after = Duration::from_secs(900));
+    let mut state = AutoscaleState::new(START);
+    let given_up = |changed_epoch: u32, seconds: u64, state: &mut AutoscaleState| {
+        let now = START + Duration::from_secs(seconds);
+        let members = heard_at(&members(6, load(900, 100)), now);
+        let view = View { starting: 3, changed_epoch, ..spread(&members) };
+        let (next, decision) = decide(&policy, state, &view, now);
+        *state = next;
+        matches!(decision, Decision::GiveUp { machines: 3, .. })
+    };
+    let first = (0..2000).step_by(10).find(|&second| given_up(5, second, &mut state));
+    assert_eq!(first, Some(900));
+    let again = (910..3000).step_by(10).find(|&second| given_up(6, second, &mut state));
+    assert_eq!(again, Some(910 + 900), "the time begins anew with each change");
 }
 
 #[test]
@@ -485,13 +504,13 @@ fn decisions_print_as_sentences() {
     let add = in_the_end(&policy, &view(&members(6, load(900, 100))));
     assert_eq!(
         add.to_string(),
-        "add 3 nodes to data centre dc1 of epoch 9: CPU at 90.0 % is over its target of 60.0 %, \
+        "add 3 nodes to data centre dc1 of epoch 5: CPU at 90.0 % is over its target of 60.0 %, \
          for 600 s now; 3 more would do"
     );
     let remove = in_the_end(&policy, &view(&members(9, load(300, 200))));
     assert_eq!(
         remove.to_string(),
-        "remove node 0000000000000001 from data centre dc1 of epoch 9: without it CPU will be at \
+        "remove node 0000000000000001 from data centre dc1 of epoch 5: without it CPU will be at \
          33.8 % of 60.0 %, the fullest disk at 30.0 % of 70.0 %, for 1800 s now"
     );
     let hold = in_the_end(&policy, &view(&members(3, load(300, 200))));
@@ -540,6 +559,7 @@ proptest! {
         let serve: Vec<&Member> = nodes.iter().filter(|member| member.weight > 0).collect();
         match in_the_end(&policy, &view) {
             Decision::Hold(_) => {}
+            Decision::GiveUp { .. } => prop_assert!(false, "no machine is on its way"),
             Decision::Add { count, .. } => {
                 prop_assert!((1..=4).contains(&count));
                 prop_assert!(nodes.len() + count as usize <= 12);
@@ -578,7 +598,7 @@ proptest! {
                 });
             }
             match in_the_end(&policy, &view(&nodes)) {
-                Decision::Hold(_) => 0,
+                Decision::Hold(_) | Decision::GiveUp { .. } => 0,
                 Decision::Add { count, .. } => i64::from(count),
                 Decision::Remove { .. } => -1,
             }

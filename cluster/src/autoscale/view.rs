@@ -8,15 +8,14 @@ use std::time::Duration;
 use schemas::ids::NodeId;
 
 use crate::limits::AUTOSCALE_P99_US_MAX;
+use crate::liveness;
 use crate::time::Instant;
 
 /// One data centre at one moment, as the node that evaluates sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
-    /// The epoch of the topology document that the members were taken from.
-    pub epoch: u32,
-    /// The last epoch, at most `epoch`, that changed this data centre's members or weights or
-    /// decided an autoscale proposal for it.
+    /// The last epoch that changed this data centre's members or weights, decided a proposal of
+    /// autoscaling for it, or changed the policy.
     pub changed_epoch: u32,
     /// The data centre's name.
     pub dc: &'a str,
@@ -26,7 +25,7 @@ pub struct View<'a> {
     pub members: &'a [Member<'a>],
     /// Machines that decided proposals asked for and that have neither joined nor been given up.
     pub starting: u32,
-    /// Vnodes whose successor is not their owner yet or whose old owner still holds its copy.
+    /// Vnodes whose successors are not their owners yet.
     pub pending_moves: u32,
 }
 
@@ -81,6 +80,13 @@ pub struct Load {
 }
 
 impl Load {
+    /// What gossip told of a node.
+    pub(crate) fn told(load: liveness::Load, received_at: Instant) -> Self {
+        let liveness::Load { cpu_permille, disk_used_bytes, disk_total_bytes, p99_us, ops_per_s } =
+            load;
+        Self { cpu_permille, disk_used_bytes, disk_total_bytes, p99_us, ops_per_s, received_at }
+    }
+
     /// Whether a node can be in this state, and was so lately.
     pub(super) fn counts(&self, now: Instant, stale_after: Duration) -> bool {
         let possible = self.cpu_permille <= 1000

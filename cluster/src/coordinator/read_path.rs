@@ -158,9 +158,8 @@ impl ReadOp {
         // The nearest first; those that seem down last, since they may not be.
         let unknown = core.tunables.latency_first;
         nodes.sort_by_cached_key(|&node| {
-            let index = document.index_of(node);
-            let is_far = index.is_none_or(|index| *document.member(index).dc != *core.dc());
-            (!core.is_up(node), node != core.me.node, is_far, core.peers.mean(node, unknown), node)
+            let (is_down, is_other) = (!core.is_up(node), node != core.me.node);
+            (is_down, is_other, !core.is_near(node), core.peers.mean(node, unknown), node)
         });
         let deadline = turn.now.at + request.waits();
         Some(Self {

@@ -117,7 +117,9 @@ impl Coordinator {
             && (namespace.policy == Policy::LastWriterWins || core.is_held(vnode));
         if !is_owner {
             let owners = copies(&document, vnode, Some(namespace), Access::Read);
-            let up = owners.iter().copied().filter(|&node| core.is_up(node));
+            // Whose data centre is the local one, the client's coordinator says.
+            let is_near = |node: NodeId| !request.level.is_local() || core.is_near(node);
+            let up = owners.iter().copied().filter(|&node| core.is_up(node) && is_near(node));
             let unknown = core.tunables.latency_first;
             let nearest = up.min_by_key(|&node| (core.peers.mean(node, unknown), node));
             match (nearest, client) {
@@ -139,6 +141,10 @@ impl Coordinator {
                 refuse(turn.core, client, vnode, Status::Unavailable)
             };
         }
+        if !is_owner && !turn.core.has_floor {
+            // Owners may be past what its clock shows.
+            return refuse(turn.core, client, vnode, Status::Unavailable);
+        }
         let Some(record) = self.versioned(turn, &key, namespace, request) else {
             return refuse(turn.core, client, vnode, Status::Overloaded);
         };
@@ -159,6 +165,7 @@ impl Coordinator {
     ) -> Option<Rc<Record>> {
         let is_blind = turn.core.is_wrong(Mutation::IgnoreSeenStamp);
         let seen = if is_blind { Hlc(0) } else { request.seen };
+        let seen = seen.max(turn.core.below(turn.core.vnode_of(key)));
         let hlc = self.clock.stamp(turn.now.wall_ms, seen, self.ceiling)?;
         let dot = turn.core.dots.next(turn.core.vnode_of(key));
         let (kind, value, ttl_ms) = match &request.wanted {
@@ -371,11 +378,7 @@ impl Draft {
         let node = core.me.node;
         let mut own = Own::Taken(None);
         if !is_owner {
-            let is_near = |it: &Copy| {
-                let index = core.document.index_of(it.node);
-                index.is_some_and(|index| *core.document.member(index).dc == *core.dc())
-            };
-            let near = copies.iter().position(is_near).unwrap_or(0);
+            let near = copies.iter().position(|it| core.is_near(it.node)).unwrap_or(0);
             copies[near].stand_in = Some(StandIn { node, is_done: false });
             own = Own::Taken(Some(copies[near].node));
         }
@@ -423,6 +426,11 @@ impl WriteOp {
         self.go_on(turn.core)
     }
 
+    /// The stamp, unless the record is only brought to copies that others have it of.
+    pub(super) fn stamped_here(&self) -> Option<Hlc> {
+        (self.own != Own::AsOthers).then_some(self.record.version.hlc)
+    }
+
     fn message(&self, id: OpId, stands_in_for: Option<NodeId>) -> Message {
         let (op, record) = (Some(id), Rc::clone(&self.record));
         Message::Write(Write { op, epoch: self.epoch, record, stands_in_for })
@@ -458,6 +466,9 @@ impl WriteOp {
     fn count(&mut self, core: &Core, node: NodeId) {
         if let Some(member) = core.document.index_of(node) {
             self.quorum.count(&core.document.ring, self.vnode, member);
+            if core.is_wrong(Mutation::CountSuccessors) {
+                self.quorum.count_successors();
+            }
         }
     }
 
@@ -582,7 +593,8 @@ impl WriteOp {
             let refused = Refused { status, applied, got, needed };
             self.client.reply(turn.core, self.vnode, Reply::Refused(refused));
         }
-        if self.client != Client::Nobody {
+        // What others have already they bring themselves; it may be too old to be kept.
+        if self.own != Own::AsOthers {
             self.leave_hints(turn);
         }
         Fate::Ends

@@ -106,7 +106,8 @@ impl Tunables {
 
     /// How often a node's record is spread among `nodes`: each node gets `nodes` of them in this
     /// time, and passes each on about ten times; there is room for some 300 a second.
-    pub(super) fn record_period(&self, nodes: usize) -> Duration {
+    #[must_use]
+    pub fn record_period(&self, nodes: usize) -> Duration {
         let nodes = u32::try_from(nodes).unwrap_or(u32::MAX);
         self.record_period.max(Duration::from_millis(60) * nodes)
     }

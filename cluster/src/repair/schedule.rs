@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use super::session::{Progress, RepairStep, Session};
 use crate::coordinator::{Access, copies};
 use crate::event::{Effect, Order, StoreError, Stored};
+use crate::horizon::{Horizon, HorizonIs};
 use crate::message::{OpId, Pulled, Refusal};
 use crate::moves::{self, Sources};
 use crate::shard::{Purpose, Sizes, Turn};
@@ -32,7 +34,12 @@ pub(crate) struct Repair {
     next: BTreeSet<(Instant, Vnode)>,
     sessions: BTreeMap<OpId, Session>,
     next_session: u64,
+    /// A copy that has not all that another's horizon is of.
+    short: Option<Short>,
 }
+
+/// A vnode of which this node has not all that a horizon is of, and who has.
+pub(crate) type Short = (Vnode, NodeId, Rc<Horizon>);
 
 /// When a vnode is compared with whom.
 #[derive(Debug)]
@@ -75,6 +82,7 @@ impl Repair {
             next: BTreeSet::new(),
             sessions: BTreeMap::new(),
             next_session: u64::from(boot) << 40,
+            short: None,
         }
     }
 
@@ -186,6 +194,7 @@ impl Repair {
             let Some(plan) = self.plans.get_mut(&vnode) else { continue };
             // What is being forgotten must be gone before it is had again.
             let is_busy = turn.core.dropping.contains(&vnode)
+                || turn.core.retaking.contains(&vnode)
                 || self.sessions.values().any(|it| it.vnode == vnode);
             let peer = if is_busy { None } else { plan.next_peer(|node| turn.core.is_up(node)) };
             if let Some(peer) = peer {
@@ -238,6 +247,7 @@ impl Repair {
                 self.end(turn, id, progress);
             }
             RepairStep::Join(id) => self.end(turn, id, Progress::Done),
+            RepairStep::Hold(vnode) if turn.core.retaking.contains(&vnode) => {}
             RepairStep::Hold(vnode) => {
                 turn.core.held.insert(vnode);
                 let Some(plan) = self.plans.get_mut(&vnode) else { return };
@@ -268,15 +278,25 @@ impl Repair {
         from: NodeId,
         id: OpId,
         step: u32,
+        horizon: &HorizonIs,
         result: Result<Pulled, Refusal>,
-    ) {
+    ) -> Option<Short> {
         let session = self.sessions.get_mut(&id).filter(|session| session.peer == from);
         let Some(session) = session else {
             turn.core.counts.stray_answers += 1;
-            return;
+            return None;
         };
-        let progress = session.pulled(turn, step, result);
+        let progress = session.pulled(turn, step, horizon, result);
         self.end(turn, id, progress);
+        self.short.take()
+    }
+
+    /// A vnode was forgotten, and is to be had again.
+    pub(crate) fn begin_anew(&mut self, now: Instant, vnode: Vnode) {
+        if let Some(plan) = self.plans.get_mut(&vnode) {
+            plan.compared.clear();
+        }
+        self.soon(now, vnode);
     }
 
     fn end(&mut self, turn: &mut Turn<'_>, id: OpId, progress: Progress) {
@@ -284,11 +304,18 @@ impl Repair {
             return;
         }
         let Some(session) = self.sessions.remove(&id) else { return };
-        if progress == Progress::Failed {
-            turn.core.counts.repairs_failed += 1;
-            return;
-        }
         let vnode = session.vnode;
+        match progress {
+            Progress::GoesOn | Progress::Done => {}
+            Progress::Failed => {
+                turn.core.counts.repairs_failed += 1;
+                return;
+            }
+            Progress::FallsShort(horizon) => {
+                self.short = Some((vnode, session.peer, horizon));
+                return;
+            }
+        }
         let is_of_now = |plan: &&mut Plan| plan.epoch == session.epoch();
         let Some(plan) = self.plans.get_mut(&vnode).filter(is_of_now) else { return };
         plan.compared.insert(session.peer);

@@ -9,8 +9,9 @@ use schemas::ids::{NodeId, Token, Vnode};
 use super::LEAVES;
 use super::answering::{is_within, summary, tokens_of};
 use crate::event::{Order, Page, StoreError, Stored};
+use crate::horizon::{Horizon, HorizonIs, adopt};
 use crate::limits::PAGE_RECORDS_MAX;
-use crate::message::{Message, OpId, Pull, PullWanted, Pulled, Refusal};
+use crate::message::{HorizonMessage, Message, OpId, Pull, PullWanted, Pulled, Refusal};
 use crate::mutation::Mutation;
 use crate::record::Key;
 use crate::shard::{Core, Purpose, Turn};
@@ -42,8 +43,13 @@ pub(super) struct Session {
     step: u32,
     /// Whether the last of them was not answered.
     is_asking: bool,
+    /// The own clock, from when the session began.
+    ours: VnodeClock,
     /// The other's clock, from when the session began.
     theirs: Option<VnodeClock>,
+    /// Whether the other knows all that this node's horizon is of: what it has is as good below the
+    /// horizon as above.
+    is_mirrored: bool,
     stage: Stage,
 }
 
@@ -52,7 +58,7 @@ enum Stage {
     /// Reads the own clock.
     Begins,
     /// Gets records of the dots that the own clock lacked, behind a key.
-    Since(VnodeClock, Option<Key>),
+    Since(Option<Key>),
     /// Gets the other's leaves.
     Leaves,
     /// Reads the own leaves.
@@ -65,11 +71,13 @@ enum Stage {
 }
 
 /// How a session stands.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Progress {
     GoesOn,
     Done,
     Failed,
+    /// This node's copy has not all that the other's horizon is of: it is to begin anew.
+    FallsShort(Rc<Horizon>),
 }
 
 impl Session {
@@ -89,7 +97,9 @@ impl Session {
             epoch: core.document.ring.epoch(vnode),
             step: 0,
             is_asking: false,
+            ours: VnodeClock::default(),
             theirs: None,
+            is_mirrored: true,
             stage: Stage::Begins,
         }
     }
@@ -98,7 +108,8 @@ impl Session {
         self.step += 1;
         self.is_asking = true;
         let (session, step, epoch) = (self.id, self.step, self.epoch);
-        let pull = Pull { session, step, epoch, wanted };
+        let below = core.below(self.vnode);
+        let pull = Pull { session, step, epoch, below, wanted };
         core.send(self.peer, self.vnode, Message::Pull(pull));
     }
 
@@ -111,7 +122,8 @@ impl Session {
         let Ok(stored) = result else { return Progress::Failed };
         match (&mut self.stage, stored) {
             (Stage::Begins, Stored::Clock(clock)) => {
-                self.stage = Stage::Since(clock, None);
+                self.ours = clock;
+                self.stage = Stage::Since(None);
                 self.next_since(turn.core)
             }
             (Stage::Compares(theirs), Stored::Leaves(_, ours)) => {
@@ -137,6 +149,7 @@ impl Session {
         &mut self,
         turn: &mut Turn<'_>,
         step: u32,
+        horizon: &HorizonIs,
         result: Result<Pulled, Refusal>,
     ) -> Progress {
         if step != self.step || !self.is_asking {
@@ -153,17 +166,24 @@ impl Session {
                 return Progress::Failed;
             }
         };
-        if !self.can_be(turn.core, &answer) {
+        let is_horizon = match horizon {
+            HorizonIs::Higher(theirs) => turn.core.is_clock_of(self.vnode, &theirs.clock),
+            HorizonIs::Same | HorizonIs::Lower => true,
+        };
+        if !is_horizon || !self.can_be(turn.core, &answer) {
             turn.core.counts.malformed += 1;
             return Progress::Failed;
         }
+        if let Err(progress) = self.compare_horizons(turn.core, horizon, &answer) {
+            return progress;
+        }
         let stage = std::mem::replace(&mut self.stage, Stage::Begins);
         match (stage, answer) {
-            (Stage::Since(clock, _), Pulled::Records(theirs, page)) => {
+            (Stage::Since(_), Pulled::Records(theirs, page)) => {
                 if self.theirs.is_none() || turn.core.is_wrong(Mutation::JoinLaterClock) {
                     self.theirs = Some(theirs);
                 }
-                self.store(turn, page, Stage::Since(clock, None))
+                self.store(turn, page, Stage::Since(None))
             }
             (Stage::Since(..), Pulled::Compare) => {
                 self.stage = Stage::Leaves;
@@ -175,7 +195,8 @@ impl Session {
                 self.theirs = Some(theirs);
                 self.stage = Stage::Compares(leaves);
                 let purpose = Purpose::Repair(RepairStep::Read(self.id));
-                turn.core.order(purpose, Order::Leaves(self.vnode));
+                let (vnode, below) = (self.vnode, turn.core.below(self.vnode));
+                turn.core.order(purpose, Order::Leaves { vnode, below });
                 Progress::GoesOn
             }
             (Stage::Leaf(leaves, _), Pulled::Records(_, page)) => {
@@ -190,7 +211,7 @@ impl Session {
     fn can_be(&self, core: &Core, answer: &Pulled) -> bool {
         let all = core.document.bits.tokens(self.vnode);
         match (&self.stage, answer) {
-            (Stage::Since(_, after), Pulled::Records(clock, page)) => {
+            (Stage::Since(after), Pulled::Records(clock, page)) => {
                 core.is_clock_of(self.vnode, clock) && self.follows(core, all, after, page)
             }
             (Stage::Leaf(leaves, after), Pulled::Records(_, page)) => {
@@ -224,6 +245,48 @@ impl Session {
                 .all(|it| is_within(tokens, it.key.token) && core.is_record_of(self.vnode, it))
     }
 
+    /// Goes on only with who has the same horizon, or is to give away what it has.
+    fn compare_horizons(
+        &mut self,
+        core: &mut Core,
+        horizon: &HorizonIs,
+        answer: &Pulled,
+    ) -> Result<(), Progress> {
+        self.is_mirrored = true;
+        match horizon {
+            HorizonIs::Same => Ok(()),
+            HorizonIs::Higher(theirs) => {
+                let has_all = self.ours.dominates(&theirs.clock);
+                if has_all || core.is_wrong(Mutation::CopyBelowHorizonServes) {
+                    adopt(core, self.vnode, Rc::clone(theirs));
+                    Ok(())
+                } else {
+                    Err(Progress::FallsShort(Rc::clone(theirs)))
+                }
+            }
+            HorizonIs::Lower => {
+                let clock = match answer {
+                    Pulled::Records(clock, _) | Pulled::Leaves(clock, _) => Some(clock),
+                    Pulled::Compare => None,
+                };
+                let (Some(clock), Some(ours)) =
+                    (self.theirs.as_ref().or(clock), core.horizons.get(&self.vnode))
+                else {
+                    return Ok(());
+                };
+                if clock.dominates(&ours.clock) {
+                    // It may have what came after it told all it had, and before it heard this.
+                    let (epoch, horizon) = (self.epoch, Rc::clone(ours));
+                    let message = HorizonMessage::Advance { epoch, horizon };
+                    core.send(self.peer, self.vnode, Message::Horizon(message));
+                    return Err(Progress::Failed);
+                }
+                self.is_mirrored = false;
+                Ok(())
+            }
+        }
+    }
+
     /// Stores a page; what follows is of `then`.
     fn store(&mut self, turn: &mut Turn<'_>, page: Page, then: Stage) -> Progress {
         let core = &mut *turn.core;
@@ -232,7 +295,7 @@ impl Session {
         let last = page.records.last().filter(|_| page.has_more).map(|it| it.key.clone());
         let then = match (then, last) {
             (Stage::Since(..), Some(_)) if core.is_wrong(Mutation::JoinAfterPage) => Stage::Joins,
-            (Stage::Since(clock, _), Some(last)) => Stage::Since(clock, Some(last)),
+            (Stage::Since(_), Some(last)) => Stage::Since(Some(last)),
             (Stage::Since(..), None) => Stage::Joins,
             (Stage::Leaf(leaves, _), Some(last)) => Stage::Leaf(leaves, Some(last)),
             (Stage::Leaf(mut leaves, _), None) => {
@@ -241,12 +304,20 @@ impl Session {
             }
             (then, _) => then,
         };
-        for record in &page.records {
-            let purpose = Purpose::Repair(RepairStep::Put(self.id));
-            core.order(purpose, Order::Put(Rc::clone(record)));
+        let mut count = 0;
+        for record in page.records {
+            let order = if self.is_mirrored {
+                Some(Order::Put(record))
+            } else {
+                core.as_it_arrives(self.vnode, record)
+            };
+            if let Some(order) = order {
+                count += 1;
+                core.order(Purpose::Repair(RepairStep::Put(self.id)), order);
+            }
         }
-        self.stage = Stage::Stores(page.records.len(), Box::new(then));
-        if page.records.is_empty() { self.stored(turn) } else { Progress::GoesOn }
+        self.stage = Stage::Stores(count, Box::new(then));
+        if count == 0 { self.stored(turn) } else { Progress::GoesOn }
     }
 
     /// A record is on disk.
@@ -273,8 +344,8 @@ impl Session {
     }
 
     fn next_since(&mut self, core: &mut Core) -> Progress {
-        let Stage::Since(clock, after) = &self.stage else { unreachable!("it lacks dots") };
-        let wanted = PullWanted::Since { clock: clock.clone(), after: after.clone() };
+        let Stage::Since(after) = &self.stage else { unreachable!("it lacks dots") };
+        let wanted = PullWanted::Since { clock: self.ours.clone(), after: after.clone() };
         self.ask(core, wanted);
         Progress::GoesOn
     }

@@ -4,7 +4,6 @@ use schemas::ids::{NodeId, Vnode};
 
 use super::asked::Ask;
 use super::fence;
-use crate::coordinator::Access;
 use crate::event::{Order, StoreError, Stored};
 use crate::message::{Answer, Message, Read, Refusal};
 use crate::shard::{Core, Purpose};
@@ -13,9 +12,7 @@ use crate::shard::{Core, Purpose};
 pub(crate) fn read(core: &mut Core, from: NodeId, vnode: Vnode, read: Read) {
     let Read { op, epoch, key, wants_data } = read;
     let result = if core.is_key_of(vnode, &key) {
-        fence::pass(&core.document, core.index, vnode, epoch, Access::Read)
-            .and_then(|()| if core.is_held(vnode) { Ok(()) } else { Err(Refusal::NotHeld) })
-            .and_then(|()| core.has_room())
+        fence::fence_read(core, vnode, epoch).and_then(|()| core.has_room())
     } else {
         Err(Refusal::Malformed)
     };

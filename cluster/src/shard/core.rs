@@ -1,12 +1,13 @@
 //! [`Core`]: what the parts of a shard share: who it is, what it knows of the cluster, and the way
 //! out.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::RangeInclusive;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use schemas::clock::VnodeClock;
-use schemas::ids::{Actor, NodeId, Token, Vnode};
+use schemas::ids::{Actor, Hlc, NodeId, Token, Vnode};
 use schemas::limits::KEY_BYTES_MAX;
 use slab::Slab;
 
@@ -15,6 +16,7 @@ use super::peers::Peers;
 use crate::coordinator::Reply;
 use crate::event::{Effect, Order, RequestId, StoreError, Ticket};
 use crate::handoff::{Handoff, HintStep};
+use crate::horizon::{Arrival, Horizon, HorizonStep};
 use crate::limits::{ASKED_MAX, COMPARED_MAX};
 use crate::message::{Message, OpId, Refusal};
 use crate::mutation::Mutation;
@@ -44,6 +46,8 @@ pub(crate) enum Purpose {
     Answer(Asked),
     /// A step in giving vnodes away.
     Release(ReleaseStep),
+    /// A step towards a purge horizon.
+    Horizon(HorizonStep),
 }
 
 impl Purpose {
@@ -54,7 +58,9 @@ impl Purpose {
 
     /// Whether another node compares with it.
     fn is_compared(&self) -> bool {
-        matches!(self, Self::Answer(_) | Self::Release(ReleaseStep::Compare(..)))
+        use HorizonStep::{Advance, Confirm, Tell};
+        let is_of_horizon = matches!(self, Self::Horizon(Tell(..) | Confirm(..) | Advance(..)));
+        is_of_horizon || matches!(self, Self::Answer(_) | Self::Release(ReleaseStep::Compare(..)))
     }
 }
 
@@ -71,6 +77,13 @@ pub(crate) struct Core {
     pub(crate) held: BTreeSet<Vnode>,
     /// The vnodes that the store is forgetting: what is put into them now would go, too.
     pub(crate) dropping: BTreeSet<Vnode>,
+    /// The vnodes that were found to be short of a horizon, and are to be forgotten and taken anew.
+    pub(crate) retaking: BTreeSet<Vnode>,
+    /// The purge horizons that the store has taken.
+    pub(crate) horizons: BTreeMap<Vnode, Rc<Horizon>>,
+    /// Whether no horizon can be above what this node stamps: it has been a member for as long as
+    /// it has been asked for its promise.
+    pub(crate) has_floor: bool,
     /// The vnodes of which the store has something, as far as is known.
     pub(crate) stored: BTreeSet<Vnode>,
     pub(crate) peers: Peers,
@@ -100,6 +113,9 @@ impl Core {
             index,
             held: BTreeSet::new(),
             dropping: BTreeSet::new(),
+            retaking: BTreeSet::new(),
+            horizons: BTreeMap::new(),
+            has_floor: false,
             stored: BTreeSet::new(),
             peers: Peers::default(),
             tunables,
@@ -117,6 +133,12 @@ impl Core {
         self.index.map_or("", |index| &self.document.member(index).dc)
     }
 
+    /// Whether `node` is a member of this node's data centre.
+    pub(crate) fn is_near(&self, node: NodeId) -> bool {
+        let index = self.document.index_of(node);
+        index.is_some_and(|index| *self.document.member(index).dc == *self.dc())
+    }
+
     /// Whether a simulation has switched a mistake on.
     #[inline]
     pub(crate) fn is_wrong(&self, mutation: Mutation) -> bool {
@@ -125,6 +147,35 @@ impl Core {
 
     pub(crate) fn vnode_of(&self, key: &Key) -> Vnode {
         key.token.vnode(self.document.bits)
+    }
+
+    /// The purge horizon of a vnode; zero if there is none.
+    pub(crate) fn below(&self, vnode: Vnode) -> Hlc {
+        self.horizons.get(&vnode).map_or(Hlc(0), |it| it.below)
+    }
+
+    /// What a record is to the own copy of its vnode.
+    pub(crate) fn arrival(&mut self, vnode: Vnode, record: &Record) -> Arrival {
+        let arrival = self.horizons.get(&vnode).map(|it| it.arrival(record));
+        let arrival = arrival.unwrap_or(Arrival::New);
+        if arrival == Arrival::New || self.is_wrong(Mutation::LateRecordIsStored) {
+            return Arrival::New;
+        }
+        self.counts.late += 1;
+        arrival
+    }
+
+    /// What the store is to do with a record that another node had for this one; `None` if it was
+    /// here. What is late and was not is of a node that was given up for lost, and came back.
+    pub(crate) fn as_it_arrives(&mut self, vnode: Vnode, record: Rc<Record>) -> Option<Order> {
+        match self.arrival(vnode, &record) {
+            Arrival::New => Some(Order::Put(record)),
+            Arrival::Known => None,
+            Arrival::Unseen => {
+                self.counts.set_aside += 1;
+                Some(Order::SetAside(record))
+            }
+        }
     }
 
     pub(crate) fn is_up(&self, node: NodeId) -> bool {
@@ -300,6 +351,7 @@ impl Core {
         sizes.asked = self.asked;
         sizes.effects = self.effects.len() + self.loopback.len();
         sizes.vnodes = self.held.len() + self.stored.len() + self.dropping.len();
+        sizes.horizons = self.horizons.len() + self.retaking.len();
         sizes.peers = self.peers.len();
     }
 }

@@ -56,6 +56,14 @@ pub struct Counts {
     pub repairs_by_leaves: u64,
     /// Records that they brought.
     pub repaired_records: u64,
+    /// Purge horizons that this core has advanced.
+    pub horizons: u64,
+    /// Records that came too late to be stored.
+    pub late: u64,
+    /// Those of them that nobody here had seen: they are set aside.
+    pub set_aside: u64,
+    /// Vnodes of which this core had too little, and began anew.
+    pub retaken: u64,
 }
 
 impl Counts {
@@ -69,6 +77,7 @@ impl Counts {
             Refusal::Busy => &mut self.busy,
             Refusal::Full => &mut self.full,
             Refusal::Damaged => &mut self.damaged,
+            Refusal::Late => &mut self.late,
             Refusal::Malformed => &mut self.malformed,
         };
         *count += 1;
@@ -108,6 +117,10 @@ pub struct Sizes {
     pub effects: usize,
     /// Vnodes that are held, stored, being dropped: three a vnode of the core.
     pub vnodes: usize,
+    /// Vnodes that have a purge horizon, or are taken anew: two a vnode of the core.
+    pub horizons: usize,
+    /// Rounds towards a purge horizon: a vnode of the core each.
+    pub rounds: usize,
     /// What is known of other nodes: three a member.
     pub peers: usize,
     /// Nodes that hints are kept for: members, and those that were when a hint for them came.

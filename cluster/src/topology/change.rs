@@ -16,13 +16,16 @@ mod closing;
 mod members;
 mod moves;
 mod namespaces;
+mod scaling;
 
 use std::net::SocketAddr;
 
 use schemas::ids::{NamespaceId, NodeId, Vnode};
 
+pub use self::scaling::ScaleStep;
 use super::check::DocumentError;
 use super::document::{DataCentre, Document, Epoch, Member, Policy};
+use crate::autoscale;
 
 /// What can be done to a document.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -100,6 +103,17 @@ pub enum Change {
     /// move stay with their readers. Slots of lost readers keep their successors; vnodes that are
     /// settling, or being altered with their namespace, go on.
     Abort,
+    /// Data centres follow their load by this policy, or do not.
+    Autoscale(Option<autoscale::Policy>),
+    /// A data centre follows its load, if it is still what it was since that epoch.
+    Scale {
+        /// Which.
+        dc: Box<str>,
+        /// The epoch that had changed it last ([`ScaledDataCentre`](super::ScaledDataCentre)).
+        since: Epoch,
+        /// What is done.
+        step: ScaleStep,
+    },
 }
 
 /// What can be altered of a namespace.
@@ -173,6 +187,27 @@ pub enum ChangeRefused {
     /// There are not so many vnodes, or more are named than there are.
     #[error("vnodes that are not there are named")]
     NoSuchVnode,
+    /// It follows no load.
+    #[error("data centre {0:?} is not autoscaled")]
+    NotScaled(Box<str>),
+    /// A data centre has changed since this was decided.
+    #[error("the data centre was changed in {changed:?}, after {since:?}")]
+    Stale {
+        /// What was known.
+        since: Epoch,
+        /// When it was changed last.
+        changed: Epoch,
+    },
+    /// A data centre would have more or fewer nodes than the policy says.
+    #[error("there would be {nodes} nodes, machines that start counted: {min} to {max} may be")]
+    Bounds {
+        /// Members that stay, and machines on their way.
+        nodes: u32,
+        /// The fewest there may be.
+        min: u32,
+        /// The most there may be.
+        max: u32,
+    },
     /// All is that way already.
     #[error("nothing would change")]
     NothingChanges,
@@ -189,7 +224,10 @@ pub fn apply(document: &Document, change: &Change) -> Result<Document, ChangeRef
     let mut next = document.clone();
     next.epoch = Epoch(document.epoch.0.checked_add(1).ok_or(ChangeRefused::NoEpoch)?);
     match change {
-        Change::Join(member) => next.join(member.clone())?,
+        Change::Join(member) => {
+            next.join(member.clone())?;
+            next.arrive(&member.dc);
+        }
         Change::Leave(node) => next.leave(*node)?,
         Change::Lost { node, with_last_copies } => next.lose(*node, *with_last_copies)?,
         Change::Replace { old, new, is_lost } => next.replace(*old, new.clone(), *is_lost)?,
@@ -206,9 +244,12 @@ pub fn apply(document: &Document, change: &Change) -> Result<Document, ChangeRef
         Change::Pause => next.is_paused = true,
         Change::Resume => next.is_paused = false,
         Change::Abort => next.abort(),
+        Change::Autoscale(policy) => next.set_policy(*policy),
+        Change::Scale { dc, since, step } => next.scale(dc, *since, *step)?,
     }
     next.check_lists()?;
     next.close();
+    next.note_scaling(document);
     // Whatever differs, the epoch is not what makes it another document.
     let epoch = std::mem::replace(&mut next.epoch, document.epoch);
     if next == *document {

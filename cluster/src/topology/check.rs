@@ -90,6 +90,9 @@ pub enum DocumentError {
     /// A vnode changed at an epoch that there was not.
     #[error("vnode {0:?} changed at {1:?}")]
     VnodeEpoch(Vnode, Epoch),
+    /// Autoscaling is not of the data centres that have copies, or of no epoch that was.
+    #[error("autoscaling is not of the data centres that there are, or of an epoch to come")]
+    Scaling,
     /// It is not of the cluster whose earlier document is known.
     #[error("it does not come after the document of {0:?}")]
     Stranger(Epoch),
@@ -102,7 +105,8 @@ impl Document {
     /// The first thing that is not.
     pub fn check(&self) -> Result<(), DocumentError> {
         self.check_lists()?;
-        self.check_ring()
+        self.check_ring()?;
+        self.check_scaling()
     }
 
     /// Whether it can be a later document of the cluster that has `earlier`: what never changes is

@@ -8,12 +8,15 @@
 //! ```text
 //! document: | version 1 = 1 | cluster 16 | epoch 4 | token seed 8 | bits 1 | paused 1
 //!           | members 2 | member.. | voters 1 | member index 2.. | last namespace 4
-//!           | namespaces 2 | namespace.. | run.. | slots.. | crc32c 4 |
+//!           | namespaces 2 | namespace.. | scaling | run.. | slots.. | crc32c 4 |
 //! member:   | id 8 | weight 4 | standing 1 (+ 4: may vote) | dc: name | rack: name
 //!           | family 1 | IP 4 or 16 | port 2 |
 //! namespace:| id 4 | flags 1 (1 siblings, 2 strict, 4 former) | ttl 8 | name
 //!           | replication [ | former ] |
 //! replication: | data centres 1 | dc: name, copies 1 | .. |
+//! scaling:  | 0, or 1 | nodes least 4, most 4 | targets: CPU 4, disk 4, band 4 | added at most 4
+//!           | ms: add 4, remove 4, cool-down 4, give up 4, stale 4 | stale permille 4
+//!           | 0, or 1 | p99 8, CPU 4 | data centres 1 | dc: name, starting 4, changed 4 | .. |
 //! name:     | bytes 1 | UTF-8 |
 //! run:      | vnodes varint | (epochs since it changed << 3 | altering << 2 | phase) varint |
 //! slots:    | reader 2, by vnode and slot | successor 2, likewise, of vnodes not stable |
@@ -21,12 +24,15 @@
 //! Runs are of vnodes one after the other with the same state, until all have one. Varints are
 //! LEB128, everything else is little-endian; members are named by their place, 0xffff is nobody.
 
+mod scaling;
+
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use schemas::ids::{ClusterId, NamespaceId, NodeId, VnodeBits};
 
+use self::scaling::{put_scaling, scaling};
 use super::bytes::{Reader, Short, put_crc, put_varint, without_crc};
 use super::check::DocumentError;
 use super::document::{DataCentre, Document, Epoch, Member, Namespace, Policy, Standing};
@@ -146,6 +152,7 @@ fn encode(document: &Document) -> Vec<u8> {
     for namespace in &document.namespaces {
         put_namespace(namespace, &mut out);
     }
+    put_scaling(document.scaling.as_deref(), &mut out);
     put_ring(&document.ring, document.epoch, &mut out);
     put_crc(&mut out);
     out
@@ -248,6 +255,7 @@ fn decode(body: &[u8]) -> Result<Document, DecodeError> {
     })?;
     let last_namespace = NamespaceId(from.u32()?);
     let namespaces = list(from.u16()?, NAMESPACES_MAX, || namespace(&mut from))?;
+    let scaling = scaling(&mut from)?;
     let unowned = Ring::new(1, Vec::new(), epoch);
     let mut document = Document {
         cluster,
@@ -258,6 +266,7 @@ fn decode(body: &[u8]) -> Result<Document, DecodeError> {
         voters,
         namespaces,
         last_namespace,
+        scaling,
         ring: unowned,
         is_paused,
     };

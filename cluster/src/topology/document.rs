@@ -13,6 +13,7 @@ use schemas::ids::{ClusterId, NamespaceId, NodeId, Vnode, VnodeBits};
 
 use super::check::DocumentError;
 use super::ring::{MemberIndex, Phase, Ring, Slot};
+use super::scaling::Scaling;
 
 /// How many times the topology has changed: 1 is the document that a cluster is created with.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -38,6 +39,8 @@ pub struct Document {
     pub namespaces: Vec<Namespace>,
     /// The greatest id that any namespace has or had.
     pub last_namespace: NamespaceId,
+    /// How data centres follow their load; `None` if they do not.
+    pub scaling: Option<Box<Scaling>>,
     /// Who owns what.
     pub ring: Ring,
     /// Whether vnodes that are moving wait: nothing is streamed, nothing is promoted.
@@ -152,6 +155,7 @@ impl Document {
             members: vec![first],
             namespaces: vec![default],
             last_namespace: NamespaceId::DEFAULT,
+            scaling: None,
             ring: Ring::new(bits.count(), Vec::new(), Epoch(1)),
             is_paused: false,
         };

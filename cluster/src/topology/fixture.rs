@@ -52,6 +52,7 @@ pub(crate) fn document(nodes: u16, copies: u8, vnodes: u32) -> Document {
             ttl_ms: 0,
         }],
         last_namespace: NamespaceId::DEFAULT,
+        scaling: None,
         ring,
         is_paused: false,
     }

@@ -11,11 +11,13 @@ mod document;
 pub(crate) mod fixture;
 mod ring;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
+mod scaling;
 mod voters;
 
-pub use self::change::{Change, ChangeRefused, Settings, apply};
+pub use self::change::{Change, ChangeRefused, ScaleStep, Settings, apply};
 pub use self::check::DocumentError;
 pub use self::codec::{DecodeError, Encoded};
 pub use self::document::{DataCentre, Document, Epoch, Member, Namespace, Policy, Standing};
 pub use self::ring::{MemberIndex, Phase, Ring, Slot};
+pub use self::scaling::{ScaledDataCentre, Scaling};

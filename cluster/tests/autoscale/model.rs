@@ -45,7 +45,6 @@ pub(crate) fn cpu(cpu: u64) -> Offered {
 /// A data centre.
 #[derive(Clone)]
 pub(crate) struct Site {
-    pub(crate) epoch: u32,
     pub(crate) changed_epoch: u32,
     machines: Vec<Machine>,
     /// When each machine that was asked for is there.
@@ -68,8 +67,7 @@ impl Site {
     /// `nodes` that serve, in turn in `racks` and of weight 100 to 100 times `weights`.
     pub(crate) fn new(nodes: u64, racks: u16, weights: u64) -> Self {
         let (machines, starting) = (Vec::new(), Vec::new());
-        let mut site =
-            Self { epoch: 1, changed_epoch: 1, machines, starting, racks, weights, next_id: 1 };
+        let mut site = Self { changed_epoch: 1, machines, starting, racks, weights, next_id: 1 };
         for _ in 0..nodes {
             site.start(MemberState::Up, 0);
         }
@@ -131,16 +129,18 @@ impl Site {
     }
 
     fn change(&mut self) {
-        self.epoch += 1;
-        self.changed_epoch = self.epoch;
+        self.changed_epoch += 1;
     }
 
     /// Decides a proposal, unless it is stale.
     pub(crate) fn decide(&mut self, decision: &Decision, second: u64) -> bool {
-        let (Decision::Add { epoch, .. } | Decision::Remove { epoch, .. }) = *decision else {
+        let (Decision::Add { since, .. }
+        | Decision::GiveUp { since, .. }
+        | Decision::Remove { since, .. }) = *decision
+        else {
             return false;
         };
-        if epoch != self.epoch {
+        if since != self.changed_epoch {
             return false;
         }
         match *decision {
@@ -153,6 +153,7 @@ impl Site {
                 assert_eq!(leaver.state, MemberState::Up);
                 (leaver.state, leaver.until) = (MemberState::Leaving, second + MOVE_SECONDS);
             }
+            Decision::GiveUp { .. } => self.starting.clear(),
             Decision::Hold(_) => unreachable!("a hold proposes nothing"),
         }
         self.change();
@@ -200,10 +201,10 @@ impl Site {
 
     /// What a node that evaluates sees.
     pub(crate) fn view<'a>(&self, members: &'a [Member<'a>]) -> View<'a> {
-        let (epoch, changed_epoch) = (self.epoch, self.changed_epoch);
+        let changed_epoch = self.changed_epoch;
         let (starting, pending_moves) = (self.starting.len() as u32, self.is_moving().into());
         let replication = COPIES;
-        View { epoch, changed_epoch, dc: "dc1", replication, members, starting, pending_moves }
+        View { changed_epoch, dc: "dc1", replication, members, starting, pending_moves }
     }
 }
 

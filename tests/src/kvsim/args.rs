@@ -57,19 +57,22 @@ pub(super) struct RecipeArgs {
     /// The same in seconds [default: 600].
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=2_592_000))]
     pub(super) seconds: Option<u64>,
-    /// What goes wrong: all, none, or some of crash, pause, cut, clog, slow, clock, disk, forge. With
-    /// all, each seed leaves out some [default: all].
+    /// What goes wrong: all, none, or some of crash, pause, cut, clog, slow, clock, disk, stranger,
+    /// forge, topology. With all, each seed leaves out some [default: all].
     #[arg(long, value_name = "KIND,..", value_parser = faults)]
     pub(super) faults: Option<Faults>,
-    /// Copies of each key [default: drawn].
+    /// Copies of each key, in the first data centre if there are several [default: drawn].
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..=16))]
     pub(super) copies: Option<u8>,
+    /// Data centres, at most as many as nodes [default: drawn].
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..=3))]
+    pub(super) data_centres: Option<u8>,
     /// Switch on a mistake of `kvsim mutations`; may be given several times.
     #[arg(long, value_name = "NAME", value_parser = mutation)]
     pub(super) mutation: Vec<Mutation>,
     /// Run what a file says; what it leaves open is drawn from the seed.
     #[arg(long, value_name = "FILE",
-          conflicts_with_all = ["nodes", "hours", "seconds", "faults", "copies"])]
+          conflicts_with_all = ["nodes", "hours", "seconds", "faults", "copies", "data_centres"])]
     pub(super) scenario: Option<PathBuf>,
 }
 

@@ -21,19 +21,22 @@ pub enum Class {
     Clog,
     /// Nodes that others hear late.
     Slow,
-    /// Wall clocks that are off, or stand still.
+    /// Wall clocks that are off, run fast or slow, or stand still.
     Clock,
-    /// Disks that are full.
+    /// Disks that are full, or slow.
     Disk,
+    /// Nodes of another cluster that have names and addresses of this one's.
+    Stranger,
     /// Words that are said again, late or in another's name.
     Forge,
-    /// Nodes that join, leave, are lost, get another share.
+    /// Nodes that join, leave, are lost, come back, get another share, vote or do not; namespaces
+    /// that are created, altered, dropped.
     Topology,
 }
 
 impl Class {
     /// All of them, with their names.
-    pub const ALL: [(Self, &'static str); 9] = [
+    pub const ALL: [(Self, &'static str); 10] = [
         (Self::Crash, "crash"),
         (Self::Pause, "pause"),
         (Self::Cut, "cut"),
@@ -41,6 +44,7 @@ impl Class {
         (Self::Slow, "slow"),
         (Self::Clock, "clock"),
         (Self::Disk, "disk"),
+        (Self::Stranger, "stranger"),
         (Self::Forge, "forge"),
         (Self::Topology, "topology"),
     ];
@@ -75,12 +79,21 @@ impl What {
             Self::Cut { .. } => Class::Cut,
             Self::Clog { .. } => Class::Clog,
             Self::Slow { .. } => Class::Slow,
-            Self::ClockOff { .. } | Self::ClockFrozen { .. } => Class::Clock,
-            Self::DiskFull { .. } => Class::Disk,
-            Self::Forge => Class::Forge,
-            Self::Join | Self::Leave { .. } | Self::Destroy { .. } | Self::Weigh { .. } => {
-                Class::Topology
+            Self::ClockOff { .. } | Self::ClockFrozen { .. } | Self::ClockDrifts { .. } => {
+                Class::Clock
             }
+            Self::DiskFull { .. } | Self::DiskSlow { .. } => Class::Disk,
+            Self::Stranger { .. } => Class::Stranger,
+            Self::Forge => Class::Forge,
+            Self::Join
+            | Self::Leave { .. }
+            | Self::Destroy { .. }
+            | Self::Weigh { .. }
+            | Self::Return
+            | Self::Unseat { .. }
+            | Self::Alter { .. }
+            | Self::Create { .. }
+            | Self::Drop => Class::Topology,
         }
     }
 }

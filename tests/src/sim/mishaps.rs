@@ -31,11 +31,17 @@ impl World {
             What::DiskFull { node } => {
                 self.nodes[node].cores.iter_mut().for_each(|it| it.store.is_full = begins);
             }
-            What::Join | What::Leave { .. } | What::Destroy { .. } | What::Weigh { .. }
-                if begins =>
-            {
-                self.want_change(&what);
+            What::ClockDrifts { node, by_ppm } => {
+                self.nodes[node].let_clock_drift(self.now_us, if begins { by_ppm } else { 0 });
             }
+            What::DiskSlow { node, by_us } => {
+                self.nodes[node].slow_us = if begins { by_us } else { 0 };
+            }
+            What::Stranger { node } => self.stranger(node, begins),
+            What::Unseat { node } if !begins => self.seat(node),
+            What::Return if begins => self.return_lost(),
+            What::Clog { .. } | What::Return => {}
+            what if begins => self.want_change(&what),
             _ => {}
         }
     }
@@ -86,6 +92,9 @@ impl World {
         for node in 0..self.nodes.len() {
             self.nodes[node].set_clock_off(0);
             self.nodes[node].freeze_clock(self.now_us, false);
+            self.nodes[node].let_clock_drift(self.now_us, 0);
+            self.nodes[node].slow_us = 0;
+            self.stranger(node, false);
             self.nodes[node].cores.iter_mut().for_each(|it| it.store.is_full = false);
             self.pause(node, false);
             self.restart(node);

@@ -12,6 +12,7 @@ use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::network::NetworkOptions;
+use super::places::Places;
 
 /// What a run is like.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -23,8 +24,10 @@ pub struct Options {
     pub nodes: usize,
     /// Cores of each.
     pub shards: u16,
-    /// Copies of each key.
+    /// Copies of each key, in the first data centre if there are several.
     pub copies: u8,
+    /// Data centres, and at which levels clients of them ask.
+    pub places: Places,
     /// Vnodes, a power of two.
     pub vnodes: u32,
     /// How long clients work while things go wrong.
@@ -125,6 +128,8 @@ impl Options {
             repair_retry: Duration::from_millis(rng.u64(100..3000)),
             repair_patience: Duration::from_millis(rng.u64(500..20_000)),
             repair_page_bytes_max: 1 << rng.u32(6..16),
+            horizon_period: Duration::from_millis(rng.u64(1_000..60_000)),
+            horizon_window: Duration::from_millis(rng.u64(1_000..60_000)),
             mutations: Mutations::default(),
         };
         let mut options = Self {
@@ -132,6 +137,7 @@ impl Options {
             nodes,
             shards: rng.u16(1..=2),
             copies: rng.u8(1..=5).min(3).min(nodes.try_into().unwrap_or(3)),
+            places: Places::draw(seed, nodes),
             vnodes: 1 << rng.u32(2..7),
             safety,
             liveness: Duration::from_secs(60),
@@ -145,6 +151,7 @@ impl Options {
                 liveness: liveness::Tunables::drawn(&mut rng),
                 timing: Timing::default(),
                 steward_every: Duration::from_millis(rng.u64(200..3000)),
+                ..NodeTunables::default()
             },
             changes_max: *rng.choice([0, 0, 1, 3, 8].iter()).expect("five"),
         };
@@ -156,5 +163,11 @@ impl Options {
             clients.sloppy_permille = rng.u32(..=1000 - clients.weak_permille);
         }
         options
+    }
+
+    /// Copies of each key at the start, in all data centres.
+    #[must_use]
+    pub fn copies_in_all(&self) -> u8 {
+        Places::layout(self).iter().map(|dc| dc.copies).sum()
     }
 }

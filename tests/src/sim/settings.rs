@@ -29,6 +29,10 @@ struct Settings {
     repair_patience: Duration,
     repair_page_bytes_max: usize,
     #[serde(with = "crate::duration")]
+    horizon_period: Duration,
+    #[serde(with = "crate::duration")]
+    horizon_window: Duration,
+    #[serde(with = "crate::duration")]
     latency_first: Duration,
     #[serde(serialize_with = "names", deserialize_with = "named")]
     mutations: Mutations,

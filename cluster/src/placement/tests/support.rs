@@ -46,6 +46,7 @@ pub(in crate::placement) fn document(
         namespaces: vec![namespace(1, layout.clone())],
         last_namespace: NamespaceId(1),
         ring: Ring::new(bits.count(), layout, Epoch(0)),
+        scaling: None,
         is_paused: false,
     };
     document.members.sort_by_key(|member| member.id);

@@ -14,7 +14,10 @@ use schemas::status::Status;
 use super::rig::{BOOT, SIBLINGS, START_MS, key, record, set};
 use crate::coordinator::{Refused, Reply, Request, Wanted};
 use crate::event::Page;
-use crate::message::{Answer, Message, OpId, Pull, PullWanted, Pulled, Read, Refusal, Write};
+use crate::horizon::{Horizon, HorizonIs};
+use crate::message::{
+    Answer, HorizonMessage, Message, OpId, Pull, PullWanted, Pulled, Read, Refusal, Write,
+};
 use crate::record::{Digest, Key, Kind, Record};
 use crate::repair::LEAVES;
 use crate::topology::fixture::node;
@@ -106,7 +109,14 @@ impl Attacker {
                     }
                     _ => Pulled::Records(self.clock(), self.page(vnode)),
                 };
-                Message::Pulled { session: *session, step: *step, result: Ok(pulled) }
+                let (session, step, horizon) = (*session, *step, HorizonIs::Same);
+                Message::Pulled { session, step, horizon, result: Ok(pulled) }
+            }
+            Message::Horizon(HorizonMessage::Ask { round, .. }) => {
+                Message::Horizon(HorizonMessage::Told { round: *round, clock: self.clock() })
+            }
+            Message::Horizon(HorizonMessage::Confirm { round, .. }) => {
+                Message::Horizon(HorizonMessage::Confirmed { round: *round })
             }
             Message::Release { epoch, clock } => {
                 Message::Released { epoch: *epoch, clock: clock.clone() }
@@ -118,7 +128,7 @@ impl Attacker {
     /// A message that nobody has sent.
     fn made_up(&mut self) -> Message {
         let (op, epoch) = (self.op(), self.epoch());
-        match self.rng.u32(..12) {
+        match self.rng.u32(..13) {
             0 => Message::Write(Write {
                 op: self.rng.bool().then_some(op),
                 epoch,
@@ -146,14 +156,17 @@ impl Attacker {
             7 => Message::HintStored { op, result: self.result() },
             8 => {
                 let (step, wanted) = (self.rng.u32(..4), self.wanted());
-                Message::Pull(Pull { session: op, step, epoch, wanted })
+                let below = Hlc(self.small_or_edge());
+                Message::Pull(Pull { session: op, step, epoch, below, wanted })
             }
             9 => {
                 let (step, pulled) = (self.rng.u32(..8), self.pulled());
                 let result = self.result().map(|()| pulled);
-                Message::Pulled { session: op, step, result }
+                let horizon = self.horizon_is();
+                Message::Pulled { session: op, step, horizon, result }
             }
             10 => Message::Release { epoch, clock: self.clock() },
+            11 => Message::Horizon(self.of_horizon()),
             _ => Message::Released { epoch, clock: self.clock() },
         }
     }
@@ -202,14 +215,17 @@ impl Attacker {
                 1 => *epoch = self.epoch(),
                 _ => *record = self.changed_record(&record.clone()),
             },
-            Message::Pull(it) => match self.rng.u32(..4) {
+            Message::Pull(it) => match self.rng.u32(..5) {
                 0 => it.session = self.op(),
                 1 => it.step = self.rng.u32(..),
+                3 => it.below = Hlc(self.number()),
                 2 => it.epoch = self.epoch(),
                 _ => it.wanted = self.wanted(),
             },
-            Message::Pulled { session, step, result } => match self.rng.u32(..4) {
+            Message::Horizon(message) => *message = self.of_horizon(),
+            Message::Pulled { session, step, horizon, result } => match self.rng.u32(..5) {
                 0 => *session = self.op(),
+                3 => *horizon = self.horizon_is(),
                 1 => *step = step.wrapping_add(self.rng.u32(..3)).wrapping_sub(1),
                 2 => *result = self.result().map(|()| Pulled::Compare),
                 _ => self.change_pulled(result),
@@ -295,6 +311,31 @@ impl Attacker {
                 let leaves = (0..self.rng.usize(..130)).map(|_| self.rng.u64(..)).collect();
                 Pulled::Leaves(self.clock(), leaves)
             }
+        }
+    }
+
+    fn of_horizon(&mut self) -> HorizonMessage {
+        let (round, epoch, clock) = (self.op(), self.epoch(), self.clock());
+        match self.rng.u32(..5) {
+            0 => HorizonMessage::Ask { round, epoch },
+            1 => HorizonMessage::Told { round, clock },
+            2 => HorizonMessage::Confirm { round, epoch, clock },
+            3 => HorizonMessage::Confirmed { round },
+            _ => HorizonMessage::Advance { epoch, horizon: self.horizon() },
+        }
+    }
+
+    fn horizon(&mut self) -> Rc<Horizon> {
+        // Far ahead it would make everything late: nobody but a liar says so.
+        let below = Hlc(self.small_or_edge()).min(Hlc::from_millis(START_MS - 10_000));
+        Rc::new(Horizon { below, clock: self.clock() })
+    }
+
+    fn horizon_is(&mut self) -> HorizonIs {
+        match self.rng.u32(..3) {
+            0 => HorizonIs::Lower,
+            1 => HorizonIs::Same,
+            _ => HorizonIs::Higher(self.horizon()),
         }
     }
 
@@ -428,6 +469,7 @@ impl Attacker {
             Refusal::Busy,
             Refusal::Full,
             Refusal::Damaged,
+            Refusal::Late,
             Refusal::Malformed,
         ];
         if self.rng.bool() { Ok(()) } else { Err(*self.rng.choice(&refusals).expect("some")) }

@@ -40,6 +40,7 @@ fn assert_bounded(rig: &Rig) {
     assert!(sizes.begun <= members * 1024 * 1025 && sizes.asked <= ASKED_MAX, "{sizes:?}");
     let own = sizes.orders - sizes.asked;
     assert!(own <= 2 * operations + 8 * 10 + 200 + vnodes, "{sizes:?}");
+    assert!(sizes.horizons <= 2 * vnodes && sizes.rounds <= vnodes, "{sizes:?}");
     assert!(sizes.vnodes <= 3 * vnodes && sizes.peers <= 3 * members, "{sizes:?}");
     assert!(sizes.targets <= members && sizes.hints <= 32 * members, "{sizes:?}");
     assert!(sizes.dirty <= members * vnodes && sizes.plans <= vnodes, "{sizes:?}");

@@ -72,6 +72,7 @@ impl Rig {
             floor: Hlc(0),
             held: (0..4).map(Vnode).collect(),
             stored: (0..4).map(Vnode).collect(),
+            horizons: [].into(),
             hinted: [].into(),
             tunables,
         };
@@ -212,8 +213,11 @@ impl Rig {
 }
 
 fn is_question(order: &Order) -> bool {
-    use Order::{Clock, Get, Hints, Leaves, Page, Since};
-    matches!(order, Get(_) | Hints { .. } | Clock(_) | Since { .. } | Leaves(_) | Page { .. })
+    use Order::{Clock, Get, Hints, Leaves, OldestHint, Page, Since};
+    matches!(
+        order,
+        Get(_) | Hints { .. } | Clock(_) | Since { .. } | Leaves { .. } | Page { .. } | OldestHint
+    )
 }
 
 /// A key of `vnode` of the namespace `of`; each number is another.

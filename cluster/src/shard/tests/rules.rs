@@ -13,6 +13,7 @@ use schemas::status::Status;
 use super::rig::{BOOT, Rig, SIBLINGS, START_MS, document, key, put, record, request, set};
 use crate::coordinator::{Reply, Request, Wanted};
 use crate::event::{Event, Page};
+use crate::horizon::HorizonIs;
 use crate::limits::{ASKED_MAX, COMPARED_MAX, HAS_MAX, PATIENCE_MAX};
 use crate::message::{Answer, Message, OpId, Pull, PullWanted, Pulled, Read, Refusal, Write};
 use crate::record::{Digest, Key, Kind, Record};
@@ -75,7 +76,8 @@ fn session(rig: &mut Rig) -> (u64, Vnode, Pull) {
 }
 
 fn pulled(pull: &Pull, pulled: Pulled) -> Message {
-    Message::Pulled { session: pull.session, step: pull.step, result: Ok(pulled) }
+    let (session, step, horizon) = (pull.session, pull.step, HorizonIs::Same);
+    Message::Pulled { session, step, horizon, result: Ok(pulled) }
 }
 
 fn page(records: &[&Record], has_more: bool) -> Page {
@@ -291,7 +293,9 @@ fn what_others_ask_is_bounded() {
         rig.handle(Event::Received { from, vnode: VNODE, message });
         rig.said()
     };
-    let pull = |wanted| Message::Pull(Pull { session: OP, step: 1, epoch: Epoch(1), wanted });
+    let pull = |wanted| {
+        Message::Pull(Pull { session: OP, step: 1, epoch: Epoch(1), below: Hlc(0), wanted })
+    };
     let release = Message::Release { epoch: Epoch(1), clock: VnodeClock::default() };
     for at in 0..COMPARED_MAX {
         let message = if at % 2 == 0 { pull(PullWanted::Leaves) } else { release.clone() };
@@ -330,12 +334,13 @@ fn what_nobody_can_want_of_a_vnode_is_refused() {
         leaf((own_leaf + 1) % 64, Some(here.clone()), Vec::new()),
         leaf(0, None, vec![(0, digest); HAS_MAX + 1]),
     ] {
-        let pull = Message::Pull(Pull { session: OP, step: 1, epoch: Epoch(1), wanted });
+        let pull =
+            Message::Pull(Pull { session: OP, step: 1, epoch: Epoch(1), below: Hlc(0), wanted });
         assert_eq!(refused(&mut rig, pull), Some(Refusal::Malformed));
     }
     assert_eq!(rig.shard.counts().malformed, 6);
     let wanted = leaf(own_leaf, Some(here), vec![(0, digest); HAS_MAX]);
-    let pull = Message::Pull(Pull { session: OP, step: 1, epoch: Epoch(1), wanted });
+    let pull = Message::Pull(Pull { session: OP, step: 1, epoch: Epoch(1), below: Hlc(0), wanted });
     assert_eq!(refused(&mut rig, pull), None);
 }
 
@@ -471,7 +476,7 @@ fn an_absurd_stamp_does_not_move_the_clock() {
     let id = rig.ask(Request { level: Consistency::ONE, ..request(&lww_key, put()) });
     rig.work_all();
     let Some(Reply::Written(version)) = rig.replies.get(&id) else { panic!("written") };
-    assert_eq!(version.hlc, Hlc::from_millis(START_MS.max(rig.now.wall_ms)));
+    assert_eq!(version.hlc.millis(), START_MS);
 }
 
 /// A stand-in whose disk was full was not replaced, though others were free.

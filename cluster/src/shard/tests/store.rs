@@ -9,6 +9,7 @@ use schemas::clock::VnodeClock;
 use schemas::ids::{NamespaceId, NodeId, Token, Vnode, VnodeBits};
 
 use crate::event::{Hint, Order, Page, Stored, Ticket};
+use crate::horizon::oldest;
 use crate::record::{Digest, Key, Record, merge};
 use crate::repair::LEAVES;
 
@@ -57,7 +58,7 @@ impl Store {
             Order::Join(vnode, clock) => {
                 self.clocks.entry(vnode).or_default().join(&clock);
             }
-            Order::Hold(..) => {}
+            Order::Hold(..) | Order::SetAside(_) | Order::Horizon(..) => {}
             Order::Drop(vnode) => {
                 self.records.retain(|key, _| key.token.vnode(bits) != vnode);
                 self.clocks.remove(&vnode);
@@ -72,6 +73,9 @@ impl Store {
         match order {
             Order::Get(key) => Stored::Record(self.records.get(key).cloned()),
             Order::Clock(vnode) => Stored::Clock(clock(vnode)),
+            Order::OldestHint => {
+                Stored::OldestHint(self.hints.values().map(|it| oldest(&it.record)).min())
+            }
             Order::Hints { target, after, count_max } => {
                 let is_behind = |key: &Key| after.as_ref().is_none_or(|after| key > after);
                 let all = self.hints.iter().filter(|((node, _), _)| node == target);
@@ -83,7 +87,7 @@ impl Store {
                 let page = self.page(bits.tokens(*vnode), after.as_ref(), *bytes_max);
                 Stored::Since(clock(vnode), Some(page))
             }
-            Order::Leaves(vnode) => Stored::Leaves(
+            Order::Leaves { vnode, .. } => Stored::Leaves(
                 clock(vnode),
                 vec![clock(vnode).count_beyond(&VnodeClock::default()); usize::from(LEAVES)],
             ),

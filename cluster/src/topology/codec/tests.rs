@@ -5,8 +5,9 @@ use proptest::prelude::*;
 use schemas::ids::Vnode;
 
 use super::*;
+use crate::autoscale::{LatencyTarget, Policy, Settings};
 use crate::topology::sample::{change, cluster, first, member, replication};
-use crate::topology::{Change, Settings, apply};
+use crate::topology::{Change, Policy as Conflicts, ScaleStep, Settings as Copies, apply};
 
 /// A document with a history of random changes.
 fn document(seed: u64, changes: usize) -> Document {
@@ -85,8 +86,9 @@ proptest! {
 #[test]
 fn the_bytes_are_what_the_module_draws() {
     let join = Change::Join(member(0x0203, "b", "r2"));
-    let settings = Settings { replication: replication(&[("b", 1)]), is_strict: true, ttl_ms: 5 };
-    let create = Change::CreateNamespace { name: "n".into(), policy: Policy::Siblings, settings };
+    let settings = Copies { replication: replication(&[("b", 1)]), is_strict: true, ttl_ms: 5 };
+    let create =
+        Change::CreateNamespace { name: "n".into(), policy: Conflicts::Siblings, settings };
     let joined = apply(&first(), &join).expect("it joins");
     let document = apply(&joined, &create).expect("it is created");
     let mut body = vec![1];
@@ -102,10 +104,45 @@ fn the_bytes_are_what_the_module_draws() {
     body.extend([1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7]);
     body.extend([&b"default"[..], &[1, 1, b'a', 3]].concat());
     body.extend([2, 0, 0, 0, 3, 5, 0, 0, 0, 0, 0, 0, 0, 1, b'n', 1, 1, b'b', 1]);
+    body.push(0);
     body.extend([8, 1]);
     body.extend([0, 0, 255, 255, 255, 255, 255, 255].repeat(8));
     body.extend([0, 0, 255, 255, 255, 255, 1, 0].repeat(8));
     assert_eq!(Encoded::new(document).bytes(), with_crc(body));
+}
+
+/// Where data centres follow their load.
+#[test]
+fn the_bytes_of_a_policy_are_what_the_module_draws() {
+    let policy = Policy::new(Settings {
+        p99: Some(LatencyTarget { p99_us: 0x0102, cpu_floor_permille: 300 }),
+        ..Settings::between(3, 12)
+    });
+    let change = Change::Autoscale(Some(policy.expect("settings in their ranges")));
+    let scaled = apply(&first(), &change).expect("a policy is set");
+    let start = Change::Scale { dc: "a".into(), since: Epoch(2), step: ScaleStep::Start(5) };
+    let scaled = apply(&scaled, &start).expect("they start");
+    let numbers = [3, 12, 600, 700, 100, 4];
+    let times = [180_000, 1_800_000, 600_000, 1_200_000, 60_000];
+    let bytes = |numbers: &[u32]| -> Vec<u8> {
+        numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
+    };
+    let drawn = [
+        &[1][..],
+        &bytes(&numbers),
+        &bytes(&times),
+        &bytes(&[334]),
+        &[1, 2, 1, 0, 0, 0, 0, 0, 0, 44, 1, 0, 0],
+        &[1, 1, b'a', 5, 0, 0, 0, 3, 0, 0, 0],
+    ]
+    .concat();
+    let mut out = Vec::new();
+    put_scaling(scaled.scaling.as_deref(), &mut out);
+    assert_eq!(out, drawn);
+    assert_eq!(super::scaling(&mut Reader(&out)), Ok(scaled.scaling));
+    let mut none = out;
+    none[18] = 0xff;
+    assert_eq!(super::scaling(&mut Reader(&none)), Err(DecodeError::Malformed), "a band too wide");
 }
 
 #[test]
