@@ -146,6 +146,10 @@ pub const SET_ASIDE_MAX: usize = 10_000;
 /// Bytes of a node's record on gossip. Longer ones are dropped: one must not crowd others out.
 pub const RECORD_BYTES_MAX: usize = 128;
 
+/// Scans that a core coordinates at a time. More are refused as overload: each keeps a page of each
+/// copy that is read, [`SCAN_PAGE_BYTES_MAX`](schemas::limits::SCAN_PAGE_BYTES_MAX) at most.
+pub const SCANS_MAX: usize = 32;
+
 /// How long an operation is under way at most. Who wants to wait longer is told after this long: an
 /// operation that never ends would keep its place in a bounded table for ever.
 pub const PATIENCE_MAX: Duration = Duration::from_secs(300);

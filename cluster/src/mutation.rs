@@ -87,11 +87,13 @@ pub enum Mutation {
     LateRecordIsStored,
     /// A copy takes a horizon that it has not all of.
     CopyBelowHorizonServes,
+    /// A page of a scan goes as far as the answer that goes furthest.
+    ScanToLongest,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 40] = [
         Self::AckBeforeQuorum,
         Self::AckBeforeOwnDisk,
         Self::AckBeforeReplicaDisk,
@@ -131,6 +133,7 @@ impl Mutation {
         Self::ExpiredUncoversOlder,
         Self::LateRecordIsStored,
         Self::CopyBelowHorizonServes,
+        Self::ScanToLongest,
     ];
 
     /// What it is called, and what is wrong with it on.
@@ -235,6 +238,9 @@ impl Mutation {
             }
             Self::CopyBelowHorizonServes => {
                 ("copy-below-horizon-serves", "a copy takes a horizon that it has not all of")
+            }
+            Self::ScanToLongest => {
+                ("scan-to-longest", "a page of a scan goes as far as any answer")
             }
         }
     }

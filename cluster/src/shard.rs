@@ -2,17 +2,21 @@
 
 mod core;
 mod counts;
+mod log;
 mod peers;
+mod route;
 
 pub(crate) use self::core::{Core, Purpose, Turn};
 pub use self::counts::{Counts, Sizes};
+pub use self::route::{Route, RouteOp};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use schemas::ids::{Actor, Hlc, NodeId, Vnode};
+use schemas::ids::{Actor, Hlc, NodeId, Token, Version, Vnode};
+use schemas::status::Status;
 
 use crate::coordinator::{Coordinator, Forwarder};
 use crate::event::{Effect, Event, StoreError, Stored, Ticket};
@@ -20,7 +24,7 @@ use crate::handoff::{Handoff, HintStep};
 use crate::horizon::{self, Horizon, HorizonStep, Promises, Rounds};
 use crate::message::Message;
 use crate::release::{self, Release, ReleaseStep};
-use crate::repair::{self, Repair, RepairStep};
+use crate::repair::{self, Move, Repair, RepairStep};
 use crate::replica;
 use crate::time::{Instant, Now};
 use crate::topology::Document;
@@ -34,6 +38,14 @@ use crate::tunables::Tunables;
 /// - Whether the store has taken a record is told ([`Event::Taken`]) before the next `poll`.
 /// - When [`deadline`](Self::deadline) comes, [`Event::Due`] is handled. Time does not go back.
 /// - Effects on the store are lost only with the whole node; messages may be lost at any time.
+///
+/// What [`route`](Self::route) calls [`Route::Local`] the driver may do by itself, within the round
+/// in which it asked:
+/// - A read: it reads the store.
+/// - A write: it asks [`next_version`](Self::next_version) and has the store take the record; if it
+///   does, it says so ([`local_taken`](Self::local_taken)) before anything else happens to the
+///   shard. When the record is on disk it says so ([`local_durable`](Self::local_durable)), in the
+///   order in which the store took that and what the shard ordered, and tells the client.
 #[derive(Debug)]
 pub struct Shard {
     core: Core,
@@ -90,7 +102,7 @@ impl Shard {
         core.horizons = start.horizons;
         let coordinator = Coordinator::new(&core, start.floor);
         let handoff = Handoff::new(boot, start.hinted);
-        let repair = Repair::new(boot, start.vnodes.clone());
+        let repair = Repair::new(boot, start.vnodes.clone(), &core.tunables);
         let release = Release::new(start.vnodes.clone());
         let promises = Promises::new(now.at);
         let rounds = Rounds::new(boot, start.vnodes);
@@ -116,6 +128,8 @@ impl Shard {
         let Parts { mut turn, coordinator, repair, release, rounds, .. } = self.parts(now);
         match event {
             Event::Request(id, request) => coordinator.request(&mut turn, id, &request),
+            Event::MultiGet(id, wanted) => coordinator.multi_get(&mut turn, id, &wanted),
+            Event::Scan(id, scan) => coordinator.scan(&mut turn, id, &scan),
             Event::Received { from, vnode, message } => {
                 if turn.core.is_heard(from, vnode) {
                     self.hear(now, from.node, vnode, message);
@@ -198,6 +212,12 @@ impl Shard {
         self.coordinator.last_stamp()
     }
 
+    /// The vnodes that move to this node, and how far they are.
+    #[must_use]
+    pub fn moves(&self, now: Now) -> Vec<Move> {
+        self.repair.moves(&self.core, now.at)
+    }
+
     /// What happened that ought not to, or not often.
     #[must_use]
     pub fn counts(&self) -> Counts {
@@ -217,6 +237,42 @@ impl Shard {
         sizes
     }
 
+    /// How this core does `op` on a key with `token`. Pure.
+    #[must_use]
+    pub fn route(&self, token: Token, op: RouteOp) -> Route {
+        route::route(&self.core, token, op)
+    }
+
+    /// Stamp and dot of the next write in `vnode`, whose writer has seen `seen`: for a write that
+    /// is [`Route::Local`]. They stay the next until the store has taken a write with them.
+    ///
+    /// # Errors
+    /// [`Status::StampAhead`]; [`Status::Overloaded`] while stamps have run dry.
+    ///
+    /// # Panics
+    /// If the core does not own `vnode`.
+    pub fn next_version(&mut self, now: Now, vnode: Vnode, seen: Hlc) -> Result<Version, Status> {
+        self.coordinator.next_version(&self.core, now.wall_ms, vnode, seen)
+    }
+
+    /// The store has taken a write of `vnode` with the [`next_version`](Self::next_version).
+    ///
+    /// # Panics
+    /// If it is not the next one.
+    pub fn local_taken(&mut self, vnode: Vnode, version: Version) {
+        self.coordinator.local_taken(&mut self.core, vnode, version);
+        self.core.log.taken();
+    }
+
+    /// The first local write of those not on disk is on disk.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn local_durable(&mut self) {
+        self.coordinator.local_durable();
+        self.core.log.durable();
+    }
+
     /// `node`, which may be this one, says something of a vnode of this core.
     fn hear(&mut self, now: Now, node: NodeId, vnode: Vnode, message: Message) {
         let Parts { mut turn, coordinator, repair, release, rounds, .. } = self.parts(now);
@@ -228,6 +284,8 @@ impl Shard {
             Message::Read(read) => replica::read(turn.core, node, vnode, read),
             Message::Wrote { op, result } => coordinator.hear_wrote(&mut turn, node, op, result),
             Message::Answer { op, result } => coordinator.hear_answer(&mut turn, node, op, result),
+            Message::Scan(scan) => replica::scan(turn.core, node, vnode, scan),
+            Message::Scanned { op, result } => coordinator.scanned(&mut turn, node, op, result),
             Message::Forward { op, lane, request, left } => {
                 let mut request = (*request).clone();
                 request.patience = request.patience.min(left);
@@ -262,7 +320,10 @@ impl Shard {
 
     fn taken(&mut self, now: Now, ticket: Ticket, taken: Result<(), StoreError>) {
         let purpose = match taken {
-            Ok(()) => self.core.purpose(ticket),
+            Ok(()) => {
+                self.core.log.taken();
+                self.core.purpose(ticket)
+            }
             Err(_) => self.core.end_order(ticket),
         };
         let Parts { mut turn, coordinator, repair, release, .. } = self.parts(now);
@@ -291,6 +352,7 @@ impl Shard {
 
     fn durable(&mut self, now: Now, ticket: Ticket) {
         let purpose = self.core.end_order(ticket);
+        self.core.log.durable();
         let Parts { mut turn, coordinator, repair, release, .. } = self.parts(now);
         match purpose {
             Purpose::Assign(op) => coordinator.durable(&mut turn, op),

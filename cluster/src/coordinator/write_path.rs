@@ -165,9 +165,9 @@ impl Coordinator {
     ) -> Option<Rc<Record>> {
         let is_blind = turn.core.is_wrong(Mutation::IgnoreSeenStamp);
         let seen = if is_blind { Hlc(0) } else { request.seen };
-        let seen = seen.max(turn.core.below(turn.core.vnode_of(key)));
-        let hlc = self.clock.stamp(turn.now.wall_ms, seen, self.ceiling)?;
-        let dot = turn.core.dots.next(turn.core.vnode_of(key));
+        let vnode = turn.core.vnode_of(key);
+        let seen = seen.max(turn.core.below(vnode));
+        let version = self.version(turn.core, turn.now.wall_ms, vnode, seen)?;
         let (kind, value, ttl_ms) = match &request.wanted {
             Wanted::Put { value, ttl_ms, .. } => {
                 let ttl_ms = if *ttl_ms == 0 { namespace.ttl_ms } else { *ttl_ms };
@@ -176,9 +176,20 @@ impl Coordinator {
             Wanted::Delete { .. } => (Kind::Tombstone, Rc::from([]), 0),
             Wanted::Get { .. } => unreachable!("a read"),
         };
-        let expires_at_ms = if ttl_ms == 0 { 0 } else { hlc.millis() + ttl_ms };
-        let version = Version { hlc, dot };
+        let expires_at_ms = if ttl_ms == 0 { 0 } else { version.hlc.millis() + ttl_ms };
         Some(Rc::new(Record { key: key.clone(), version, kind, expires_at_ms, value }))
+    }
+
+    /// The stamp of now and the next dot of `vnode`; `None` while stamps have run dry.
+    pub(super) fn version(
+        &mut self,
+        core: &Core,
+        wall_ms: u64,
+        vnode: Vnode,
+        seen: Hlc,
+    ) -> Option<Version> {
+        let hlc = self.clock.stamp(wall_ms, seen, self.ceiling)?;
+        Some(Version { hlc, dot: core.dots.next(vnode) })
     }
 
     /// Gives the record to the own store, before anybody else hears of it.

@@ -31,8 +31,11 @@ pub(crate) struct Asked {
 /// An owner asks for what it has not got.
 pub(crate) fn answer(core: &mut Core, from: NodeId, vnode: Vnode, pull: Pull) {
     let Pull { session, step, epoch, below, wanted } = pull;
+    // What was taken in an epoch before counts without those who take over in this one.
+    let has_former = if core.log.has_former() { Ok(()) } else { Err(Refusal::Busy) };
     let result = fence_peer(core, from, vnode, epoch)
         .and_then(|()| if can_be(core, vnode, &wanted) { Ok(()) } else { Err(Refusal::Malformed) })
+        .and(has_former)
         .and_then(|()| core.has_room_to_compare());
     if let Err(refusal) = result {
         core.count_refusal(from, epoch, refusal);

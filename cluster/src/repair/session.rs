@@ -18,6 +18,9 @@ use crate::shard::{Core, Purpose, Turn};
 use crate::time::Instant;
 use crate::topology::Epoch;
 
+/// Bytes of a record beside its key and value, about.
+const RECORD_BYTES: usize = 64;
+
 /// What the store does for a session.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum RepairStep {
@@ -38,11 +41,16 @@ pub(super) struct Session {
     pub(super) vnode: Vnode,
     pub(super) peer: NodeId,
     pub(super) deadline: Instant,
+    /// Whether it is for a copy that takes the vnode over, or has not all of it.
+    pub(super) is_move: bool,
+    /// Until when the next page is not asked for.
+    pub(super) waits: Option<Instant>,
     epoch: Epoch,
     /// Steps that were asked for.
     step: u32,
     /// Whether the last of them was not answered.
     is_asking: bool,
+    pub(super) came: Came,
     /// The own clock, from when the session began.
     ours: VnodeClock,
     /// The other's clock, from when the session began.
@@ -70,14 +78,33 @@ enum Stage {
     Joins,
 }
 
+/// What has come in a session, and what is to come.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Came {
+    records: u64,
+    bytes: u64,
+    /// Dots that the own clock lacked.
+    lacks: u64,
+    /// Leaves that differed; 0 if they are not compared.
+    leaves: usize,
+}
+
 /// How a session stands.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Progress {
     GoesOn,
+    /// A page is on disk: the next may be asked for.
+    Turns,
     Done,
     Failed,
     /// This node's copy has not all that the other's horizon is of: it is to begin anew.
     FallsShort(Rc<Horizon>),
+}
+
+/// Bytes that count for the pace: what a record is on its way, about.
+pub(super) fn bytes_of(page: &Page) -> u64 {
+    let bytes = page.records.iter().map(|it| it.key.bytes.len() + it.value.len() + RECORD_BYTES);
+    bytes.sum::<usize>() as u64
 }
 
 impl Session {
@@ -86,7 +113,30 @@ impl Session {
         self.epoch
     }
 
-    pub(super) fn begin(turn: &mut Turn<'_>, id: OpId, vnode: Vnode, peer: NodeId) -> Self {
+    /// Bytes that are still to come; `None` before that can be told.
+    pub(super) fn bytes_left(&self) -> Option<u64> {
+        let Came { records, bytes, lacks, leaves } = self.came;
+        let (left, done) = match (&self.stage, leaves) {
+            (_, 0) => (lacks.saturating_sub(records), records),
+            (Stage::Leaf(open, _), all) => (open.len() as u64, (all - open.len()) as u64),
+            (Stage::Joins, _) => (0, 1),
+            (_, all) => (all as u64, 0),
+        };
+        self.theirs.as_ref()?;
+        match (left, done) {
+            (0, _) => Some(0),
+            (_, 0) => None,
+            (left, done) => Some((u128::from(bytes) * u128::from(left) / u128::from(done)) as u64),
+        }
+    }
+
+    pub(super) fn begin(
+        turn: &mut Turn<'_>,
+        id: OpId,
+        vnode: Vnode,
+        peer: NodeId,
+        is_move: bool,
+    ) -> Self {
         let core = &mut *turn.core;
         core.order(Purpose::Repair(RepairStep::Read(id)), Order::Clock(vnode));
         Self {
@@ -94,9 +144,12 @@ impl Session {
             vnode,
             peer,
             deadline: turn.now.at + core.tunables.repair_patience,
+            is_move,
+            waits: None,
             epoch: core.document.ring.epoch(vnode),
             step: 0,
             is_asking: false,
+            came: Came::default(),
             ours: VnodeClock::default(),
             theirs: None,
             is_mirrored: true,
@@ -131,7 +184,9 @@ impl Session {
                     .filter(|&leaf| ours.get(usize::from(leaf)) != theirs.get(usize::from(leaf)));
                 let is_hasty = turn.core.is_wrong(Mutation::CompareOneLeaf);
                 let count_max = if is_hasty { 1 } else { usize::from(LEAVES) };
-                self.stage = Stage::Leaf(differ.take(count_max).collect(), None);
+                let differ: VecDeque<u16> = differ.take(count_max).collect();
+                self.came.leaves = differ.len();
+                self.stage = Stage::Leaf(differ, None);
                 self.next_leaf(turn.core)
             }
             (Stage::Leaf(leaves, after), Stored::Page(page)) => {
@@ -180,6 +235,9 @@ impl Session {
         let stage = std::mem::replace(&mut self.stage, Stage::Begins);
         match (stage, answer) {
             (Stage::Since(_), Pulled::Records(theirs, page)) => {
+                if self.theirs.is_none() {
+                    self.came.lacks = theirs.count_beyond(&self.ours);
+                }
                 if self.theirs.is_none() || turn.core.is_wrong(Mutation::JoinLaterClock) {
                     self.theirs = Some(theirs);
                 }
@@ -292,6 +350,8 @@ impl Session {
         let core = &mut *turn.core;
         self.deadline = turn.now.at + core.tunables.repair_patience;
         core.counts.repaired_records += page.records.len() as u64;
+        self.came.records += page.records.len() as u64;
+        self.came.bytes += bytes_of(&page);
         let last = page.records.last().filter(|_| page.has_more).map(|it| it.key.clone());
         let then = match (then, last) {
             (Stage::Since(..), Some(_)) if core.is_wrong(Mutation::JoinAfterPage) => Stage::Joins,
@@ -337,9 +397,19 @@ impl Session {
         self.stage = *then;
         match &self.stage {
             Stage::Joins => self.join(turn.core),
+            Stage::Since(..) | Stage::Leaf(..) => Progress::Turns,
+            stage => unreachable!("{stage:?} follows no page"),
+        }
+    }
+
+    /// Asks for the next page.
+    pub(super) fn turn_page(&mut self, turn: &mut Turn<'_>) -> Progress {
+        self.waits = None;
+        self.deadline = turn.now.at + turn.core.tunables.repair_patience;
+        match &self.stage {
             Stage::Since(..) => self.next_since(turn.core),
             Stage::Leaf(..) => self.next_leaf(turn.core),
-            stage => unreachable!("{stage:?} follows no page"),
+            stage => unreachable!("{stage:?} has no next page"),
         }
     }
 

@@ -105,7 +105,7 @@ fn told(core: &mut Core, ask: Ask, result: Result<(), Refusal>) {
             answer(core, from, vnode, op, result);
         }
         Ask::Hint(from, vnode, op) => core.send(from, vnode, Message::HintStored { op, result }),
-        Ask::Read(..) => unreachable!("it stores nothing"),
+        Ask::Read(..) | Ask::Scan(_) => unreachable!("it stores nothing"),
     }
 }
 

@@ -12,8 +12,9 @@ use schemas::limits::KEY_BYTES_MAX;
 use slab::Slab;
 
 use super::counts::{Counts, Sizes};
+use super::log::Log;
 use super::peers::Peers;
-use crate::coordinator::Reply;
+use crate::coordinator::{Gathers, Reply};
 use crate::event::{Effect, Order, RequestId, StoreError, Ticket};
 use crate::handoff::{Handoff, HintStep};
 use crate::horizon::{Arrival, Horizon, HorizonStep};
@@ -89,6 +90,8 @@ pub(crate) struct Core {
     pub(crate) peers: Peers,
     pub(crate) tunables: Tunables,
     pub(crate) counts: Counts,
+    pub(crate) log: Log,
+    pub(crate) gathers: Gathers,
     effects: VecDeque<Effect>,
     loopback: VecDeque<(Vnode, Message)>,
     tickets: Slab<Purpose>,
@@ -120,6 +123,8 @@ impl Core {
             peers: Peers::default(),
             tunables,
             counts: Counts::default(),
+            log: Log::default(),
+            gathers: Gathers::default(),
             effects: VecDeque::new(),
             loopback: VecDeque::new(),
             tickets: Slab::new(),
@@ -342,6 +347,7 @@ impl Core {
         self.index = document.index_of(self.me.node);
         let known = &document;
         self.peers.retain(|node| known.index_of(node).is_some());
+        self.log.epoch_begins();
         self.document = document;
     }
 

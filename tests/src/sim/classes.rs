@@ -88,6 +88,9 @@ impl What {
             Self::Join
             | Self::Leave { .. }
             | Self::Destroy { .. }
+            | Self::Replace { .. }
+            | Self::PauseMoves
+            | Self::AbortMoves
             | Self::Weigh { .. }
             | Self::Return
             | Self::Unseat { .. }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cluster::limits::{SETS_APART_MAX, SIBLINGS_MAX};
+use cluster::node::NodeTunables;
 use cluster::tunables::Tunables;
 use fastrand::Rng;
 use schemas::ids::Hlc;
@@ -10,6 +11,7 @@ use schemas::ids::Hlc;
 use super::convergence::stuck_horizon;
 use super::faults::{Fault, What};
 use super::node::START_MS;
+use super::operators::may_lose_a_node;
 use super::options::Options;
 use super::world::World;
 use crate::checker::{Allowed, Findings, check};
@@ -99,7 +101,11 @@ impl World {
 pub fn run(options: &Options, faults: Vec<Fault>) -> Outcome {
     let allowed = allowed(options, &faults);
     let mut options = options.clone();
-    if faults.iter().any(|fault| matches!(fault.what, What::Destroy { .. })) {
+    if !may_lose_a_node(&options, &faults) {
+        options.forget_after = NodeTunables::default().forget_after;
+    }
+    let is_short = options.forget_after < options.safety;
+    if is_short || faults.iter().any(|fault| fault.what.destroys()) {
         // What one copy alone acknowledged goes with it.
         options.clients.weak_permille = 0;
     }

@@ -16,7 +16,8 @@ use crate::coordinator::{Refused, Reply, Request, Wanted};
 use crate::event::Page;
 use crate::horizon::{Horizon, HorizonIs};
 use crate::message::{
-    Answer, HorizonMessage, Message, OpId, Pull, PullWanted, Pulled, Read, Refusal, Write,
+    Answer, HorizonMessage, Message, OpId, Pull, PullWanted, Pulled, Read, Refusal, ScanRead,
+    Scanned, Write,
 };
 use crate::record::{Digest, Key, Kind, Record};
 use crate::repair::LEAVES;
@@ -112,6 +113,9 @@ impl Attacker {
                 let (session, step, horizon) = (*session, *step, HorizonIs::Same);
                 Message::Pulled { session, step, horizon, result: Ok(pulled) }
             }
+            Message::Scan(ScanRead { op, .. }) => {
+                Message::Scanned { op: *op, result: Ok(Scanned::default()) }
+            }
             Message::Horizon(HorizonMessage::Ask { round, .. }) => {
                 Message::Horizon(HorizonMessage::Told { round: *round, clock: self.clock() })
             }
@@ -128,7 +132,7 @@ impl Attacker {
     /// A message that nobody has sent.
     fn made_up(&mut self) -> Message {
         let (op, epoch) = (self.op(), self.epoch());
-        match self.rng.u32(..13) {
+        match self.rng.u32(..15) {
             0 => Message::Write(Write {
                 op: self.rng.bool().then_some(op),
                 epoch,
@@ -167,6 +171,8 @@ impl Attacker {
             }
             10 => Message::Release { epoch, clock: self.clock() },
             11 => Message::Horizon(self.of_horizon()),
+            12 => Message::Scan(self.scan()),
+            13 => Message::Scanned { op, result: self.scanned() },
             _ => Message::Released { epoch, clock: self.clock() },
         }
     }
@@ -223,6 +229,14 @@ impl Attacker {
                 _ => it.wanted = self.wanted(),
             },
             Message::Horizon(message) => *message = self.of_horizon(),
+            Message::Scan(it) => *it = self.scan(),
+            Message::Scanned { op, result } => {
+                if self.rng.bool() {
+                    *op = self.op()
+                } else {
+                    *result = self.scanned()
+                }
+            }
             Message::Pulled { session, step, horizon, result } => match self.rng.u32(..5) {
                 0 => *session = self.op(),
                 3 => *horizon = self.horizon_is(),
@@ -312,6 +326,22 @@ impl Attacker {
                 Pulled::Leaves(self.clock(), leaves)
             }
         }
+    }
+
+    fn scan(&mut self) -> ScanRead {
+        let (op, epoch, key) = (self.op(), self.epoch(), self.key());
+        let (first, last) = self.document.bits.tokens(key.token.vnode(self.document.bits));
+        let tokens = if self.rng.u32(..3) == 0 { (key.token, last) } else { (first, last) };
+        let namespace = key.namespace;
+        let after = self.rng.bool().then_some(key);
+        let (count_max, bytes_max) = (self.number() as usize, self.number() as usize);
+        ScanRead { op, epoch, namespace, tokens, after, count_max, bytes_max }
+    }
+
+    fn scanned(&mut self) -> Result<Scanned, Refusal> {
+        let records = (0..self.rng.usize(..4)).map(|_| self.record()).collect();
+        let upto = self.rng.bool().then(|| self.key());
+        self.result().map(|()| Scanned { records, upto })
     }
 
     fn of_horizon(&mut self) -> HorizonMessage {

@@ -1,6 +1,6 @@
 //! [`Rig`]: one shard, its store, and all that it says to others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,6 +63,11 @@ pub(super) fn document() -> Document {
 
 impl Rig {
     pub(super) fn new(tunables: Tunables) -> Self {
+        Self::holding((0..4).map(Vnode).collect(), tunables)
+    }
+
+    /// Whose store has all of these vnodes.
+    pub(super) fn holding(held: BTreeSet<Vnode>, tunables: Tunables) -> Self {
         let document = Arc::new(document());
         let now = Now { at: Instant(1_000_000), wall_ms: START_MS };
         let start = Start {
@@ -70,7 +75,7 @@ impl Rig {
             vnodes: Vnode(0)..=Vnode(3),
             document: Arc::clone(&document),
             floor: Hlc(0),
-            held: (0..4).map(Vnode).collect(),
+            held,
             stored: (0..4).map(Vnode).collect(),
             horizons: [].into(),
             hinted: [].into(),

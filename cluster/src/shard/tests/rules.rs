@@ -533,3 +533,12 @@ fn a_node_that_left_is_not_waited_for_to_be_compared_with() {
     rig.handle(Event::Topology(Arc::new(next)));
     assert_eq!(wanted(rig.shard.sizes()), with - 1);
 }
+
+#[test]
+fn what_is_not_whole_is_not_read() {
+    let mut rig = Rig::holding([].into(), Tunables::default());
+    let it = lww(&rig, 0);
+    assert_eq!(refused(&mut rig, read(it.clone())), Some(Refusal::NotHeld));
+    assert_eq!(rig.shard.counts().not_held, 1);
+    assert_eq!(refused(&mut rig, Message::Write(write(record(&it, 2, 1)))), None, "it is written");
+}
