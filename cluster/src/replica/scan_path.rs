@@ -7,7 +7,7 @@
 use schemas::ids::{NodeId, Token, Vnode};
 use schemas::limits::{SCAN_PAGE_BYTES_MAX, SCAN_RECORDS_MAX};
 
-use super::asked::{Ask, AskedPage, refusal};
+use super::asked::{Ask, AskedPage};
 use super::fence;
 use crate::event::{Order, Page, StoreError, Stored};
 use crate::message::{Message, Refusal, ScanRead, Scanned};
@@ -25,9 +25,8 @@ pub(crate) fn scan(core: &mut Core, from: NodeId, vnode: Vnode, scan: ScanRead) 
         && first <= last
         && after.as_ref().is_none_or(|key| key.namespace == namespace && is_inside(key.token));
     let result = if fits {
-        fence::fence_read(core, vnode, epoch)
+        fence::fence_read(core, vnode, epoch).and_then(|()| core.has_room())
     } else {
-        core.counts.malformed += 1;
         Err(Refusal::Malformed)
     };
     let result =
@@ -44,7 +43,7 @@ pub(crate) fn scan(core: &mut Core, from: NodeId, vnode: Vnode, scan: ScanRead) 
 
 /// The store says what it has.
 pub(super) fn scanned(core: &mut Core, asked: AskedPage, result: Result<Stored, StoreError>) {
-    let result = result.map_err(refusal).map(|stored| {
+    let result = result.map_err(|error| core.refusal(error)).map(|stored| {
         let Stored::Page(page) = stored else { unreachable!("{stored:?} is no page") };
         cut(&asked, page)
     });
