@@ -126,7 +126,7 @@ impl Repair {
             if let Some(plan) = self.plans.get_mut(&vnode).filter(|plan| plan.epoch == epoch) {
                 // Whom it takes over from may be lost by now.
                 plan.sources = moves::sources(&document, vnode, me);
-                plan.wanted.retain(|node| document.index_of(*node).is_some());
+                plan.wanted.retain(|&node| document.index_of(node).is_some());
                 owned.push(vnode);
                 continue;
             }
