@@ -23,5 +23,7 @@ pub use self::classes::{Class, faults_of};
 pub use self::faults::{Fault, What};
 pub use self::network::NetworkOptions;
 pub use self::options::{ClientOptions, Options};
+pub(crate) use self::queue::Queue;
 pub use self::run::{Outcome, faults, run};
+pub(crate) use self::topology::{address, member, node as node_id};
 pub use self::trace::Trace;

@@ -1,6 +1,7 @@
 //! The cluster under the simulator: many seeds, the same seeds twice, seeds that failed once,
 //! mistakes that must be found, scenarios by name, and `kvsim` itself.
 
+mod autoscale;
 mod days;
 mod determinism;
 mod kept;
