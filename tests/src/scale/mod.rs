@@ -3,14 +3,22 @@
 //!
 //! | module | what it is |
 //! |---|---|
+//! | `gossip` | liveness alone |
+//! | `detection` | how soon a crash is known; how a record and a claim spread |
 //! | `network` | what a message takes, and what all of them come to |
 //! | `nodes` | whole nodes without cores: topology, gossip, moves |
+//! | `topology` | how a change of the topology reaches everybody |
 //! | `layout` | the topology of so many nodes |
 
+mod detection;
+mod gossip;
 mod layout;
 mod network;
 mod nodes;
+mod topology;
 
+pub use self::detection::{Spread, Watch, Watched, spread, watch};
 pub use self::layout::{document, member};
 pub use self::network::{Links, Sent};
 pub use self::nodes::{Nodes, NodesOptions, Told};
+pub use self::topology::{ChangeOptions, Changed, change};

@@ -79,7 +79,7 @@ pub struct Nodes {
 }
 
 impl Nodes {
-    /// Those of `document`, started at once.
+    /// Those of `document`, of which each has it, and knows that all others are up.
     #[must_use]
     pub fn new(options: NodesOptions, document: &Document) -> Self {
         let mut rng = Rng::with_seed(options.seed);
@@ -94,9 +94,19 @@ impl Nodes {
             keeps_disks: options.most <= 64,
             options,
         };
-        for node in 0..document.members.len() {
+        // All but the voters ask for the document, and then there is one in memory.
+        let members = document.members.len();
+        let is_voter = |node: &usize| document.voters.contains(&node_id(*node));
+        for node in (0..members).filter(is_voter) {
             all.start(node, Origin::Create(document.clone()));
         }
+        for node in (0..members).filter(|node| !is_voter(node)) {
+            all.start_new(node, document.voters.clone());
+        }
+        while (0..members).any(|node| all.document(node).is_none()) {
+            all.run(all.now_us + 10_000);
+        }
+        all.greet(members);
         all
     }
 
@@ -104,6 +114,18 @@ impl Nodes {
     #[must_use]
     pub fn now_us(&self) -> u64 {
         self.now_us
+    }
+
+    /// The first `members` nodes know each other.
+    fn greet(&mut self, members: usize) {
+        let now = self.now();
+        let actor = |node| (Actor { node: node_id(node), boot: 1 }, address(node));
+        for node in 0..members {
+            if let Some(machine) = &mut self.nodes[node].machine {
+                machine.assume_up(now, (0..members).map(actor));
+                self.drain(node);
+            }
+        }
     }
 
     /// Starts a node that joins, and is told of `seeds`.
