@@ -6,7 +6,8 @@ use std::sync::Arc;
 use schemas::clock::VnodeClock;
 use schemas::ids::{Actor, Hlc, NodeId, Token, Vnode};
 
-use crate::coordinator::{Reply, Request};
+use crate::coordinator::{MultiGet, Reply, Request, Scan};
+use crate::horizon::{Horizon, Promise, Promised};
 use crate::message::Message;
 use crate::record::{Digest, Key, Record};
 use crate::topology::{Document, Epoch};
@@ -24,6 +25,10 @@ pub struct Ticket(pub u32);
 pub enum Event {
     /// A client wants something of a key whose vnode this core owns, or would.
     Request(RequestId, Rc<Request>),
+    /// A client wants to know of several keys whose vnodes this core owns, or would.
+    MultiGet(RequestId, Rc<MultiGet>),
+    /// A client wants to know of a part of a vnode that this core owns, or would.
+    Scan(RequestId, Rc<Scan>),
     /// Another shard said something, to this node in this life of it: what was sent to an earlier
     /// one is lost with its connections.
     Received {
@@ -53,6 +58,8 @@ pub enum Event {
     },
     /// No stamp above this one may be given: it is on the node's disk.
     Ceiling(Hlc),
+    /// What all members promise of what is old.
+    Promised(Promised),
     /// The moment of [`Shard::deadline`](crate::shard::Shard::deadline) has come.
     Due,
 }
@@ -86,14 +93,26 @@ pub enum Effect {
     CaughtUp(Vnode, Epoch),
     /// This core has given a vnode away that others have all of, and has forgotten it.
     Released(Vnode),
+    /// What this core promises of what is old: for the node.
+    Promise(Promise),
 }
 
 /// What the store is to do. What it keeps is told of by [`Event::Taken`] and [`Event::Durable`],
 /// what it is asked for by [`Event::Answered`].
 #[derive(Clone, Debug)]
 pub enum Order {
-    /// Merge a record into what is stored, and count its dot as seen.
+    /// Merge a record into what is stored, and count its dot as seen. Of a set that comes to a held
+    /// vnode, what is late for its horizon is left out ([`horizon::fit`](crate::horizon::fit)). A
+    /// record that is below the horizon itself is merged as any: another copy has it.
     Put(Rc<Record>),
+    /// Keep a record for whoever runs the cluster to look at, and nobody else: it came too late to
+    /// be merged, and what it is was never known here. At most
+    /// [`SET_ASIDE_MAX`](crate::limits::SET_ASIDE_MAX) are kept, then none that is new.
+    SetAside(Rc<Record>),
+    /// Remember a horizon of a vnode, unless there is a later one. What
+    /// [may be purged](crate::horizon::may_purge) below it is in no answer from then on, and goes
+    /// when that suits the store. Whatever clears the vnode's clock takes the horizon with it.
+    Horizon(Vnode, Rc<Horizon>),
     /// Keep a record for an owner that is not this node, merged into what is kept for it already.
     PutHint {
         /// Whom it is for.
@@ -116,7 +135,7 @@ pub enum Order {
     Join(Vnode, VnodeClock),
     /// Remember whether the store has all of a vnode that it ever acknowledged.
     Hold(Vnode, bool),
-    /// Forget all of a vnode: records, clock, and that it was held.
+    /// Forget all of a vnode: records, clock, horizon, and that it was held.
     Drop(Vnode),
     /// Read a record: [`Stored::Record`].
     Get(Key),
@@ -129,6 +148,9 @@ pub enum Order {
         /// Keys at most.
         count_max: usize,
     },
+    /// The oldest value in what is kept for others, whether it is on disk or was only taken:
+    /// [`Stored::OldestHint`].
+    OldestHint,
     /// Which dots of a vnode are seen and on disk: [`Stored::Clock`].
     Clock(Vnode),
     /// What a clock lacks of a vnode: [`Stored::Since`].
@@ -143,7 +165,12 @@ pub enum Order {
         bytes_max: usize,
     },
     /// The hashes of the leaves of a vnode: [`Stored::Leaves`].
-    Leaves(Vnode),
+    Leaves {
+        /// Of which vnode.
+        vnode: Vnode,
+        /// What may be purged below this horizon, or the store's own, is left out.
+        below: Hlc,
+    },
     /// Records in the order of keys: [`Stored::Page`].
     Page {
         /// Tokens from the first to the last, both counted.
@@ -162,6 +189,8 @@ pub enum Stored {
     Record(Option<Rc<Record>>),
     /// What is kept for an owner, in the order of keys, and whether there is more.
     Hints(Vec<Hint>, bool),
+    /// The least [stamp](crate::horizon::oldest) that is kept for others; `None` for nothing.
+    OldestHint(Option<Hlc>),
     /// Which dots are seen and on disk.
     Clock(VnodeClock),
     /// What another lacks; `None` if the store does not know without comparing everything.

@@ -7,6 +7,7 @@ pub mod autoscale;
 pub mod coordinator;
 pub mod event;
 mod handoff;
+pub mod horizon;
 pub mod limits;
 pub mod liveness;
 pub mod message;

@@ -143,5 +143,13 @@ pub const GOSSIP_BYTES_MAX: usize = 1_400;
 /// Bytes that a gossip datagram may be tuned down to; the longest header and a few members fit.
 pub const GOSSIP_BYTES_MIN: usize = 512;
 
+/// Records that a core sets aside for whoever runs the cluster. Past it new ones are counted and not
+/// kept: they come from a node that was given up for lost and came back, all at once.
+pub const SET_ASIDE_MAX: usize = 10_000;
+
 /// Bytes of a node's record on gossip. Longer ones are dropped: one must not crowd others out.
 pub const RECORD_BYTES_MAX: usize = 128;
+
+/// Scans that a core coordinates at a time. More are refused as overload: each keeps a page of each
+/// copy that is read, [`SCAN_PAGE_BYTES_MAX`](schemas::limits::SCAN_PAGE_BYTES_MAX) at most.
+pub const SCANS_MAX: usize = 32;

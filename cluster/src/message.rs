@@ -8,10 +8,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use schemas::clock::VnodeClock;
-use schemas::ids::NodeId;
+use schemas::ids::{Hlc, NamespaceId, NodeId, Token};
 
 use crate::coordinator::{Reply, Request};
 use crate::event::Page;
+use crate::horizon::{Horizon, HorizonIs};
 use crate::record::{Digest, Key, Record};
 use crate::topology::Epoch;
 
@@ -39,6 +40,15 @@ pub enum Message {
         op: OpId,
         /// What is stored, or why it is not said.
         result: Result<Answer, Refusal>,
+    },
+    /// What is stored of this part of the vnode?
+    Scan(ScanRead),
+    /// What became of a [`ScanRead`].
+    Scanned {
+        /// Which.
+        op: OpId,
+        /// What is stored, or why it is not said.
+        result: Result<Scanned, Refusal>,
     },
     /// Coordinate this: the sender does not own the vnode.
     Forward {
@@ -73,6 +83,8 @@ pub enum Message {
         session: OpId,
         /// Which of its steps.
         step: u32,
+        /// How the sender's horizon stands to that of the question.
+        horizon: HorizonIs,
         /// What there is, or why it is not said.
         result: Result<Pulled, Refusal>,
     },
@@ -90,6 +102,8 @@ pub enum Message {
         /// Of what.
         clock: VnodeClock,
     },
+    /// Of the purge horizon.
+    Horizon(HorizonMessage),
     /// What became of a [`Message::Forward`].
     Forwarded {
         /// Which.
@@ -112,6 +126,46 @@ pub struct Write {
     pub stands_in_for: Option<NodeId>,
 }
 
+/// What readers of a vnode tell each other of its purge horizon.
+#[derive(Clone, PartialEq, Debug)]
+pub enum HorizonMessage {
+    /// What has the receiver on disk?
+    Ask {
+        /// The sender's number for the round.
+        round: OpId,
+        /// The vnode's epoch by the sender's document.
+        epoch: Epoch,
+    },
+    /// This.
+    Told {
+        /// In which round.
+        round: OpId,
+        /// What is on disk.
+        clock: VnodeClock,
+    },
+    /// Has the receiver all of this on disk?
+    Confirm {
+        /// The sender's number for the round.
+        round: OpId,
+        /// The vnode's epoch by the sender's document.
+        epoch: Epoch,
+        /// What all readers had together.
+        clock: VnodeClock,
+    },
+    /// It has.
+    Confirmed {
+        /// In which round.
+        round: OpId,
+    },
+    /// All readers had all of this.
+    Advance {
+        /// The vnode's epoch by the sender's document.
+        epoch: Epoch,
+        /// What is to be kept.
+        horizon: Rc<Horizon>,
+    },
+}
+
 /// A step of a session in which an owner of a vnode learns what another has.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Pull {
@@ -121,6 +175,8 @@ pub struct Pull {
     pub step: u32,
     /// The vnode's epoch by the sender's document.
     pub epoch: Epoch,
+    /// The sender's horizon.
+    pub below: Hlc,
     /// What is asked.
     pub wanted: PullWanted,
 }
@@ -173,6 +229,34 @@ pub struct Read {
     pub wants_data: bool,
 }
 
+/// A question for a replica: a page of what is stored.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ScanRead {
+    /// Whose answer it will be.
+    pub op: OpId,
+    /// The vnode's epoch by the sender's document.
+    pub epoch: Epoch,
+    /// Of which namespace.
+    pub namespace: NamespaceId,
+    /// Tokens from the first to the last, both counted.
+    pub tokens: (Token, Token),
+    /// Behind which key.
+    pub after: Option<Key>,
+    /// Records at most.
+    pub count_max: usize,
+    /// Bytes of records at most, one record apart.
+    pub bytes_max: usize,
+}
+
+/// A page of what a replica has.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub struct Scanned {
+    /// What is stored, dead or alive, of every key behind that which was asked for, up to `upto`.
+    pub records: Vec<Rc<Record>>,
+    /// How far that goes; `None` if to the last token.
+    pub upto: Option<Key>,
+}
+
 /// What a replica has of a key; `None` where it has nothing.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Answer {
@@ -210,6 +294,8 @@ pub enum Refusal {
     Full,
     /// What is stored is damaged.
     Damaged,
+    /// It is older than what may be gone.
+    Late,
     /// The message contradicts itself.
     Malformed,
 }

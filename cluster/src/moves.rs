@@ -86,21 +86,25 @@ pub fn sources(document: &Document, vnode: Vnode, node: NodeId) -> Sources {
     sources
 }
 
-/// A majority of all readers, and of those of the data centre of `index`, which has what it has
-/// itself: it may be the reader of another slot.
+/// A majority of all readers, and of those of the data centre of `index`; where fewer than that are
+/// not lost, all that are not: more there is not to have. `index` has what it has itself: it may be
+/// the reader of another slot.
 fn majorities(
     document: &Document,
     slots: &[Slot],
     index: MemberIndex,
 ) -> Vec<(usize, BTreeSet<NodeId>)> {
-    let dc = &document.member(index).dc;
+    let member = |index: MemberIndex| document.member(index);
     let readers = || slots.iter().filter_map(|slot| slot.reader);
-    let near = readers().filter(|&reader| document.member(reader).dc == *dc);
+    let near = readers().filter(|&reader| member(reader).dc == member(index).dc);
     let majority = |readers: Vec<MemberIndex>| {
-        let others = readers.iter().filter(|&&it| it != index);
-        let others: BTreeSet<NodeId> = others.map(|&it| document.member(it).id).collect();
-        let itself = usize::from(readers.contains(&index));
-        (readers.len() / 2 + usize::from(!readers.is_empty()) - itself, others)
+        let majority = readers.len() / 2 + usize::from(!readers.is_empty());
+        let is_left = |it: &MemberIndex| member(*it).standing != Standing::Lost;
+        let left: Vec<MemberIndex> = readers.iter().copied().filter(is_left).collect();
+        let asked = if left.len() < majority { left } else { readers };
+        let others = asked.iter().filter(|&&it| it != index).map(|&it| member(it).id);
+        let itself = usize::from(asked.contains(&index));
+        (majority.min(asked.len()) - itself, others.collect())
     };
     let groups = [readers().collect(), near.collect()].map(majority);
     groups.into_iter().filter(|(count, _)| *count > 0).collect()
@@ -189,6 +193,20 @@ mod tests {
         };
         assert_eq!(settling(document), nodes(&[2, 3]));
         assert_eq!(settling(moving(&[(1, 4), (2, 2), (3, 3)], Phase::Moving)), nodes(&[1]));
+    }
+
+    /// Two copies are no majority without the lost one, and nobody else will ever answer.
+    #[test]
+    fn where_no_majority_is_left_all_that_are_left_tell() {
+        let mut document = moving(&[(1, 3), (2, 2)], Phase::Moving);
+        document.members[0].standing = Standing::Lost;
+        let of_3 = sources(&document, VNODE, node(3));
+        assert!(!of_3.are_met(&nodes(&[1])) && of_3.are_met(&nodes(&[2])));
+        let mut document = moving(&[(1, 4), (2, 5), (3, 3)], Phase::Moving);
+        document.members[0].standing = Standing::Lost;
+        document.members[1].standing = Standing::Lost;
+        let of_4 = sources(&document, VNODE, node(4));
+        assert!(!of_4.are_met(&nodes(&[1, 2])) && of_4.are_met(&nodes(&[3])));
     }
 
     #[test]

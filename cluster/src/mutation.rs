@@ -59,11 +59,41 @@ pub enum Mutation {
     CompareOneLeaf,
     /// A comparison takes records of one key for equal.
     CompareKeysAlone,
+    /// Of concurrent values the newest alone stays.
+    DropSibling,
+    /// A replica answers and stores in an older epoch of a vnode than its own.
+    ServeOldEpoch,
+    /// What a successor has counts as what the reader has that it is to replace.
+    CountSuccessors,
+    /// Vnodes settle before their successors have caught up.
+    SettleEarly,
+    /// Vnodes are stable before those that gave them away know it.
+    FinishEarly,
+    /// An epoch is decided by half of the voters, or less.
+    DecideWithMinority,
+    /// A voter that starts has forgotten what it promised and accepted.
+    ForgetPromise,
+    /// A node takes an older document for the newer one.
+    DocumentGoesBack,
+    /// Tombstones and what is past its time are purged at once.
+    PurgeBelowNoHorizon,
+    /// A node promises in spite of what it keeps for others.
+    PromiseIgnoresHints,
+    /// A horizon advances when one owner has all.
+    HorizonWithoutAllOwners,
+    /// A value whose time is over is purged though not all owners have it.
+    ExpiredUncoversOlder,
+    /// A record below the horizon is merged as any.
+    LateRecordIsStored,
+    /// A copy takes a horizon that it has not all of.
+    CopyBelowHorizonServes,
+    /// A page of a scan goes as far as the answer that goes furthest.
+    ScanToLongest,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 40] = [
         Self::AckBeforeQuorum,
         Self::AckBeforeOwnDisk,
         Self::AckBeforeReplicaDisk,
@@ -89,6 +119,21 @@ impl Mutation {
         Self::JoinLaterClock,
         Self::CompareOneLeaf,
         Self::CompareKeysAlone,
+        Self::DropSibling,
+        Self::ServeOldEpoch,
+        Self::CountSuccessors,
+        Self::SettleEarly,
+        Self::FinishEarly,
+        Self::DecideWithMinority,
+        Self::ForgetPromise,
+        Self::DocumentGoesBack,
+        Self::PurgeBelowNoHorizon,
+        Self::PromiseIgnoresHints,
+        Self::HorizonWithoutAllOwners,
+        Self::ExpiredUncoversOlder,
+        Self::LateRecordIsStored,
+        Self::CopyBelowHorizonServes,
+        Self::ScanToLongest,
     ];
 
     /// What it is called, and what is wrong with it on.
@@ -155,6 +200,47 @@ impl Mutation {
             }
             Self::CompareKeysAlone => {
                 ("compare-keys-alone", "a comparison takes records of one key for equal")
+            }
+            Self::DropSibling => ("drop-sibling", "of concurrent values the newest alone stays"),
+            Self::ServeOldEpoch => {
+                ("serve-old-epoch", "a replica serves an older epoch of a vnode than its own")
+            }
+            Self::CountSuccessors => {
+                ("count-successors", "a successor counts as the reader that it is to replace")
+            }
+            Self::SettleEarly => ("settle-early", "vnodes settle before successors have caught up"),
+            Self::FinishEarly => {
+                ("finish-early", "vnodes are stable before those that gave them away know it")
+            }
+            Self::DecideWithMinority => {
+                ("decide-with-minority", "half of the voters, or less, decide an epoch")
+            }
+            Self::ForgetPromise => {
+                ("forget-promise", "a voter that starts has forgotten what it is bound to")
+            }
+            Self::DocumentGoesBack => {
+                ("document-goes-back", "a node takes an older document for the newer one")
+            }
+            Self::PurgeBelowNoHorizon => {
+                ("purge-below-no-horizon", "what is dead is purged at once")
+            }
+            Self::PromiseIgnoresHints => {
+                ("promise-ignores-hints", "a node promises in spite of what it keeps for others")
+            }
+            Self::HorizonWithoutAllOwners => {
+                ("horizon-without-all-owners", "a horizon advances when one owner has all")
+            }
+            Self::ExpiredUncoversOlder => {
+                ("expired-uncovers-older", "what is past its time is gone before all have it")
+            }
+            Self::LateRecordIsStored => {
+                ("late-record-is-stored", "a record below the horizon is merged as any")
+            }
+            Self::CopyBelowHorizonServes => {
+                ("copy-below-horizon-serves", "a copy takes a horizon that it has not all of")
+            }
+            Self::ScanToLongest => {
+                ("scan-to-longest", "a page of a scan goes as far as any answer")
             }
         }
     }

@@ -1,6 +1,7 @@
 //! [`Node`]: one process's state machine: who is a member, who answers, and how vnodes that move
 //! get from one phase to the next.
 
+mod promises;
 mod scaler;
 mod steward;
 
@@ -12,11 +13,14 @@ use std::time::Duration;
 use fastrand::Rng;
 use schemas::ids::{Actor, ClusterId, NodeId, Vnode};
 
+use self::promises::Promises;
 pub use self::scaler::Scaled;
 use self::scaler::Scaler;
 use self::steward::Steward;
 use crate::autoscale;
+use crate::horizon::{Promise, Promised};
 use crate::liveness::{self, Health, Liveness, Load};
+use crate::mutation::Mutations;
 use crate::time::{Instant, Now};
 use crate::topology::agreement::{self, Agreement, ProposalError, StateError, Ticket, Timing};
 use crate::topology::{Change, Document, Epoch};
@@ -59,6 +63,15 @@ pub enum NodeEvent<'a> {
     Newer(NodeId, Epoch),
     /// How busy this node is.
     Load(Load),
+    /// A core promises something of what is old.
+    Promise {
+        /// Which, from 0.
+        core: u16,
+        /// How many there are.
+        cores: u16,
+        /// What.
+        promise: Promise,
+    },
     /// The moment of [`Node::deadline`] has come.
     Due,
 }
@@ -98,6 +111,8 @@ pub enum NodeEffect {
         /// Whether it does.
         is_up: bool,
     },
+    /// What all members promise of what is old: for all cores.
+    Promised(Promised),
     /// What became of a change.
     Outcome {
         /// Which.
@@ -129,6 +144,11 @@ pub struct NodeTunables {
     pub timing: Timing,
     /// How often moves are looked after.
     pub steward_every: Duration,
+    /// Mistakes that a simulation has switched on.
+    pub mutations: Mutations,
+    /// How long a member is down before it is given up for lost: nothing that is dead is purged
+    /// while it is neither.
+    pub forget_after: Duration,
     /// How often the load of data centres is looked at.
     pub autoscale_every: Duration,
 }
@@ -141,6 +161,8 @@ impl Default for NodeTunables {
             timing: Timing::default(),
             steward_every: Duration::from_secs(1),
             autoscale_every: Duration::from_secs(5),
+            forget_after: Duration::from_secs(7 * 86_400),
+            mutations: Mutations::default(),
         }
     }
 }
@@ -162,6 +184,7 @@ pub struct Node {
     agreement: Agreement,
     liveness: Liveness,
     steward: Steward,
+    promises: Promises,
     scaler: Scaler,
     gossip: liveness::Tunables,
     /// The last document that the cores were told.
@@ -188,7 +211,7 @@ impl Node {
         let (of_agreement, of_liveness) = (rng.fork(), rng.u64(..));
         let timing = tunables.timing;
         let mut seeds = Vec::new();
-        let agreement = match origin {
+        let mut agreement = match origin {
             Origin::Create(document) => {
                 Agreement::create(me.node, document, timing, of_agreement, now.at)
             }
@@ -200,13 +223,15 @@ impl Node {
                 Agreement::restart(me.node, &bytes, timing, of_agreement, now.at)?
             }
         };
+        agreement.plant(tunables.mutations);
         let liveness =
             Liveness::new(now.at, agreement.cluster(), me, address, tunables.liveness, of_liveness);
         let mut node = Self {
             me,
             agreement,
             liveness,
-            steward: Steward::new(now.at, tunables.steward_every),
+            steward: Steward::new(now.at, tunables),
+            promises: Promises::default(),
             scaler: Scaler::new(now.at, tunables.autoscale_every),
             gossip: tunables.liveness,
             document: None,
@@ -255,6 +280,11 @@ impl Node {
             NodeEvent::Load(load) => {
                 self.load = load;
                 self.tell_of_itself(now);
+            }
+            NodeEvent::Promise { core, cores, promise } => {
+                if self.promises.of_core(core, cores, promise) {
+                    self.tell_of_itself(now);
+                }
             }
             NodeEvent::Due => {
                 if self.agreement.deadline() <= now.at {
@@ -312,6 +342,7 @@ impl Node {
         }
         self.steward.looked(now.at);
         let Some(document) = self.document.clone() else { return };
+        self.tell_promises(&document);
         let proposer = self.proposer();
         let own = self.steward.own_report(&document, self.me.node);
         if proposer != Some(self.me.node) {
@@ -323,13 +354,15 @@ impl Node {
         }
         self.steward.report(&document, self.me.node, &own);
         let liveness = &self.liveness;
+        let is_up = |node: NodeId| node == self.me.node || liveness.is_up(node);
+        self.steward.look_who_is_down(now.at, &document, is_up);
         let own_epoch = document.epoch;
         let has = |node: NodeId, epoch: Epoch| {
             let heard = liveness.record(node).map(|heard| heard.record.epoch);
             let known = if node == self.me.node { Some(own_epoch) } else { heard };
             known.is_some_and(|known| known >= epoch)
         };
-        if let Some(change) = self.steward.next_change(&document, has) {
+        if let Some(change) = self.steward.next_change(now.at, &document, has) {
             let ticket = Ticket(STEWARD_TICKETS + self.steward.next_ticket());
             let deadline = now.at + PROPOSAL_PATIENCE;
             let propose = agreement::Event::Propose { ticket, change, deadline };
@@ -358,6 +391,13 @@ impl Node {
             let deadline = now.at + PROPOSAL_PATIENCE;
             let propose = agreement::Event::Propose { ticket, change, deadline };
             self.agreement.handle(now.at, propose);
+        }
+    }
+
+    fn tell_promises(&mut self, document: &Document) {
+        let heard = |node: NodeId| self.liveness.record(node).map(|heard| heard.record);
+        if let Some(promised) = self.promises.of_all(document, self.me.node, heard) {
+            self.effects.push_back(NodeEffect::Promised(promised));
         }
     }
 
@@ -409,6 +449,7 @@ impl Node {
             document.members.iter().map(|member| (member.id, member.address)).collect();
         self.liveness.set_members(now.at, &members[..]);
         self.up.retain(|&node, _| document.index_of(node).is_some());
+        self.promises.topology(&document, self.me.node);
         self.document = Some(Arc::clone(&document));
         self.tell_of_itself(now);
         self.effects.push_back(NodeEffect::Topology(document));
@@ -422,8 +463,8 @@ impl Node {
 
     fn tell_of_itself(&mut self, now: Now) {
         let Some(epoch) = self.document.as_ref().map(|document| document.epoch) else { return };
-        let load = self.load;
-        let record = liveness::Record { epoch, wall_ms: now.wall_ms, load };
+        let (load, promise) = (self.load, self.promises.own());
+        let record = liveness::Record { epoch, wall_ms: now.wall_ms, load, promise };
         self.liveness.set_record(now.at, record);
     }
 }

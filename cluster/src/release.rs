@@ -2,9 +2,13 @@
 //! disk all that this node has of them.
 //!
 //! Whoever has not is told what there is to have, and gets it as owners get all from each other.
+//!
+//! A copy that falls short of a horizon is given away to one that has all of it, in the same way,
+//! and then begins anew with that horizon, which keeps out what is late.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use schemas::clock::VnodeClock;
@@ -12,7 +16,9 @@ use schemas::ids::{NodeId, Vnode};
 
 use crate::coordinator::{Access, copies};
 use crate::event::{Effect, Order, StoreError, Stored};
+use crate::horizon::{Horizon, HorizonStep};
 use crate::message::Message;
+use crate::repair::Short;
 use crate::replica::fence_own;
 use crate::shard::{Core, Purpose, Turn};
 use crate::time::Instant;
@@ -28,6 +34,8 @@ pub(crate) enum ReleaseStep {
     Read(Vnode),
     /// Forgets it.
     Drop(Vnode),
+    /// Remembers that it has not all.
+    Unhold,
     /// Reads the clock for a node that has given the vnode to this one, and what it has.
     Compare(NodeId, Vnode, Epoch, VnodeClock),
 }
@@ -48,6 +56,8 @@ struct Given {
     clock: Option<VnodeClock>,
     ask_at: Instant,
     is_dropping: bool,
+    /// The horizon to begin anew with, of a vnode that this node owns.
+    anew: Option<Rc<Horizon>>,
 }
 
 impl Release {
@@ -57,15 +67,18 @@ impl Release {
 
     /// Takes up the vnodes that this node holds and does not own any more.
     pub(crate) fn topology(&mut self, turn: &mut Turn<'_>) {
-        let (core, now) = (&*turn.core, turn.now.at);
-        let document = Arc::clone(&core.document);
+        let now = turn.now.at;
+        let document = Arc::clone(&turn.core.document);
         let vnodes = self.vnodes.start().0..=self.vnodes.end().0;
         for vnode in vnodes.map(Vnode).filter(|it| usize::from(it.0) < document.ring.vnodes()) {
             let epoch = document.ring.epoch(vnode);
             if self.given.get(&vnode).is_some_and(|it| it.epoch == epoch) {
                 continue;
             }
-            self.given.remove(&vnode);
+            if self.given.remove(&vnode).is_some() {
+                turn.core.retaking.remove(&vnode);
+            }
+            let core = &*turn.core;
             let owners = copies(&document, vnode, None, Access::Write);
             let is_given = core.has_some(vnode)
                 && !owners.contains(&core.me.node)
@@ -79,10 +92,38 @@ impl Release {
                     clock: None,
                     ask_at: now,
                     is_dropping: false,
+                    anew: None,
                 };
                 self.given.insert(vnode, given);
             }
         }
+    }
+
+    /// This node's copy of a vnode has not all that another's horizon is of.
+    pub(crate) fn falls_short(&mut self, turn: &mut Turn<'_>, (vnode, of, horizon): Short) {
+        let core = &mut *turn.core;
+        if core.retaking.contains(&vnode) || core.dropping.contains(&vnode) {
+            return;
+        }
+        core.counts.retaken += 1;
+        core.held.remove(&vnode);
+        core.retaking.insert(vnode);
+        core.order(Purpose::Release(ReleaseStep::Unhold), Order::Hold(vnode, false));
+        let given = Given {
+            epoch: core.document.ring.epoch(vnode),
+            owners: BTreeSet::from([of]),
+            has_all: BTreeSet::new(),
+            clock: None,
+            ask_at: turn.now.at,
+            is_dropping: false,
+            anew: Some(horizon),
+        };
+        self.given.insert(vnode, given);
+    }
+
+    /// The least epoch of a vnode that was given away and is not forgotten.
+    pub(crate) fn least_epoch(&self) -> Option<Epoch> {
+        self.given.values().filter(|it| it.anew.is_none()).map(|it| it.epoch).min()
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
@@ -126,7 +167,7 @@ impl Release {
                 None
             }
             ReleaseStep::Compare(from, vnode, ..) => Some((vnode, from)),
-            ReleaseStep::Drop(_) => unreachable!("it reads nothing"),
+            ReleaseStep::Drop(_) | ReleaseStep::Unhold => unreachable!("it reads nothing"),
         }
     }
 
@@ -162,11 +203,21 @@ impl Release {
 
     /// The store has forgotten a vnode.
     pub(crate) fn dropped(&mut self, core: &mut Core, vnode: Vnode) {
-        self.given.remove(&vnode);
+        let given = self.given.remove(&vnode);
         core.dropping.remove(&vnode);
+        core.retaking.remove(&vnode);
         core.held.remove(&vnode);
-        core.stored.remove(&vnode);
-        core.effect(Effect::Released(vnode));
+        core.horizons.remove(&vnode);
+        match given.and_then(|it| it.anew) {
+            Some(horizon) => {
+                let order = Order::Horizon(vnode, Rc::clone(&horizon));
+                core.order(Purpose::Horizon(HorizonStep::Keep(vnode, horizon)), order);
+            }
+            None => {
+                core.stored.remove(&vnode);
+                core.effect(Effect::Released(vnode));
+            }
+        }
     }
 }
 

@@ -1,23 +1,29 @@
 //! [`Shard`]: one core's state machine, and the contract with whoever drives it.
 
 mod core;
+mod log;
 mod peers;
+mod route;
 
 pub use self::core::Counts;
 pub(crate) use self::core::{Core, Purpose, Turn};
+pub use self::route::{Route, RouteOp};
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
+use std::rc::Rc;
 use std::sync::Arc;
 
-use schemas::ids::{Actor, Hlc, NodeId, Vnode};
+use schemas::ids::{Actor, Hlc, NodeId, Token, Version, Vnode};
+use schemas::status::Status;
 
 use crate::coordinator::Coordinator;
 use crate::event::{Effect, Event, StoreError, Stored, Ticket};
 use crate::handoff::{Handoff, HintStep};
+use crate::horizon::{self, Horizon, HorizonStep, Promises, Rounds};
 use crate::message::Message;
 use crate::release::{self, Release, ReleaseStep};
-use crate::repair::{self, Repair, RepairStep};
+use crate::repair::{self, Move, Repair, RepairStep};
 use crate::replica;
 use crate::time::{Instant, Now};
 use crate::topology::Document;
@@ -32,6 +38,14 @@ use crate::version::DotCounters;
 /// - Whether the store has taken a record is told ([`Event::Taken`]) before the next `poll`.
 /// - When [`deadline`](Self::deadline) comes, [`Event::Due`] is handled. Time does not go back.
 /// - Effects on the store are lost only with the whole node; messages may be lost at any time.
+///
+/// What [`route`](Self::route) calls [`Route::Local`] the driver may do by itself, within the round
+/// in which it asked:
+/// - A read: it reads the store.
+/// - A write: it asks [`next_version`](Self::next_version) and has the store take the record; if it
+///   does, it says so ([`local_taken`](Self::local_taken)) before anything else happens to the
+///   shard. When the record is on disk it says so ([`local_durable`](Self::local_durable)), in the
+///   order in which the store took that and what the shard ordered, and tells the client.
 #[derive(Debug)]
 pub struct Shard {
     core: Core,
@@ -39,6 +53,8 @@ pub struct Shard {
     handoff: Handoff,
     repair: Repair,
     release: Release,
+    promises: Promises,
+    rounds: Rounds,
 }
 
 /// A shard's parts, for one event.
@@ -47,6 +63,8 @@ struct Parts<'a> {
     coordinator: &'a mut Coordinator,
     repair: &'a mut Repair,
     release: &'a mut Release,
+    promises: &'a mut Promises,
+    rounds: &'a mut Rounds,
 }
 
 /// What a shard starts with.
@@ -64,6 +82,8 @@ pub struct Start {
     pub held: BTreeSet<Vnode>,
     /// The vnodes of which the store has anything.
     pub stored: BTreeSet<Vnode>,
+    /// The purge horizons of vnodes.
+    pub horizons: BTreeMap<Vnode, Rc<Horizon>>,
     /// The nodes that hints are kept for.
     pub hinted: BTreeSet<NodeId>,
     /// Settings.
@@ -78,12 +98,15 @@ impl Shard {
         let mut core = Core::new(start.me, start.document, start.tunables);
         core.held = start.held;
         core.stored = start.stored;
+        core.horizons = start.horizons;
         let dots = DotCounters::new(start.me, start.vnodes.clone());
         let coordinator = Coordinator::new(&core, dots, start.floor);
         let handoff = Handoff::new(boot, start.hinted);
-        let repair = Repair::new(boot, start.vnodes.clone());
-        let release = Release::new(start.vnodes);
-        let mut shard = Self { core, coordinator, handoff, repair, release };
+        let repair = Repair::new(boot, start.vnodes.clone(), &core.tunables);
+        let release = Release::new(start.vnodes.clone());
+        let promises = Promises::new(now.at);
+        let rounds = Rounds::new(boot, start.vnodes);
+        let mut shard = Self { core, coordinator, handoff, repair, release, promises, rounds };
         let mut parts = shard.parts(now);
         parts.repair.topology(&mut parts.turn);
         parts.release.topology(&mut parts.turn);
@@ -93,7 +116,8 @@ impl Shard {
     fn parts(&mut self, now: Now) -> Parts<'_> {
         let turn = Turn { now, core: &mut self.core, handoff: &mut self.handoff };
         let (coordinator, repair) = (&mut self.coordinator, &mut self.repair);
-        Parts { turn, coordinator, repair, release: &mut self.release }
+        let (release, promises) = (&mut self.release, &mut self.promises);
+        Parts { turn, coordinator, repair, release, promises, rounds: &mut self.rounds }
     }
 
     /// Something has happened.
@@ -101,9 +125,11 @@ impl Shard {
     /// # Panics
     /// If the driver does not keep to the contract above.
     pub fn handle(&mut self, now: Now, event: Event) {
-        let Parts { mut turn, coordinator, repair, release } = self.parts(now);
+        let Parts { mut turn, coordinator, repair, release, rounds, .. } = self.parts(now);
         match event {
             Event::Request(id, request) => coordinator.request(&mut turn, id, &request),
+            Event::MultiGet(id, wanted) => coordinator.multi_get(&mut turn, id, &wanted),
+            Event::Scan(id, scan) => coordinator.scan(&mut turn, id, &scan),
             Event::Received { from, vnode, message } => self.hear(now, from, vnode, message),
             Event::Taken(ticket, taken) => self.taken(now, ticket, taken),
             Event::Durable(ticket) => self.durable(now, ticket),
@@ -125,19 +151,35 @@ impl Shard {
                 }
             }
             Event::Ceiling(ceiling) => coordinator.raise_ceiling(ceiling),
-            Event::Due => {
-                coordinator.due(&mut turn);
-                turn.handoff.go_on(now.at, turn.core);
-                repair.due(&mut turn);
-                release.due(&mut turn);
-                if turn.core.is_leaving() && turn.handoff.is_empty() {
-                    repair.leaves(&mut turn);
+            Event::Promised(promised) => {
+                if let Some(floor) = promised.floor.filter(|_| !turn.core.has_floor) {
+                    coordinator.pass(now.wall_ms, floor);
+                    turn.core.has_floor = true;
                 }
+                rounds.promised(promised);
             }
+            Event::Due => self.due(now),
         }
         while let Some((vnode, message)) = self.core.next_loopback() {
             self.hear(now, self.core.me, vnode, message);
         }
+    }
+
+    fn due(&mut self, now: Now) {
+        let Parts { mut turn, coordinator, repair, release, promises, rounds } = self.parts(now);
+        coordinator.due(&mut turn);
+        turn.handoff.go_on(now.at, turn.core);
+        repair.due(&mut turn);
+        release.due(&mut turn);
+        if turn.core.is_leaving() && turn.handoff.is_empty() {
+            repair.leaves(&mut turn);
+        }
+        if promises.deadline() <= now.at {
+            let last = coordinator.pass(now.wall_ms, Hlc(0));
+            let (under_way, given) = (coordinator.least_under_way(), release.least_epoch());
+            promises.due(&mut turn, last, under_way, given);
+        }
+        rounds.due(&mut turn);
     }
 
     /// What is to be done next.
@@ -153,6 +195,8 @@ impl Shard {
             self.handoff.deadline(),
             self.repair.deadline(),
             self.release.deadline(),
+            Some(self.promises.deadline()),
+            Some(self.rounds.deadline()),
         ];
         all.into_iter().flatten().min()
     }
@@ -161,6 +205,12 @@ impl Shard {
     #[must_use]
     pub fn last_stamp(&self) -> Hlc {
         self.coordinator.last_stamp()
+    }
+
+    /// The vnodes that move to this node, and how far they are.
+    #[must_use]
+    pub fn moves(&self, now: Now) -> Vec<Move> {
+        self.repair.moves(&self.core, now.at)
     }
 
     /// What happened that ought not to, or not often.
@@ -175,6 +225,42 @@ impl Shard {
         (self.coordinator.len(), self.core.orders())
     }
 
+    /// How this core does `op` on a key with `token`. Pure.
+    #[must_use]
+    pub fn route(&self, token: Token, op: RouteOp) -> Route {
+        route::route(&self.core, token, op)
+    }
+
+    /// Stamp and dot of the next write in `vnode`, whose writer has seen `seen`: for a write that
+    /// is [`Route::Local`]. They stay the next until the store has taken a write with them.
+    ///
+    /// # Errors
+    /// [`Status::StampAhead`]; [`Status::Overloaded`] while stamps have run dry.
+    ///
+    /// # Panics
+    /// If the core does not own `vnode`.
+    pub fn next_version(&mut self, now: Now, vnode: Vnode, seen: Hlc) -> Result<Version, Status> {
+        self.coordinator.next_version(&self.core, now.wall_ms, vnode, seen)
+    }
+
+    /// The store has taken a write of `vnode` with the [`next_version`](Self::next_version).
+    ///
+    /// # Panics
+    /// If it is not the next one.
+    pub fn local_taken(&mut self, vnode: Vnode, version: Version) {
+        self.coordinator.local_taken(vnode, version);
+        self.core.log.taken();
+    }
+
+    /// The first local write of those not on disk is on disk.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn local_durable(&mut self) {
+        self.coordinator.local_durable();
+        self.core.log.durable();
+    }
+
     fn hear(&mut self, now: Now, from: Actor, vnode: Vnode, message: Message) {
         let node = from.node;
         if node != self.core.me.node && self.core.document.index_of(node).is_none() {
@@ -185,12 +271,17 @@ impl Shard {
             self.core.counts.former_lives += 1;
             return;
         }
-        let Parts { mut turn, coordinator, repair, release } = self.parts(now);
+        let Parts { mut turn, coordinator, repair, release, rounds, .. } = self.parts(now);
         match message {
-            Message::Write(write) => replica::write(&mut turn, node, vnode, write),
+            Message::Write(write) => {
+                let last = coordinator.pass(now.wall_ms, Hlc(0));
+                replica::write(&mut turn, node, vnode, write, last);
+            }
             Message::Read(read) => replica::read(turn.core, node, vnode, read),
             Message::Wrote { op, result } => coordinator.hear_wrote(&mut turn, node, op, result),
             Message::Answer { op, result } => coordinator.hear_answer(&mut turn, node, op, result),
+            Message::Scan(scan) => replica::scan(turn.core, node, vnode, scan),
+            Message::Scanned { op, result } => coordinator.scanned(&mut turn, node, op, result),
             Message::Forward { op, request, left } => {
                 let mut request = (*request).clone();
                 request.patience = request.patience.min(left);
@@ -212,18 +303,25 @@ impl Shard {
                 release.released(turn.core, node, vnode, epoch, &clock);
             }
             Message::Pull(pull) => repair::answer(turn.core, node, vnode, pull),
-            Message::Pulled { session, step, result } => {
-                repair.pulled(&mut turn, node, session, step, result);
+            Message::Pulled { session, step, horizon, result } => {
+                if let Some(short) = repair.pulled(&mut turn, node, session, step, &horizon, result)
+                {
+                    release.falls_short(&mut turn, short);
+                }
             }
+            Message::Horizon(message) => horizon::hear(&mut turn, rounds, node, vnode, message),
         }
     }
 
     fn taken(&mut self, now: Now, ticket: Ticket, taken: Result<(), StoreError>) {
         let purpose = match taken {
-            Ok(()) => self.core.purpose(ticket),
+            Ok(()) => {
+                self.core.log.taken();
+                self.core.purpose(ticket)
+            }
             Err(_) => self.core.end_order(ticket),
         };
-        let Parts { mut turn, coordinator, repair, release } = self.parts(now);
+        let Parts { mut turn, coordinator, repair, release, .. } = self.parts(now);
         match purpose {
             Purpose::Assign(op) => coordinator.taken(&mut turn, op, taken),
             Purpose::Replica(ask) => replica::taken(turn.core, ask, taken),
@@ -235,21 +333,34 @@ impl Shard {
                     release.not_dropped(turn.core, vnode);
                 }
             }
+            Purpose::Release(ReleaseStep::Unhold) => {}
+            Purpose::Horizon(HorizonStep::Keep(vnode, kept)) => {
+                if taken.is_ok() {
+                    horizon::taken(turn.core, vnode, kept);
+                }
+            }
             Purpose::Release(step) => unreachable!("{step:?} keeps nothing"),
+            Purpose::Horizon(step) => unreachable!("{step:?} keeps nothing"),
             Purpose::Answer(_) | Purpose::Base(_) => unreachable!("it keeps nothing"),
         }
     }
 
     fn durable(&mut self, now: Now, ticket: Ticket) {
         let purpose = self.core.end_order(ticket);
-        let Parts { mut turn, coordinator, repair, release } = self.parts(now);
+        self.core.log.durable();
+        let Parts { mut turn, coordinator, repair, release, .. } = self.parts(now);
         match purpose {
             Purpose::Assign(op) => coordinator.durable(&mut turn, op),
             Purpose::Replica(ask) => replica::durable(&mut turn, ask),
             Purpose::Handoff(HintStep::Kept(target)) => turn.handoff.durable(now.at, target),
             Purpose::Handoff(_) => {}
             Purpose::Repair(step) => repair.durable(&mut turn, step),
-            Purpose::Release(ReleaseStep::Drop(vnode)) => release.dropped(turn.core, vnode),
+            Purpose::Release(ReleaseStep::Drop(vnode)) => {
+                release.dropped(turn.core, vnode);
+                repair.begin_anew(now.at, vnode);
+            }
+            Purpose::Release(ReleaseStep::Unhold) | Purpose::Horizon(HorizonStep::Keep(..)) => {}
+            Purpose::Horizon(step) => unreachable!("{step:?} keeps nothing"),
             Purpose::Release(step) => unreachable!("{step:?} keeps nothing"),
             Purpose::Answer(_) | Purpose::Base(_) => unreachable!("it keeps nothing"),
         }
@@ -257,7 +368,7 @@ impl Shard {
 
     fn answered(&mut self, now: Now, ticket: Ticket, result: Result<Stored, StoreError>) {
         let purpose = self.core.end_order(ticket);
-        let Parts { mut turn, coordinator, repair, release } = self.parts(now);
+        let Parts { mut turn, coordinator, repair, release, promises, rounds } = self.parts(now);
         match (purpose, result) {
             (Purpose::Base(key), result) => coordinator.base(&mut turn, key, result),
             (Purpose::Replica(ask), result) => replica::got(turn.core, ask, result),
@@ -275,7 +386,19 @@ impl Shard {
                 }
             }
             (Purpose::Answer(asked), result) => repair::stored(turn.core, &asked, result),
+            (Purpose::Horizon(HorizonStep::OldestHint), Ok(Stored::OldestHint(oldest))) => {
+                promises.read(&mut turn, oldest);
+            }
+            // The next period asks again.
+            (Purpose::Horizon(HorizonStep::OldestHint), Err(_)) => {}
+            (Purpose::Horizon(step), result) => {
+                let wanted = horizon::clock_read(&mut turn, rounds, step, result);
+                wanted.into_iter().for_each(|(vnode, node)| repair.want(now.at, vnode, node));
+            }
             (purpose, result) => unreachable!("{purpose:?} asks for no {result:?}"),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

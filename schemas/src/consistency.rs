@@ -73,6 +73,12 @@ impl Consistency {
         })
     }
 
+    /// Whether it is about the coordinator's data centre alone.
+    #[must_use]
+    pub const fn is_local(self) -> bool {
+        matches!(self, Self::LocalOne | Self::LocalQuorum)
+    }
+
     /// Replicas that must answer where one data centre holds `copies` of each key; `None` where
     /// that cannot be met.
     #[must_use]

@@ -145,6 +145,11 @@ impl Quorum {
         self.successors |= successors;
     }
 
+    /// Takes what successors have for what the readers have that they are to replace: a mistake.
+    pub(super) fn count_successors(&mut self) {
+        self.readers |= self.successors;
+    }
+
     /// Whether enough have answered.
     #[must_use]
     pub fn is_met(&self) -> bool {

@@ -8,6 +8,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use schemas::consistency::Consistency;
 use schemas::ids::{NamespaceId, NodeId, Vnode};
@@ -15,10 +16,10 @@ use schemas::status::Status;
 use smallvec::SmallVec;
 
 use super::Coordinator;
-use super::copies::copies;
+use super::copies::{Nodes, copies};
 use super::operation::{Client, Fate, Operation};
 use super::quorum::{Access, Quorum};
-use super::request::{Refused, Reply, Request};
+use super::request::{Refused, Reply};
 use super::write_path::{Copy, Own, WriteOp};
 use crate::event::Effect;
 use crate::message::{Answer, Message, OpId, Read, Refusal, Write};
@@ -27,6 +28,25 @@ use crate::record::{Digest, Key, Kind, Record, merge};
 use crate::shard::{Core, Turn};
 use crate::time::Instant;
 use crate::topology::{Epoch, Namespace};
+
+/// How a key is read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asking {
+    pub(super) level: Consistency,
+    pub(super) patience: Duration,
+    pub(super) repairs_first: bool,
+}
+
+/// Who has copies to read: the nearest first; those that seem down last, since they may not be.
+pub(super) fn nearest(core: &Core, vnode: Vnode, namespace: &Namespace) -> Nodes {
+    let mut nodes = copies(&core.document, vnode, Some(namespace), Access::Read);
+    let unknown = core.tunables.latency_first;
+    nodes.sort_by_cached_key(|&node| {
+        let (is_down, is_other) = (!core.is_up(node), node != core.me.node);
+        (is_down, is_other, !core.is_near(node), core.peers.mean(node, unknown), node)
+    });
+    nodes
+}
 
 /// A read under way.
 #[derive(Debug)]
@@ -71,17 +91,10 @@ enum State {
 
 impl Coordinator {
     /// A client's read.
-    pub(super) fn read(
-        &mut self,
-        turn: &mut Turn<'_>,
-        client: Client,
-        key: Key,
-        request: &Request,
-        repairs_first: bool,
-    ) {
+    pub(super) fn read(&mut self, turn: &mut Turn<'_>, client: Client, key: Key, asking: Asking) {
         let document = Arc::clone(&turn.core.document);
         let namespace = document.namespace(key.namespace).expect("checked before");
-        let begun = ReadOp::new(turn, client, key, namespace, request, repairs_first);
+        let begun = ReadOp::new(turn, client, key, namespace, asking);
         let Some(op) = begun else { return };
         let id = self.table.insert(Operation::Read(Box::new(op)));
         let Some(Operation::Read(op)) = self.table.get_mut(id) else { return };
@@ -140,13 +153,12 @@ impl ReadOp {
         client: Client,
         key: Key,
         namespace: &Namespace,
-        request: &Request,
-        repairs_first: bool,
+        asking: Asking,
     ) -> Option<Self> {
         let core = &mut *turn.core;
         let (document, vnode) = (Arc::clone(&core.document), core.vnode_of(&key));
         let ring = &document.ring;
-        let level = request.level;
+        let Asking { level, patience, repairs_first } = asking;
         let quorum = match Quorum::new(&document, vnode, namespace, level, Access::Read, core.dc())
         {
             Ok(quorum) => quorum,
@@ -157,15 +169,8 @@ impl ReadOp {
                 return None;
             }
         };
-        let mut nodes = copies(&document, vnode, Some(namespace), Access::Read);
-        // The nearest first; those that seem down last, since they may not be.
-        let unknown = core.tunables.latency_first;
-        nodes.sort_by_cached_key(|&node| {
-            let index = document.index_of(node);
-            let is_far = index.is_none_or(|index| *document.member(index).dc != *core.dc());
-            (!core.is_up(node), node != core.me.node, is_far, core.peers.mean(node, unknown), node)
-        });
-        let deadline = turn.now.at + request.patience;
+        let nodes = nearest(core, vnode, namespace);
+        let deadline = turn.now.at + patience;
         Some(Self {
             client,
             namespace: namespace.id,

@@ -160,10 +160,12 @@ impl Coordinator {
         let set = set.map_err(|_| Status::Corrupt)?;
         let seen = set.version().map_or(Hlc(0), |version| version.hlc);
         let seen = seen.max(pending.context.hlc()).max(pending.request.seen);
+        // Only a whole copy writes, so its clock has all of its horizon's.
+        let horizon = turn.core.below(turn.core.vnode_of(key));
+        let seen = seen.max(horizon);
         let hlc = self.clock.stamp(turn.now.wall_ms, seen, self.ceiling);
         let hlc = hlc.ok_or(Status::Overloaded)?;
         let version = Version { hlc, dot: self.dots.next(turn.core.vnode_of(key)) };
-        let horizon = Hlc(0);
         let after = match &pending.request.wanted {
             Wanted::Put { value, ttl_ms, .. } => {
                 let ttl_ms = if *ttl_ms == 0 { pending.draft.ttl_ms() } else { *ttl_ms };

@@ -68,6 +68,11 @@ impl<T> Table<T> {
         self.places[place].take().map(|(_, operation)| operation)
     }
 
+    /// All operations, in no particular order but always the same.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.places.iter().flatten().map(|(_, operation)| operation)
+    }
+
     /// The numbers of all operations, in no particular order but always the same.
     pub(super) fn ids(&self) -> Vec<OpId> {
         self.places.iter().flatten().map(|(id, _)| *id).collect()

@@ -115,7 +115,9 @@ impl Coordinator {
             && (namespace.policy == Policy::LastWriterWins || core.is_held(vnode));
         if !is_owner {
             let owners = copies(&document, vnode, Some(namespace), Access::Read);
-            let up = owners.iter().copied().filter(|&node| core.is_up(node));
+            // Whose data centre is the local one, the client's coordinator says.
+            let is_near = |node: NodeId| !request.level.is_local() || core.is_near(node);
+            let up = owners.iter().copied().filter(|&node| core.is_up(node) && is_near(node));
             let unknown = core.tunables.latency_first;
             let nearest = up.min_by_key(|&node| (core.peers.mean(node, unknown), node));
             match (nearest, client) {
@@ -137,6 +139,10 @@ impl Coordinator {
                 refuse(turn.core, client, vnode, Status::Unavailable)
             };
         }
+        if !is_owner && !turn.core.has_floor {
+            // Owners may be past what its clock shows.
+            return refuse(turn.core, client, vnode, Status::Unavailable);
+        }
         let Some(record) = self.versioned(turn, &key, namespace, request) else {
             return refuse(turn.core, client, vnode, Status::Overloaded);
         };
@@ -157,8 +163,9 @@ impl Coordinator {
     ) -> Option<Rc<Record>> {
         let is_blind = turn.core.is_wrong(Mutation::IgnoreSeenStamp);
         let seen = if is_blind { Hlc(0) } else { request.seen };
-        let hlc = self.clock.stamp(turn.now.wall_ms, seen, self.ceiling)?;
-        let dot = self.dots.next(turn.core.vnode_of(key));
+        let vnode = turn.core.vnode_of(key);
+        let seen = seen.max(turn.core.below(vnode));
+        let version = self.version(turn.now.wall_ms, vnode, seen)?;
         let (kind, value, ttl_ms) = match &request.wanted {
             Wanted::Put { value, ttl_ms, .. } => {
                 let ttl_ms = if *ttl_ms == 0 { namespace.ttl_ms } else { *ttl_ms };
@@ -167,9 +174,14 @@ impl Coordinator {
             Wanted::Delete { .. } => (Kind::Tombstone, Rc::from([]), 0),
             Wanted::Get { .. } => unreachable!("a read"),
         };
-        let expires_at_ms = if ttl_ms == 0 { 0 } else { hlc.millis() + ttl_ms };
-        let version = Version { hlc, dot };
+        let expires_at_ms = if ttl_ms == 0 { 0 } else { version.hlc.millis() + ttl_ms };
         Some(Rc::new(Record { key: key.clone(), version, kind, expires_at_ms, value }))
+    }
+
+    /// The stamp of now and the next dot of `vnode`; `None` while stamps have run dry.
+    pub(super) fn version(&mut self, wall_ms: u64, vnode: Vnode, seen: Hlc) -> Option<Version> {
+        let hlc = self.clock.stamp(wall_ms, seen, self.ceiling)?;
+        Some(Version { hlc, dot: self.dots.next(vnode) })
     }
 
     /// Gives the record to the own store, before anybody else hears of it.
@@ -368,11 +380,7 @@ impl Draft {
         let node = core.me.node;
         let mut own = Own::Taken(None);
         if !is_owner {
-            let is_near = |it: &Copy| {
-                let index = core.document.index_of(it.node);
-                index.is_some_and(|index| *core.document.member(index).dc == *core.dc())
-            };
-            let near = copies.iter().position(is_near).unwrap_or(0);
+            let near = copies.iter().position(|it| core.is_near(it.node)).unwrap_or(0);
             copies[near].stand_in = Some(StandIn { node, is_done: false });
             own = Own::Taken(Some(copies[near].node));
         }
@@ -419,6 +427,11 @@ impl WriteOp {
         self.go_on(turn.core)
     }
 
+    /// The stamp, unless the record is only brought to copies that others have it of.
+    pub(super) fn stamped_here(&self) -> Option<Hlc> {
+        (self.own != Own::AsOthers).then_some(self.record.version.hlc)
+    }
+
     fn message(&self, id: OpId, stands_in_for: Option<NodeId>) -> Message {
         let (op, record) = (Some(id), Rc::clone(&self.record));
         Message::Write(Write { op, epoch: self.epoch, record, stands_in_for })
@@ -454,6 +467,9 @@ impl WriteOp {
     fn count(&mut self, core: &Core, node: NodeId) {
         if let Some(member) = core.document.index_of(node) {
             self.quorum.count(&core.document.ring, self.vnode, member);
+            if core.is_wrong(Mutation::CountSuccessors) {
+                self.quorum.count_successors();
+            }
         }
     }
 
@@ -569,7 +585,8 @@ impl WriteOp {
             let refused = Refused { status, applied, got, needed };
             self.client.reply(turn.core, self.vnode, Reply::Refused(refused));
         }
-        if self.client != Client::Nobody {
+        // What others have already they bring themselves; it may be too old to be kept.
+        if self.own != Own::AsOthers {
             self.leave_hints(turn);
         }
         Fate::Ends

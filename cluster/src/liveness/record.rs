@@ -8,16 +8,18 @@
 //! ```text
 //! record  node u64 | boot u32 | sequence u64 | epoch u32 | wall_ms u64 | cpu_permille u32
 //!         | disk_used u64 | disk_total u64 | p99_us u64 | ops_per_s u64
+//!         | promise: epoch u32, below u64, last u64
 //!         | what a later version adds
 //! ```
 //! Integers are little-endian.
 
 use std::collections::BTreeMap;
 
-use schemas::ids::{Actor, NodeId};
+use schemas::ids::{Actor, Hlc, NodeId};
 
 use super::identity::Identity;
 use super::wire::{Malformed, Reader};
+use crate::horizon::Promise;
 use crate::limits::RECORD_BYTES_MAX;
 use crate::time::Instant;
 use crate::topology::Epoch;
@@ -46,6 +48,8 @@ pub struct Record {
     pub wall_ms: u64,
     /// How busy it is.
     pub load: Load,
+    /// What it promises of what is old; nothing by default.
+    pub promise: Promise,
 }
 
 impl Record {
@@ -81,7 +85,7 @@ pub(super) struct Told {
 
 impl Told {
     pub(super) fn encode(&self) -> Vec<u8> {
-        let Record { epoch, wall_ms, load } = self.record;
+        let Record { epoch, wall_ms, load, promise } = self.record;
         let mut out = Vec::with_capacity(RECORD_BYTES_MAX);
         out.extend_from_slice(&self.actor.node.0.get().to_le_bytes());
         out.extend_from_slice(&self.actor.boot.to_le_bytes());
@@ -92,6 +96,9 @@ impl Told {
         for value in [load.disk_used_bytes, load.disk_total_bytes, load.p99_us, load.ops_per_s] {
             out.extend_from_slice(&value.to_le_bytes());
         }
+        out.extend_from_slice(&promise.epoch.0.to_le_bytes());
+        out.extend_from_slice(&promise.below.0.to_le_bytes());
+        out.extend_from_slice(&promise.last.0.to_le_bytes());
         out
     }
 
@@ -104,7 +111,9 @@ impl Told {
         let (disk_used_bytes, disk_total_bytes) = (it.u64()?, it.u64()?);
         let (p99_us, ops_per_s) = (it.u64()?, it.u64()?);
         let load = Load { cpu_permille, disk_used_bytes, disk_total_bytes, p99_us, ops_per_s };
-        let record = Record { epoch, wall_ms, load };
+        let (of, below, last) = (Epoch(it.u32()?), Hlc(it.u64()?), Hlc(it.u64()?));
+        let promise = Promise { epoch: of, below, last };
+        let record = Record { epoch, wall_ms, load, promise };
         let sound = record == record.limited() && actor.boot > 0 && sequence > 0;
         if sound && bytes.len() <= RECORD_BYTES_MAX {
             Ok(Self { actor, sequence, record })

@@ -9,32 +9,45 @@ use std::time::Duration;
 
 use schemas::ids::{NodeId, Vnode};
 
+use super::NodeTunables;
 use crate::moves::{reporters, witnesses};
+use crate::mutation::{Mutation, Mutations};
 use crate::time::Instant;
-use crate::topology::{Change, Document, Epoch, Phase};
+use crate::topology::{Change, Document, Epoch, Member, Phase, Standing};
 
 /// What is known of vnodes that move.
 #[derive(Debug)]
 pub(super) struct Steward {
     every: Duration,
     look_at: Instant,
+    forget_after: Duration,
+    /// Members that do not answer, since when.
+    down: BTreeMap<NodeId, Instant>,
+    /// Since when all answer but the one that does not now, if one does not.
+    others_up: Instant,
     /// What this node's cores have caught up with.
     own: BTreeMap<Vnode, Epoch>,
     /// What others have.
     reports: BTreeMap<Vnode, (Epoch, BTreeSet<NodeId>)>,
     pub(super) is_proposing: bool,
     last_ticket: u64,
+    mutations: Mutations,
 }
 
 impl Steward {
-    pub(super) fn new(now: Instant, every: Duration) -> Self {
+    pub(super) fn new(now: Instant, tunables: &NodeTunables) -> Self {
+        let NodeTunables { steward_every: every, forget_after, mutations, .. } = *tunables;
         Self {
             every,
             look_at: now + every,
+            forget_after,
+            down: BTreeMap::new(),
+            others_up: now,
             own: BTreeMap::new(),
             reports: BTreeMap::new(),
             is_proposing: false,
             last_ticket: 0,
+            mutations,
         }
     }
 
@@ -78,10 +91,48 @@ impl Steward {
         }
     }
 
+    /// Remembers which members do not answer.
+    pub(super) fn look_who_is_down(
+        &mut self,
+        now: Instant,
+        document: &Document,
+        is_up: impl Fn(NodeId) -> bool,
+    ) {
+        if self.down.len() > 1 {
+            self.others_up = now;
+        }
+        self.down.retain(|&node, _| document.index_of(node).is_some() && !is_up(node));
+        for member in document.members.iter().filter(|it| !is_up(it.id)) {
+            self.down.entry(member.id).or_insert(now);
+        }
+    }
+
+    /// A member that did not answer for so long that it is given up for lost. One at a time, and
+    /// only if all others answered for as long: each that is lost takes copies with it, and what it
+    /// kept for others, for which those have to have made up before.
+    fn given_up(&self, now: Instant, document: &Document) -> Option<Change> {
+        let mut down = self.down.iter();
+        let (Some((&node, &since)), None) = (down.next(), down.next()) else { return None };
+        let ring = &document.ring;
+        let rests = ring.all().all(|vnode| ring.phase(vnode) == Phase::Stable);
+        let is_member = |it: &Member| it.standing == Standing::Member;
+        let lost = document.member(document.index_of(node)?);
+        let owns = |it: &&Member| it.dc == lost.dc && it.id != node && it.weight > 0;
+        let left = document.members.iter().filter(owns).count();
+        let layout = ring.layout().iter().find(|it| it.name == lost.dc);
+        let is_enough = layout.is_none_or(|it| left >= usize::from(it.copies));
+        let is_safe = rests && is_enough && document.members.iter().all(is_member);
+        let is_over = now.since(since.max(self.others_up)) >= self.forget_after;
+        let with_last_copies = false;
+        (is_safe && is_over && !document.is_paused)
+            .then_some(Change::Lost { node, with_last_copies })
+    }
+
     /// The change that is due: at most one at a time is under way. `has` tells whether a node has
     /// an epoch on its disk.
     pub(super) fn next_change(
         &mut self,
+        now: Instant,
         document: &Document,
         has: impl Fn(NodeId, Epoch) -> bool,
     ) -> Option<Change> {
@@ -92,13 +143,16 @@ impl Steward {
         let ring = &document.ring;
         let of_phase = |phase| ring.all().filter(move |&vnode| ring.phase(vnode) == phase);
         let over = of_phase(Phase::Settling).filter(|&vnode| {
-            witnesses(document, vnode).into_iter().all(|node| has(node, ring.epoch(vnode)))
+            self.mutations.has(Mutation::FinishEarly)
+                || witnesses(document, vnode).into_iter().all(|node| has(node, ring.epoch(vnode)))
         });
         let over: Vec<(Vnode, Epoch)> = over.map(|vnode| (vnode, ring.epoch(vnode))).collect();
         let none = BTreeSet::new();
         let ready = of_phase(Phase::Moving).filter(|vnode| {
             let reported = self.reports.get(vnode).map_or(&none, |(_, nodes)| nodes);
-            !document.is_paused && reporters(document, *vnode).is_subset(reported)
+            let is_early = self.mutations.has(Mutation::SettleEarly);
+            let all_have = is_early || reporters(document, *vnode).is_subset(reported);
+            !document.is_paused && all_have
         });
         let ready: Vec<(Vnode, Epoch)> = ready.map(|vnode| (vnode, ring.epoch(vnode))).collect();
         let change = if !over.is_empty() {
@@ -106,7 +160,7 @@ impl Steward {
         } else if !ready.is_empty() {
             Some(Change::Settle(ready))
         } else {
-            None
+            self.given_up(now, document)
         };
         self.is_proposing = change.is_some();
         change

@@ -2,11 +2,12 @@
 
 use std::rc::Rc;
 
-use schemas::ids::{NodeId, Token, Vnode, VnodeBits};
+use schemas::ids::{Hlc, NodeId, Token, Vnode, VnodeBits};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::LEAVES;
 use crate::event::{Order, Page, StoreError, Stored};
+use crate::horizon::HorizonIs;
 use crate::message::{Message, OpId, Pull, PullWanted, Pulled, Refusal};
 use crate::mutation::Mutation;
 use crate::record::{Digest, Key, Record};
@@ -20,16 +21,21 @@ pub(crate) struct Asked {
     vnode: Vnode,
     session: OpId,
     step: u32,
+    /// The other's horizon.
+    below: Hlc,
     /// Of the page, what the other has already.
     has: Rc<[(u64, Digest)]>,
 }
 
 /// An owner asks for what it has not got.
 pub(crate) fn answer(core: &mut Core, from: NodeId, vnode: Vnode, pull: Pull) {
-    let Pull { session, step, epoch, wanted } = pull;
-    if let Err(refusal) = fence_peer(core, from, vnode, epoch) {
+    let Pull { session, step, epoch, below, wanted } = pull;
+    // What was taken in an epoch before counts without those who take over in this one.
+    let has_former = if core.log.has_former() { Ok(()) } else { Err(Refusal::Busy) };
+    if let Err(refusal) = fence_peer(core, from, vnode, epoch).and(has_former) {
         core.count_refusal(from, epoch, refusal);
-        let message = Message::Pulled { session, step, result: Err(refusal) };
+        let (horizon, result) = (HorizonIs::Same, Err(refusal));
+        let message = Message::Pulled { session, step, horizon, result };
         return core.send(from, vnode, message);
     }
     let bytes_max = core.tunables.repair_page_bytes_max;
@@ -38,7 +44,7 @@ pub(crate) fn answer(core: &mut Core, from: NodeId, vnode: Vnode, pull: Pull) {
         PullWanted::Since { clock: theirs, after } => {
             Order::Since { vnode, theirs, after, bytes_max }
         }
-        PullWanted::Leaves => Order::Leaves(vnode),
+        PullWanted::Leaves => Order::Leaves { vnode, below },
         PullWanted::Leaf { leaf, .. } if leaf >= LEAVES => {
             core.counts.malformed += 1;
             return;
@@ -49,13 +55,13 @@ pub(crate) fn answer(core: &mut Core, from: NodeId, vnode: Vnode, pull: Pull) {
             Order::Page { tokens, after, bytes_max }
         }
     };
-    let asked = Asked { to: from, vnode, session, step, has: has.into() };
+    let asked = Asked { to: from, vnode, session, step, below, has: has.into() };
     core.order(Purpose::Answer(asked), order);
 }
 
 /// The store has answered.
 pub(crate) fn stored(core: &mut Core, asked: &Asked, result: Result<Stored, StoreError>) {
-    let Asked { to, vnode, session, step, .. } = *asked;
+    let Asked { to, vnode, session, step, below, .. } = *asked;
     let result = result.map_err(refusal).and_then(|stored| match stored {
         Stored::Since(clock, Some(page)) => Ok(Pulled::Records(clock, page)),
         Stored::Since(_, None) => Ok(Pulled::Compare),
@@ -66,9 +72,23 @@ pub(crate) fn stored(core: &mut Core, asked: &Asked, result: Result<Stored, Stor
             }
             Ok(Pulled::Records(Default::default(), without(page, &asked.has)))
         }
-        Stored::Record(_) | Stored::Hints(..) | Stored::Clock(_) => Err(Refusal::Malformed),
+        Stored::Record(_) | Stored::Hints(..) | Stored::Clock(_) | Stored::OldestHint(_) => {
+            Err(Refusal::Malformed)
+        }
     });
-    core.send(to, vnode, Message::Pulled { session, step, result });
+    let horizon = horizon(core, vnode, below);
+    core.send(to, vnode, Message::Pulled { session, step, horizon, result });
+}
+
+/// How the own horizon stands to the other's. A copy that is not whole has one to keep out what is
+/// late, and has not all that it tells of: nobody else is to go by it.
+fn horizon(core: &Core, vnode: Vnode, below: Hlc) -> HorizonIs {
+    match core.horizons.get(&vnode) {
+        Some(own) if own.below > below && core.is_held(vnode) => HorizonIs::Higher(Rc::clone(own)),
+        Some(own) if own.below >= below => HorizonIs::Same,
+        None if below == Hlc(0) => HorizonIs::Same,
+        Some(_) | None => HorizonIs::Lower,
+    }
 }
 
 /// A page without what the other has; but with its last, which tells how far it goes.

@@ -9,12 +9,16 @@ use schemas::ids::{NodeId, Vnode};
 use super::LEAVES;
 use super::answering::{summary, tokens_of};
 use crate::event::{Order, Page, StoreError, Stored};
-use crate::message::{Message, OpId, Pull, PullWanted, Pulled, Refusal};
+use crate::horizon::{Horizon, HorizonIs, adopt};
+use crate::message::{HorizonMessage, Message, OpId, Pull, PullWanted, Pulled, Refusal};
 use crate::mutation::Mutation;
 use crate::record::Key;
 use crate::shard::{Core, Purpose, Turn};
 use crate::time::Instant;
 use crate::topology::Epoch;
+
+/// Bytes of a record beside its key and value, about.
+const RECORD_BYTES: usize = 64;
 
 /// What the store does for a session.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,10 +40,20 @@ pub(super) struct Session {
     pub(super) vnode: Vnode,
     pub(super) peer: NodeId,
     pub(super) deadline: Instant,
+    /// Whether it is for a copy that takes the vnode over, or has not all of it.
+    pub(super) is_move: bool,
+    /// Until when the next page is not asked for.
+    pub(super) waits: Option<Instant>,
     epoch: Epoch,
     step: u32,
+    pub(super) came: Came,
+    /// The own clock, from when the session began.
+    ours: VnodeClock,
     /// The other's clock, from when the session began.
     theirs: Option<VnodeClock>,
+    /// Whether the other knows all that this node's horizon is of: what it has is as good below the
+    /// horizon as above.
+    is_mirrored: bool,
     stage: Stage,
 }
 
@@ -48,7 +62,7 @@ enum Stage {
     /// Reads the own clock.
     Begins,
     /// Gets records of the dots that the own clock lacked, behind a key.
-    Since(VnodeClock, Option<Key>),
+    Since(Option<Key>),
     /// Gets the other's leaves.
     Leaves,
     /// Reads the own leaves.
@@ -60,12 +74,33 @@ enum Stage {
     Joins,
 }
 
+/// What has come in a session, and what is to come.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Came {
+    records: u64,
+    bytes: u64,
+    /// Dots that the own clock lacked.
+    lacks: u64,
+    /// Leaves that differed; 0 if they are not compared.
+    leaves: usize,
+}
+
 /// How a session stands.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Progress {
     GoesOn,
+    /// A page is on disk: the next may be asked for.
+    Turns,
     Done,
     Failed,
+    /// This node's copy has not all that the other's horizon is of: it is to begin anew.
+    FallsShort(Rc<Horizon>),
+}
+
+/// Bytes that count for the pace: what a record is on its way, about.
+pub(super) fn bytes_of(page: &Page) -> u64 {
+    let bytes = page.records.iter().map(|it| it.key.bytes.len() + it.value.len() + RECORD_BYTES);
+    bytes.sum::<usize>() as u64
 }
 
 impl Session {
@@ -74,7 +109,30 @@ impl Session {
         self.epoch
     }
 
-    pub(super) fn begin(turn: &mut Turn<'_>, id: OpId, vnode: Vnode, peer: NodeId) -> Self {
+    /// Bytes that are still to come; `None` before that can be told.
+    pub(super) fn bytes_left(&self) -> Option<u64> {
+        let Came { records, bytes, lacks, leaves } = self.came;
+        let (left, done) = match (&self.stage, leaves) {
+            (_, 0) => (lacks.saturating_sub(records), records),
+            (Stage::Leaf(open, _), all) => (open.len() as u64, (all - open.len()) as u64),
+            (Stage::Joins, _) => (0, 1),
+            (_, all) => (all as u64, 0),
+        };
+        self.theirs.as_ref()?;
+        match (left, done) {
+            (0, _) => Some(0),
+            (_, 0) => None,
+            (left, done) => Some((u128::from(bytes) * u128::from(left) / u128::from(done)) as u64),
+        }
+    }
+
+    pub(super) fn begin(
+        turn: &mut Turn<'_>,
+        id: OpId,
+        vnode: Vnode,
+        peer: NodeId,
+        is_move: bool,
+    ) -> Self {
         let core = &mut *turn.core;
         core.order(Purpose::Repair(RepairStep::Read(id)), Order::Clock(vnode));
         Self {
@@ -82,9 +140,14 @@ impl Session {
             vnode,
             peer,
             deadline: turn.now.at + core.tunables.repair_patience,
+            is_move,
+            waits: None,
             epoch: core.document.ring.epoch(vnode),
             step: 0,
+            came: Came::default(),
+            ours: VnodeClock::default(),
             theirs: None,
+            is_mirrored: true,
             stage: Stage::Begins,
         }
     }
@@ -92,7 +155,8 @@ impl Session {
     fn ask(&mut self, core: &mut Core, wanted: PullWanted) {
         self.step += 1;
         let (session, step, epoch) = (self.id, self.step, self.epoch);
-        let pull = Pull { session, step, epoch, wanted };
+        let below = core.below(self.vnode);
+        let pull = Pull { session, step, epoch, below, wanted };
         core.send(self.peer, self.vnode, Message::Pull(pull));
     }
 
@@ -105,7 +169,8 @@ impl Session {
         let Ok(stored) = result else { return Progress::Failed };
         match (&mut self.stage, stored) {
             (Stage::Begins, Stored::Clock(clock)) => {
-                self.stage = Stage::Since(clock, None);
+                self.ours = clock;
+                self.stage = Stage::Since(None);
                 self.next_since(turn.core)
             }
             (Stage::Compares(theirs), Stored::Leaves(_, ours)) => {
@@ -113,7 +178,9 @@ impl Session {
                     .filter(|&leaf| ours.get(usize::from(leaf)) != theirs.get(usize::from(leaf)));
                 let is_hasty = turn.core.is_wrong(Mutation::CompareOneLeaf);
                 let count_max = if is_hasty { 1 } else { usize::from(LEAVES) };
-                self.stage = Stage::Leaf(differ.take(count_max).collect(), None);
+                let differ: VecDeque<u16> = differ.take(count_max).collect();
+                self.came.leaves = differ.len();
+                self.stage = Stage::Leaf(differ, None);
                 self.next_leaf(turn.core)
             }
             (Stage::Leaf(leaves, after), Stored::Page(page)) => {
@@ -131,6 +198,7 @@ impl Session {
         &mut self,
         turn: &mut Turn<'_>,
         step: u32,
+        horizon: &HorizonIs,
         result: Result<Pulled, Refusal>,
     ) -> Progress {
         if step != self.step {
@@ -148,13 +216,19 @@ impl Session {
                 return Progress::Failed;
             }
         };
+        if let Err(progress) = self.compare_horizons(turn.core, horizon, &answer) {
+            return progress;
+        }
         let stage = std::mem::replace(&mut self.stage, Stage::Begins);
         match (stage, answer) {
-            (Stage::Since(clock, _), Pulled::Records(theirs, page)) => {
+            (Stage::Since(_), Pulled::Records(theirs, page)) => {
+                if self.theirs.is_none() {
+                    self.came.lacks = theirs.count_beyond(&self.ours);
+                }
                 if self.theirs.is_none() || turn.core.is_wrong(Mutation::JoinLaterClock) {
                     self.theirs = Some(theirs);
                 }
-                self.store(turn, page, Stage::Since(clock, None))
+                self.store(turn, page, Stage::Since(None))
             }
             (Stage::Since(..), Pulled::Compare) => {
                 self.stage = Stage::Leaves;
@@ -166,7 +240,8 @@ impl Session {
                 self.theirs = Some(theirs);
                 self.stage = Stage::Compares(leaves);
                 let purpose = Purpose::Repair(RepairStep::Read(self.id));
-                turn.core.order(purpose, Order::Leaves(self.vnode));
+                let (vnode, below) = (self.vnode, turn.core.below(self.vnode));
+                turn.core.order(purpose, Order::Leaves { vnode, below });
                 Progress::GoesOn
             }
             (Stage::Leaf(leaves, _), Pulled::Records(_, page)) => {
@@ -176,6 +251,48 @@ impl Session {
                 self.stage = stage;
                 turn.core.counts.malformed += 1;
                 Progress::Failed
+            }
+        }
+    }
+
+    /// Goes on only with who has the same horizon, or is to give away what it has.
+    fn compare_horizons(
+        &mut self,
+        core: &mut Core,
+        horizon: &HorizonIs,
+        answer: &Pulled,
+    ) -> Result<(), Progress> {
+        self.is_mirrored = true;
+        match horizon {
+            HorizonIs::Same => Ok(()),
+            HorizonIs::Higher(theirs) => {
+                let has_all = self.ours.dominates(&theirs.clock);
+                if has_all || core.is_wrong(Mutation::CopyBelowHorizonServes) {
+                    adopt(core, self.vnode, Rc::clone(theirs));
+                    Ok(())
+                } else {
+                    Err(Progress::FallsShort(Rc::clone(theirs)))
+                }
+            }
+            HorizonIs::Lower => {
+                let clock = match answer {
+                    Pulled::Records(clock, _) | Pulled::Leaves(clock, _) => Some(clock),
+                    Pulled::Compare => None,
+                };
+                let (Some(clock), Some(ours)) =
+                    (self.theirs.as_ref().or(clock), core.horizons.get(&self.vnode))
+                else {
+                    return Ok(());
+                };
+                if clock.dominates(&ours.clock) {
+                    // It may have what came after it told all it had, and before it heard this.
+                    let (epoch, horizon) = (self.epoch, Rc::clone(ours));
+                    let message = HorizonMessage::Advance { epoch, horizon };
+                    core.send(self.peer, self.vnode, Message::Horizon(message));
+                    return Err(Progress::Failed);
+                }
+                self.is_mirrored = false;
+                Ok(())
             }
         }
     }
@@ -190,10 +307,12 @@ impl Session {
         }
         self.deadline = turn.now.at + core.tunables.repair_patience;
         core.counts.repaired_records += page.records.len() as u64;
+        self.came.records += page.records.len() as u64;
+        self.came.bytes += bytes_of(&page);
         let last = page.records.last().filter(|_| page.has_more).map(|it| it.key.clone());
         let then = match (then, last) {
             (Stage::Since(..), Some(_)) if core.is_wrong(Mutation::JoinAfterPage) => Stage::Joins,
-            (Stage::Since(clock, _), Some(last)) => Stage::Since(clock, Some(last)),
+            (Stage::Since(_), Some(last)) => Stage::Since(Some(last)),
             (Stage::Since(..), None) => Stage::Joins,
             (Stage::Leaf(leaves, _), Some(last)) => Stage::Leaf(leaves, Some(last)),
             (Stage::Leaf(mut leaves, _), None) => {
@@ -202,12 +321,20 @@ impl Session {
             }
             (then, _) => then,
         };
-        for record in &page.records {
-            let purpose = Purpose::Repair(RepairStep::Put(self.id));
-            core.order(purpose, Order::Put(Rc::clone(record)));
+        let mut count = 0;
+        for record in page.records {
+            let order = if self.is_mirrored {
+                Some(Order::Put(record))
+            } else {
+                core.as_it_arrives(self.vnode, record)
+            };
+            if let Some(order) = order {
+                count += 1;
+                core.order(Purpose::Repair(RepairStep::Put(self.id)), order);
+            }
         }
-        self.stage = Stage::Stores(page.records.len(), Box::new(then));
-        if page.records.is_empty() { self.stored(turn) } else { Progress::GoesOn }
+        self.stage = Stage::Stores(count, Box::new(then));
+        if count == 0 { self.stored(turn) } else { Progress::GoesOn }
     }
 
     /// A record is on disk.
@@ -227,15 +354,25 @@ impl Session {
         self.stage = *then;
         match &self.stage {
             Stage::Joins => self.join(turn.core),
-            Stage::Since(..) => self.next_since(turn.core),
-            Stage::Leaf(..) => self.next_leaf(turn.core),
+            Stage::Since(..) | Stage::Leaf(..) => Progress::Turns,
             stage => unreachable!("{stage:?} follows no page"),
         }
     }
 
+    /// Asks for the next page.
+    pub(super) fn turn_page(&mut self, turn: &mut Turn<'_>) -> Progress {
+        self.waits = None;
+        self.deadline = turn.now.at + turn.core.tunables.repair_patience;
+        match &self.stage {
+            Stage::Since(..) => self.next_since(turn.core),
+            Stage::Leaf(..) => self.next_leaf(turn.core),
+            stage => unreachable!("{stage:?} has no next page"),
+        }
+    }
+
     fn next_since(&mut self, core: &mut Core) -> Progress {
-        let Stage::Since(clock, after) = &self.stage else { unreachable!("it lacks dots") };
-        let wanted = PullWanted::Since { clock: clock.clone(), after: after.clone() };
+        let Stage::Since(after) = &self.stage else { unreachable!("it lacks dots") };
+        let wanted = PullWanted::Since { clock: self.ours.clone(), after: after.clone() };
         self.ask(core, wanted);
         Progress::GoesOn
     }

@@ -7,6 +7,7 @@ use schemas::ids::{NodeId, Vnode};
 
 use crate::coordinator::Access;
 use crate::message::Refusal;
+use crate::mutation::Mutation;
 use crate::shard::Core;
 use crate::topology::{Document, Epoch, MemberIndex, Phase};
 
@@ -14,7 +15,7 @@ use crate::topology::{Document, Epoch, MemberIndex, Phase};
 ///
 /// # Errors
 /// The refusal to answer.
-pub(super) fn pass(
+fn pass(
     document: &Document,
     member: Option<MemberIndex>,
     vnode: Vnode,
@@ -46,6 +47,22 @@ pub(super) fn pass(
     if is_owner { Ok(()) } else { Err(Refusal::NotOwner) }
 }
 
+/// As [`pass`], for this node.
+fn fence(core: &Core, vnode: Vnode, epoch: Epoch, access: Access) -> Result<(), Refusal> {
+    match pass(&core.document, core.index, vnode, epoch, access) {
+        Err(Refusal::Stale(_)) if core.is_wrong(Mutation::ServeOldEpoch) => Ok(()),
+        result => result,
+    }
+}
+
+/// Whether this node may say what it has of a key of `vnode`, in `epoch` of it.
+///
+/// # Errors
+/// The refusal to.
+pub(super) fn fence_read(core: &Core, vnode: Vnode, epoch: Epoch) -> Result<(), Refusal> {
+    fence(core, vnode, epoch, Access::Read)
+}
+
 /// Whether this node may store a record of `vnode`, in `epoch` of it.
 ///
 /// # Errors
@@ -60,7 +77,7 @@ pub(super) fn fence_write(core: &Core, vnode: Vnode, epoch: Epoch) -> Result<(),
 /// # Errors
 /// The refusal to answer.
 pub(crate) fn fence_own(core: &Core, vnode: Vnode, epoch: Epoch) -> Result<(), Refusal> {
-    pass(&core.document, core.index, vnode, epoch, Access::Write)
+    fence(core, vnode, epoch, Access::Write)
 }
 
 /// Whether `from` has a copy of `vnode` in `epoch` of it, this node's own. Whether this node has

@@ -4,7 +4,7 @@ use schemas::ids::{NodeId, Vnode};
 
 use super::asked::{Ask, refusal};
 use super::fence;
-use crate::coordinator::Access;
+use super::scan_path::scanned;
 use crate::event::{Order, StoreError, Stored};
 use crate::message::{Answer, Message, Read, Refusal};
 use crate::shard::{Core, Purpose};
@@ -13,7 +13,7 @@ use crate::shard::{Core, Purpose};
 pub(crate) fn read(core: &mut Core, from: NodeId, vnode: Vnode, read: Read) {
     let Read { op, epoch, key, wants_data } = read;
     let result = if core.vnode_of(&key) == vnode {
-        fence::pass(&core.document, core.index, vnode, epoch, Access::Read)
+        fence::fence_read(core, vnode, epoch)
     } else {
         core.counts.malformed += 1;
         Err(Refusal::Malformed)
@@ -29,7 +29,11 @@ pub(crate) fn read(core: &mut Core, from: NodeId, vnode: Vnode, read: Read) {
 
 /// The store says what it has.
 pub(crate) fn got(core: &mut Core, ask: Ask, result: Result<Stored, StoreError>) {
-    let Ask::Read(to, vnode, op, wants_data) = ask else { return };
+    let (to, vnode, op, wants_data) = match ask {
+        Ask::Read(to, vnode, op, wants_data) => (to, vnode, op, wants_data),
+        Ask::Scan(asked) => return scanned(core, asked, result),
+        Ask::Write(..) | Ask::StandIn(..) | Ask::Hint(..) => unreachable!("it stores"),
+    };
     let result = result.map_err(refusal).map(|stored| {
         let Stored::Record(record) = stored else { unreachable!("{stored:?} is no record") };
         if wants_data {

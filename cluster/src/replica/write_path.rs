@@ -3,19 +3,20 @@
 
 use std::rc::Rc;
 
-use schemas::ids::{NodeId, Vnode};
+use schemas::ids::{Hlc, NodeId, Vnode};
 
 use super::asked::{Ask, refusal};
 use super::fence;
 use crate::event::{Order, StoreError};
+use crate::horizon::{Arrival, stands_in_from};
 use crate::message::{Message, OpId, Refusal, Write};
 use crate::mutation::Mutation;
 use crate::record::Record;
 use crate::shard::{Core, Purpose, Turn};
 use crate::topology::Epoch;
 
-/// A coordinator wants a record stored.
-pub(crate) fn write(turn: &mut Turn<'_>, from: NodeId, vnode: Vnode, write: Write) {
+/// A coordinator wants a record stored; `last` is the last stamp that this node gave.
+pub(crate) fn write(turn: &mut Turn<'_>, from: NodeId, vnode: Vnode, write: Write, last: Hlc) {
     let core = &mut *turn.core;
     let Write { op, epoch, record, stands_in_for } = write;
     let fits = core.vnode_of(&record.key) == vnode && record.version.dot.counter > 0;
@@ -24,8 +25,14 @@ pub(crate) fn write(turn: &mut Turn<'_>, from: NodeId, vnode: Vnode, write: Writ
         Err(Refusal::Malformed)
     } else if stands_in_for.is_some() {
         let has_room = turn.handoff.has_room(core, &record);
-        let fits = core.index.map(|_| ()).ok_or(Refusal::NotOwner);
-        fits.and(if has_room { Ok(()) } else { Err(Refusal::Full) })
+        let is_late = record.version.hlc < stands_in_from(last, core.tunables.horizon_window);
+        let refusals = [
+            (core.index.is_none(), Refusal::NotOwner),
+            (is_late, Refusal::Late),
+            (!has_room, Refusal::Full),
+        ];
+        let refusal = refusals.into_iter().find_map(|(is_so, it)| is_so.then_some(it));
+        refusal.map_or(Ok(()), Err)
     } else {
         fence::fence_write(core, vnode, epoch)
     };
@@ -39,7 +46,12 @@ pub(crate) fn write(turn: &mut Turn<'_>, from: NodeId, vnode: Vnode, write: Writ
             let order = Order::PutHint { target, record, is_counted: true };
             (Ask::StandIn(from, vnode, op, target), order)
         }
-        None => (Ask::Write(from, vnode, op), Order::Put(record)),
+        // Nobody waits for what is below the horizon: it comes late, or to repair what is whole.
+        None => match core.arrival(vnode, &record) {
+            Arrival::New => (Ask::Write(from, vnode, op), Order::Put(record)),
+            Arrival::Known => return answer(core, from, vnode, op, Ok(())),
+            Arrival::Unseen => return answer(core, from, vnode, op, Err(Refusal::Late)),
+        },
     };
     core.order(Purpose::Replica(ask), order);
 }
@@ -64,7 +76,10 @@ pub(crate) fn hint(
         core.count_refusal(from, epoch, refusal);
         return core.send(from, vnode, Message::HintStored { op, result });
     }
-    core.order(Purpose::Replica(Ask::Hint(from, vnode, op)), Order::Put(record));
+    match core.as_it_arrives(vnode, record) {
+        Some(order) => core.order(Purpose::Replica(Ask::Hint(from, vnode, op)), order),
+        None => core.send(from, vnode, Message::HintStored { op, result: Ok(()) }),
+    }
 }
 
 /// The store has taken a record, or will not.
@@ -90,7 +105,7 @@ fn told(core: &mut Core, ask: Ask, result: Result<(), Refusal>) {
             answer(core, from, vnode, op, result);
         }
         Ask::Hint(from, vnode, op) => core.send(from, vnode, Message::HintStored { op, result }),
-        Ask::Read(..) => unreachable!("it stores nothing"),
+        Ask::Read(..) | Ask::Scan(_) => unreachable!("it stores nothing"),
     }
 }
 

@@ -1,19 +1,22 @@
 //! [`Core`]: what the parts of a shard share: who it is, what it knows of the cluster, and the way
 //! out.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
 use std::sync::Arc;
 
-use schemas::ids::{Actor, NodeId, Vnode};
+use schemas::ids::{Actor, Hlc, NodeId, Vnode};
 use slab::Slab;
 
+use super::log::Log;
 use super::peers::Peers;
-use crate::coordinator::Reply;
+use crate::coordinator::{Gathers, Reply};
 use crate::event::{Effect, Order, RequestId, Ticket};
 use crate::handoff::{Handoff, HintStep};
+use crate::horizon::{Arrival, Horizon, HorizonStep};
 use crate::message::{Message, OpId, Refusal};
 use crate::mutation::Mutation;
-use crate::record::Key;
+use crate::record::{Key, Record};
 use crate::release::ReleaseStep;
 use crate::repair::{Asked, RepairStep};
 use crate::replica::Ask;
@@ -38,6 +41,8 @@ pub(crate) enum Purpose {
     Answer(Asked),
     /// A step in giving vnodes away.
     Release(ReleaseStep),
+    /// A step towards a purge horizon.
+    Horizon(HorizonStep),
 }
 
 /// What happened that ought not to, or not often.
@@ -77,6 +82,14 @@ pub struct Counts {
     pub repairs_by_leaves: u64,
     /// Records that they brought.
     pub repaired_records: u64,
+    /// Purge horizons that this core has advanced.
+    pub horizons: u64,
+    /// Records that came too late to be stored.
+    pub late: u64,
+    /// Those of them that nobody here had seen: they are set aside.
+    pub set_aside: u64,
+    /// Vnodes of which this core had too little, and began anew.
+    pub retaken: u64,
 }
 
 #[derive(Debug)]
@@ -89,11 +102,20 @@ pub(crate) struct Core {
     pub(crate) held: BTreeSet<Vnode>,
     /// The vnodes that the store is forgetting: what is put into them now would go, too.
     pub(crate) dropping: BTreeSet<Vnode>,
+    /// The vnodes that were found to be short of a horizon, and are to be forgotten and taken anew.
+    pub(crate) retaking: BTreeSet<Vnode>,
+    /// The purge horizons that the store has taken.
+    pub(crate) horizons: BTreeMap<Vnode, Rc<Horizon>>,
+    /// Whether no horizon can be above what this node stamps: it has been a member for as long as
+    /// it has been asked for its promise.
+    pub(crate) has_floor: bool,
     /// The vnodes of which the store has something, as far as is known.
     pub(crate) stored: BTreeSet<Vnode>,
     pub(crate) peers: Peers,
     pub(crate) tunables: Tunables,
     pub(crate) counts: Counts,
+    pub(crate) log: Log,
+    pub(crate) gathers: Gathers,
     effects: VecDeque<Effect>,
     loopback: VecDeque<(Vnode, Message)>,
     tickets: Slab<Purpose>,
@@ -108,10 +130,15 @@ impl Core {
             index,
             held: BTreeSet::new(),
             dropping: BTreeSet::new(),
+            retaking: BTreeSet::new(),
+            horizons: BTreeMap::new(),
+            has_floor: false,
             stored: BTreeSet::new(),
             peers: Peers::default(),
             tunables,
             counts: Counts::default(),
+            log: Log::default(),
+            gathers: Gathers::default(),
             effects: VecDeque::new(),
             loopback: VecDeque::new(),
             tickets: Slab::new(),
@@ -123,6 +150,12 @@ impl Core {
         self.index.map_or("", |index| &self.document.member(index).dc)
     }
 
+    /// Whether `node` is a member of this node's data centre.
+    pub(crate) fn is_near(&self, node: NodeId) -> bool {
+        let index = self.document.index_of(node);
+        index.is_some_and(|index| *self.document.member(index).dc == *self.dc())
+    }
+
     /// Whether a simulation has switched a mistake on.
     #[inline]
     pub(crate) fn is_wrong(&self, mutation: Mutation) -> bool {
@@ -131,6 +164,35 @@ impl Core {
 
     pub(crate) fn vnode_of(&self, key: &Key) -> Vnode {
         key.token.vnode(self.document.bits)
+    }
+
+    /// The purge horizon of a vnode; zero if there is none.
+    pub(crate) fn below(&self, vnode: Vnode) -> Hlc {
+        self.horizons.get(&vnode).map_or(Hlc(0), |it| it.below)
+    }
+
+    /// What a record is to the own copy of its vnode.
+    pub(crate) fn arrival(&mut self, vnode: Vnode, record: &Record) -> Arrival {
+        let arrival = self.horizons.get(&vnode).map(|it| it.arrival(record));
+        let arrival = arrival.unwrap_or(Arrival::New);
+        if arrival == Arrival::New || self.is_wrong(Mutation::LateRecordIsStored) {
+            return Arrival::New;
+        }
+        self.counts.late += 1;
+        arrival
+    }
+
+    /// What the store is to do with a record that another node had for this one; `None` if it was
+    /// here. What is late and was not is of a node that was given up for lost, and came back.
+    pub(crate) fn as_it_arrives(&mut self, vnode: Vnode, record: Rc<Record>) -> Option<Order> {
+        match self.arrival(vnode, &record) {
+            Arrival::New => Some(Order::Put(record)),
+            Arrival::Known => None,
+            Arrival::Unseen => {
+                self.counts.set_aside += 1;
+                Some(Order::SetAside(record))
+            }
+        }
     }
 
     pub(crate) fn is_up(&self, node: NodeId) -> bool {
@@ -220,6 +282,7 @@ impl Core {
         self.index = document.index_of(self.me.node);
         let known = &document;
         self.peers.retain(|node| known.index_of(node).is_some());
+        self.log.epoch_begins();
         self.document = document;
     }
 

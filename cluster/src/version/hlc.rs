@@ -50,6 +50,15 @@ impl HlcClock {
         Some(next)
     }
 
+    /// Time has passed, or stamps were given elsewhere: every later stamp is above `wall_ms` and
+    /// `floor`. Returns a stamp that none of this life will be at or below, nor any of the next,
+    /// since it is not above `ceiling`.
+    pub fn pass(&mut self, wall_ms: u64, floor: Hlc, ceiling: Hlc) -> Hlc {
+        let passed = Hlc::from_millis(wall_ms).min(ceiling);
+        self.last = self.last.max(passed).max(floor);
+        self.last.min(ceiling)
+    }
+
     /// Whether a stamp that a client says it saw is one this cluster can have given: not more
     /// than [`SKEW_MS_MAX`] ahead of the node's own time, or not above [`HlcClock::last`], where
     /// it moves the clock no further than any write.
@@ -110,6 +119,19 @@ mod tests {
         let ceiling = Hlc::from_millis(1_000);
         assert_eq!(clock.stamp(1_000, Hlc(0), ceiling), Some(ceiling));
         assert_eq!(clock.stamp(1_000, Hlc(0), ceiling), None);
+    }
+
+    #[test]
+    fn what_has_passed_is_not_stamped_by_this_life_nor_the_next() {
+        let ceiling = Hlc::from_millis(1_500);
+        let mut clock = HlcClock::new(Hlc(0));
+        assert_eq!(clock.pass(1_000, Hlc(0), ceiling), Hlc::from_millis(1_000));
+        assert!(clock.stamp(10, Hlc(0), ceiling).unwrap() > Hlc::from_millis(1_000));
+        assert_eq!(clock.pass(9_000, Hlc(0), ceiling), ceiling);
+        let floor = Hlc::from_millis(2_000);
+        assert_eq!(clock.pass(0, floor, ceiling), ceiling, "the next life begins above that alone");
+        assert_eq!(clock.stamp(0, Hlc(0), ceiling), None);
+        assert!(clock.stamp(0, Hlc(0), NO_CEILING).unwrap() > floor);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use clap::Parser as _;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::args::{Args, RecipeArgs, Verb};
-use super::{judge, mutants, run, shrink, soak};
+use super::{judge, mutants, run, scale, shrink, soak};
 use crate::scenario::{DEFAULT_SAFETY, Recipe, Scenario};
 use cluster::mutation::Mutations;
 
@@ -28,6 +28,7 @@ pub fn main() -> ExitCode {
             with_recipe(&args.recipe, args.seed, |it| shrink::shrink_to_file(args, it))
         }
         Verb::Mutations(args) => Ok(mutants::mutations(args)),
+        Verb::Scale(args) => scale::scale(args).map_err(Stopped::Failed),
         Verb::Check(args) => judge::judge(args).map_err(Stopped::Failed),
     };
     match done {
@@ -78,12 +79,17 @@ fn checked(args: &RecipeArgs, seed: Option<u64>) -> anyhow::Result<Checked> {
         nodes: args.nodes,
         safety: args.hours.or(seconds).unwrap_or(DEFAULT_SAFETY),
         copies: args.copies,
+        // So many copies are meant, not so many as one of several data centres has nodes.
+        data_centres: args.data_centres.or(args.copies.map(|_| 1)),
         classes: args.faults.as_ref().and_then(|faults| faults.0.clone()),
         mutations: args.mutation.iter().fold(Mutations::default(), |all, &it| all.with(it)),
         file: path.map(read).transpose()?,
     };
     if let Some(copies) = recipe.copies.filter(|&it| usize::from(it) > recipe.nodes) {
         anyhow::bail!("{} nodes have no {copies} copies", recipe.nodes);
+    }
+    if let Some(places) = recipe.data_centres.filter(|&it| usize::from(it) > recipe.nodes) {
+        anyhow::bail!("{} nodes are not in {places} data centres", recipe.nodes);
     }
     let file = path.map(|path| path.display().to_string());
     if let (Err(wrong), Some(file)) = (recipe.scenario(seed), &file) {

@@ -29,6 +29,9 @@ pub fn replay(recipe: &Recipe, seed: u64, file: Option<&str>) -> String {
         if let Some(copies) = recipe.copies {
             let _ = write!(line, " --copies {copies}");
         }
+        if let Some(data_centres) = recipe.data_centres {
+            let _ = write!(line, " --data-centres {data_centres}");
+        }
         if let Some(classes) = &recipe.classes {
             let names: Vec<&str> = classes.iter().map(|it| it.name()).collect();
             let list = if names.is_empty() { "none".to_owned() } else { names.join(",") };
@@ -58,6 +61,8 @@ struct Json<'a> {
     findings: Option<&'a Findings>,
     #[serde(skip_serializing_if = "Option::is_none")]
     failures: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    breaches: Option<&'a [String]>,
 }
 
 /// Runs for programs: one line of JSON; with all that was found in the run if there was one.
@@ -77,6 +82,7 @@ pub(super) fn json(tally: &Tally, cpu: Duration, only: Option<&Verdict>) -> Stri
         failed: &tally.failed,
         findings: outcome.map(|outcome| &outcome.findings),
         failures: outcome.map(|outcome| &outcome.failures[..]),
+        breaches: outcome.map(|outcome| &outcome.breaches[..]),
     };
     serde_json::to_string(&json).expect("plain values")
 }
@@ -120,13 +126,14 @@ pub(super) fn failed(tally: &Tally) -> String {
 #[must_use]
 pub(super) fn head(verdict: &Verdict) -> String {
     let (options, faults) = (&verdict.scenario.options, &verdict.scenario.faults);
-    let clients = &options.clients;
+    let (clients, copies) = (&options.clients, options.copies_in_all());
     let mut text = format!(
-        "seed {}: {} nodes of {} cores, {} copies, {} vnodes; {} clients, {} keys\n",
+        "seed {}: {} nodes of {} cores in {} data centres, {copies} copies, {} vnodes; {} clients, \
+         {} keys\n",
         options.seed,
         options.nodes,
         options.shards,
-        options.copies,
+        options.places.data_centres,
         options.vnodes,
         clients.processes,
         clients.keys
@@ -149,6 +156,9 @@ pub(super) fn wrongs(verdict: &Verdict) -> String {
         Err(said) => format!("\n{said}\n"),
         Ok(outcome) => {
             let mut text = violations(&outcome.findings, &outcome.history);
+            for breach in &outcome.breaches {
+                let _ = writeln!(text, "\nat a step: {breach}");
+            }
             for failure in &outcome.failures {
                 let _ = writeln!(text, "\nat the end: {failure}");
             }

@@ -15,7 +15,7 @@ use super::progress::bar;
 use super::verdict::{Breach, Verdict};
 use crate::duration::tell;
 use crate::scenario::Scenario;
-use crate::sim::{Options, What};
+use crate::sim::{Levels, Options};
 
 /// Seeds that each attempt is made with.
 const SEEDS: u64 = 4;
@@ -136,10 +136,14 @@ impl Shrinking<'_> {
         }) {}
         while self.try_change(|it| {
             let last = it.options.nodes - 1;
-            if last >= usize::from(it.options.copies) && !it.faults.iter().any(|f| f.names(last)) {
+            if last >= usize::from(it.options.copies)
+                && !it.faults.iter().any(|f| f.what.nodes().contains(&last))
+            {
                 it.options.nodes = last;
             }
         }) {}
+        self.try_change(|it| it.options.places.data_centres = 1);
+        self.try_change(|it| it.options.places.levels = Levels::Quorum);
         self.try_change(|it| it.options.shards = 1);
         self.try_change(|it| it.options.vnodes = 1);
         self.try_change(|it| it.options.network.loss_permille = 0);
@@ -148,26 +152,6 @@ impl Shrinking<'_> {
         self.try_change(|it| it.options.clients.delete_permille = 0);
         self.try_change(|it| it.options.clients.weak_permille = 0);
         self.try_change(|it| it.options.clients.sloppy_permille = 0);
-    }
-}
-
-impl crate::sim::Fault {
-    /// Whether it is a node's.
-    fn names(&self, node: usize) -> bool {
-        match &self.what {
-            What::Cut { from, to, .. } => from.contains(&node) || to.contains(&node),
-            What::Clog { from, to } => *from == node || *to == node,
-            What::Crash { node: it }
-            | What::Pause { node: it }
-            | What::Slow { node: it, .. }
-            | What::ClockOff { node: it, .. }
-            | What::ClockFrozen { node: it }
-            | What::DiskFull { node: it }
-            | What::Leave { node: it }
-            | What::Destroy { node: it }
-            | What::Weigh { node: it, .. } => *it == node,
-            What::Join => false,
-        }
     }
 }
 

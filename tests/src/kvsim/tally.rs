@@ -24,7 +24,7 @@ pub struct Tally {
     pub messages: u64,
     /// Things that happened.
     pub events: u64,
-    /// Broken promises, each time that one was.
+    /// Broken promises, each time that one was, and whatever else is wrong.
     pub violations: u64,
     /// What is admitted, and how often.
     pub anomalies: BTreeMap<Anomaly, u64>,
@@ -57,11 +57,14 @@ impl Tally {
             self.operations += outcome.history.len() as u64;
             self.messages += outcome.messages;
             self.events += outcome.events;
-            self.violations += outcome.findings.violation_count();
+            let others = outcome.breaches.len() + outcome.failures.len();
+            self.violations += outcome.findings.violation_count() + others as u64;
             for (&anomaly, admitted) in &outcome.findings.anomalies {
                 *self.anomalies.entry(anomaly).or_default() += admitted.count;
             }
             self.hashes.insert(seed, outcome.trace_hash);
+        } else {
+            self.violations += 1;
         }
         if !verdict.is_sound() {
             let caught_by = verdict.breaches().into_iter().map(Breach::name).collect();

@@ -15,6 +15,8 @@ pub enum Breach {
     Assertion,
     /// What clients saw breaks a promise.
     Promise(Promise),
+    /// What has to be true of topologies at every step is not.
+    Invariant,
     /// At the end the nodes are not as they must be: P4, and that each request is answered.
     End,
 }
@@ -47,6 +49,7 @@ impl Breach {
             Self::Promise(Promise::P9) => "P9",
             Self::Promise(Promise::Skew) => "skew",
             Self::Promise(Promise::Linearizable) => "linearizable",
+            Self::Invariant => "invariant",
             Self::End => "P4",
         }
     }
@@ -71,8 +74,9 @@ impl Verdict {
     pub fn breaches(&self) -> Vec<Breach> {
         let Ok(outcome) = &self.end else { return vec![Breach::Assertion] };
         let promises = outcome.findings.violation_counts.keys().map(|&it| Breach::Promise(it));
+        let invariant = (!outcome.breaches.is_empty()).then_some(Breach::Invariant);
         let end = (!outcome.failures.is_empty()).then_some(Breach::End);
-        promises.chain(end).collect()
+        promises.chain(invariant).chain(end).collect()
     }
 
     /// Whether nothing is wrong.
@@ -88,7 +92,8 @@ impl Verdict {
             Err(said) => said.clone(),
             Ok(outcome) => {
                 let violation = outcome.findings.violations.first().map(|it| it.why.clone());
-                violation.or_else(|| outcome.failures.first().cloned()).unwrap_or_default()
+                let others = || outcome.breaches.iter().chain(&outcome.failures).next().cloned();
+                violation.or_else(others).unwrap_or_default()
             }
         }
     }

@@ -2,11 +2,12 @@
 
 use cluster::topology::{
     DataCentre, Document, Epoch, Member, MemberIndex, Namespace, Phase, Policy, Ring, Slot,
+    Standing,
 };
 use fastrand::Rng;
 use schemas::ids::{ClusterId, NamespaceId, Vnode, VnodeBits};
 
-use crate::sim;
+use crate::sim::{address, node_id};
 
 /// Voters of a cluster of so many nodes.
 const VOTERS: usize = 7;
@@ -14,7 +15,15 @@ const VOTERS: usize = 7;
 /// What node `number`, from 0, is as a member.
 #[must_use]
 pub fn member(number: usize) -> Member {
-    sim::member(number)
+    Member {
+        id: node_id(number),
+        dc: "dc".into(),
+        rack: format!("r{}", number % 3).into(),
+        weight: 100,
+        standing: Standing::Member,
+        address: address(number),
+        may_vote: true,
+    }
 }
 
 /// A cluster of `nodes` nodes, three copies and `vnodes` vnodes, of which each was changed at

@@ -288,6 +288,7 @@ impl Nodes {
             NodeEffect::Liveness { node: of, is_up } => self.tell(node, Told::Liveness(of, is_up)),
             NodeEffect::Outcome { result, .. } => self.tell(node, Told::Outcome(result)),
             NodeEffect::Scaled(scaled) => self.tell(node, Told::Scaled(scaled)),
+            NodeEffect::Promised(_) => {}
         }
     }
 

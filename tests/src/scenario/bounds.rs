@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use schemas::ids::VnodeBits;
+use schemas::limits::TTL_MS_MAX;
 
 use super::draw::Scenario;
 use crate::duration::tell;
@@ -10,7 +11,7 @@ use crate::limits::{
     SCENARIO_FAULTS_MAX, SCENARIO_KEYS_MAX, SCENARIO_NODES_MAX, SCENARIO_PROCESSES_MAX,
     SCENARIO_SAFETY_MAX,
 };
-use crate::sim::{ClientOptions, Fault, NetworkOptions, Options, What};
+use crate::sim::{ClientOptions, Fault, NetworkOptions, Options, Places, What};
 
 /// A field of the first level, and what is wrong with it or in it.
 type Wrong = (&'static str, String);
@@ -29,6 +30,7 @@ impl Scenario {
     pub(super) fn check(&self) -> Result<(), Wrong> {
         sizes(&self.options)?;
         network(&self.options.network).map_err(|why| ("network", why))?;
+        places(&self.options).map_err(|why| ("places", why))?;
         clients(&self.options.clients).map_err(|why| ("clients", why))?;
         settings(&self.options).map_err(|why| ("tunables", why))?;
         if self.faults.len() > SCENARIO_FAULTS_MAX {
@@ -70,6 +72,14 @@ fn network(network: &NetworkOptions) -> Result<(), String> {
     within("double_permille", network.double_permille.into(), 0, 1000)
 }
 
+fn places(options: &Options) -> Result<(), String> {
+    let Places { data_centres, copies_elsewhere, far_us, write_copies, .. } = options.places;
+    within("data_centres", data_centres.into(), 1, options.nodes.min(3) as u64)?;
+    within("copies_elsewhere", copies_elsewhere.into(), 0, 5)?;
+    within("far_us", far_us, 0, WAIT_MAX.as_micros() as u64)?;
+    within("write_copies", write_copies.into(), 1, 16)
+}
+
 fn clients(clients: &ClientOptions) -> Result<(), String> {
     within("processes", clients.processes.into(), 0, SCENARIO_PROCESSES_MAX)?;
     within("keys", clients.keys, 1, SCENARIO_KEYS_MAX)?;
@@ -80,6 +90,10 @@ fn clients(clients: &ClientOptions) -> Result<(), String> {
     }
     let writes = u64::from(clients.put_permille) + u64::from(clients.delete_permille);
     within("put_permille and delete_permille", writes, 0, 1000)?;
+    let many = u64::from(clients.multi_permille) + u64::from(clients.scan_permille);
+    within("multi_permille and scan_permille", many, 0, 1000)?;
+    within("ttl_permille", clients.ttl_permille.into(), 0, 1000)?;
+    within("ttl_ms_max", clients.ttl_ms_max, 1, TTL_MS_MAX)?;
     let weak = u64::from(clients.weak_permille) + u64::from(clients.sloppy_permille);
     within("weak_permille and sloppy_permille", weak, 0, 1000)
 }
@@ -87,6 +101,7 @@ fn clients(clients: &ClientOptions) -> Result<(), String> {
 fn settings(options: &Options) -> Result<(), String> {
     let it = &options.tunables;
     within("operations_max", it.operations_max as u64, 1, 1 << 20)?;
+    within("moves_max", it.moves_max as u64, 1, 1 << 10)?;
     within("resend_after_256ths", it.resend_after_256ths.into(), 1, 256)?;
     wait("behind_pause", it.behind_pause)?;
     wait("hedge_after_min", it.hedge_after_min)?;
@@ -95,6 +110,8 @@ fn settings(options: &Options) -> Result<(), String> {
     wait("repair_retry", it.repair_retry)?;
     wait("repair_patience", it.repair_patience)?;
     wait("repair_period", it.repair_period)?;
+    wait("horizon_period", it.horizon_period)?;
+    wait("horizon_window", it.horizon_window)?;
     within("repair_period in milliseconds", it.repair_period.as_millis() as u64, 1000, 86_400_000)
 }
 
@@ -107,29 +124,25 @@ fn fault(options: &Options, fault: &Fault) -> Result<(), String> {
         return Err(format!("{:?} is longer than clients work under faults", fault.what));
     }
     let longest_us = WAIT_MAX.as_micros() as u64;
-    let nodes: Vec<usize> = match &fault.what {
-        What::Crash { node }
-        | What::Pause { node }
-        | What::ClockFrozen { node }
-        | What::DiskFull { node }
-        | What::Leave { node }
-        | What::Destroy { node } => vec![*node],
-        What::Join => Vec::new(),
-        What::Weigh { node, weight } => {
-            within("weight", (*weight).into(), 0, 10_000)?;
-            vec![*node]
+    match fault.what {
+        What::Weigh { weight, .. } => within("weight", weight.into(), 0, 10_000)?,
+        What::Slow { by_us, .. } | What::DiskSlow { by_us, .. } => {
+            within("by_us", by_us, 0, longest_us)?;
         }
-        What::Cut { from, to, .. } => from.iter().chain(to).copied().collect(),
-        What::Clog { from, to } => vec![*from, *to],
-        What::Slow { node, by_us } => {
-            within("by_us", *by_us, 0, longest_us)?;
-            vec![*node]
-        }
-        What::ClockOff { node, by_ms } => {
+        What::ClockOff { by_ms, .. } => {
             within("by_ms", by_ms.unsigned_abs(), 0, 365 * 86_400_000)?;
-            vec![*node]
         }
-    };
+        What::ClockDrifts { by_ppm, .. } => {
+            within("by_ppm", by_ppm.unsigned_abs(), 0, 1_000_000)?;
+        }
+        What::Alter { copies, data_centre, .. } => {
+            within("copies", copies.into(), 0, 5)?;
+            within("data_centre", data_centre as u64, 0, 2)?;
+        }
+        What::Create { copies, .. } => within("copies", copies.into(), 1, 5)?,
+        _ => {}
+    }
+    let nodes = fault.what.nodes();
     let stranger = nodes.into_iter().find(|&node| node >= options.nodes);
     stranger.map_or(Ok(()), |node| {
         Err(format!("there is no node {node}: they are 0 to {}", options.nodes - 1))

@@ -31,6 +31,8 @@ pub struct Recipe {
     pub safety: Duration,
     /// Copies of each key; drawn if `None`.
     pub copies: Option<u8>,
+    /// Data centres; drawn if `None`.
+    pub data_centres: Option<u8>,
     /// What goes wrong; drawn if `None`.
     pub classes: Option<Vec<Class>>,
     /// Mistakes to switch on.
@@ -45,6 +47,7 @@ impl Default for Recipe {
             nodes: DEFAULT_NODES,
             safety: DEFAULT_SAFETY,
             copies: None,
+            data_centres: None,
             classes: None,
             mutations: Mutations::default(),
             file: None,
@@ -71,6 +74,8 @@ impl Recipe {
     fn drawn(&self, seed: u64) -> Scenario {
         let mut options = Options::draw(seed, self.nodes, self.safety);
         options.copies = self.copies.unwrap_or(options.copies);
+        let places = &mut options.places;
+        places.data_centres = self.data_centres.unwrap_or(places.data_centres);
         let faults = faults_of(&options, self.classes.as_deref());
         Scenario { options, faults }
     }

@@ -21,17 +21,20 @@ pub enum Class {
     Clog,
     /// Nodes that others hear late.
     Slow,
-    /// Wall clocks that are off, or stand still.
+    /// Wall clocks that are off, run fast or slow, or stand still.
     Clock,
-    /// Disks that are full.
+    /// Disks that are full, or slow.
     Disk,
-    /// Nodes that join, leave, are lost, get another share.
+    /// Nodes of another cluster that have names and addresses of this one's.
+    Stranger,
+    /// Nodes that join, leave, are lost, come back, get another share, vote or do not; namespaces
+    /// that are created, altered, dropped.
     Topology,
 }
 
 impl Class {
     /// All of them, with their names.
-    pub const ALL: [(Self, &'static str); 8] = [
+    pub const ALL: [(Self, &'static str); 9] = [
         (Self::Crash, "crash"),
         (Self::Pause, "pause"),
         (Self::Cut, "cut"),
@@ -39,6 +42,7 @@ impl Class {
         (Self::Slow, "slow"),
         (Self::Clock, "clock"),
         (Self::Disk, "disk"),
+        (Self::Stranger, "stranger"),
         (Self::Topology, "topology"),
     ];
 
@@ -72,11 +76,23 @@ impl What {
             Self::Cut { .. } => Class::Cut,
             Self::Clog { .. } => Class::Clog,
             Self::Slow { .. } => Class::Slow,
-            Self::ClockOff { .. } | Self::ClockFrozen { .. } => Class::Clock,
-            Self::DiskFull { .. } => Class::Disk,
-            Self::Join | Self::Leave { .. } | Self::Destroy { .. } | Self::Weigh { .. } => {
-                Class::Topology
+            Self::ClockOff { .. } | Self::ClockFrozen { .. } | Self::ClockDrifts { .. } => {
+                Class::Clock
             }
+            Self::DiskFull { .. } | Self::DiskSlow { .. } => Class::Disk,
+            Self::Stranger { .. } => Class::Stranger,
+            Self::Join
+            | Self::Leave { .. }
+            | Self::Destroy { .. }
+            | Self::Replace { .. }
+            | Self::PauseMoves
+            | Self::AbortMoves
+            | Self::Weigh { .. }
+            | Self::Return
+            | Self::Unseat { .. }
+            | Self::Alter { .. }
+            | Self::Create { .. }
+            | Self::Drop => Class::Topology,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! How a node's machines are driven: what happens is told to them, and what they want is done.
 
-use cluster::event::{Effect, Event, Order, RequestId, StoreError};
+use cluster::event::{Effect, Event, Order, StoreError};
 use cluster::node::{NodeEffect, NodeEvent};
 use cluster::version::next_ceiling;
 use schemas::ids::NodeId;
@@ -76,7 +76,10 @@ impl World {
                 self.later_to(self.now_us + delay_us, node, answered);
             }
             Effect::Store(ticket, order) => {
-                let sync_us = self.sync_us();
+                if let Order::Horizon(vnode, horizon) = &order {
+                    self.check_horizon(node, *vnode, horizon);
+                }
+                let sync_us = self.sync_us(node);
                 let now = self.nodes[node].now(self.now_us);
                 let it = &mut self.nodes[node].cores[core];
                 let taken = it.store.take(self.now_us, sync_us, ticket, order);
@@ -94,6 +97,11 @@ impl World {
             Effect::CaughtUp(vnode, epoch) => {
                 self.drive_node(node, NodeEvent::CaughtUp(vnode, epoch));
             }
+            Effect::Promise(promise) => {
+                let cores = self.nodes[node].cores.len() as u16;
+                let event = NodeEvent::Promise { core: core as u16, cores, promise };
+                self.drive_node(node, event);
+            }
             Effect::Older(_) | Effect::Released(_) => {}
         }
     }
@@ -108,12 +116,13 @@ impl World {
                 self.send(node, to, || ToNode::NodeMessage(from, message.clone()));
             }
             NodeEffect::Persist { ticket, bytes } => {
-                let at_us = self.now_us + self.sync_us();
+                let at_us = self.now_us + self.sync_us(node);
                 self.later_to(at_us, node, ToNode::Persisted(ticket, bytes));
             }
             NodeEffect::Topology(document) => {
                 let epoch = u64::from(document.epoch.0);
                 self.trace.add(self.now_us, 9, [node as u64, epoch, 0]);
+                self.invariants.adopted(self.nodes[node].id, &document);
                 if self.nodes[node].cores[0].shard.is_some() {
                     return self.drive_all(node, &Event::Topology(document));
                 }
@@ -125,12 +134,13 @@ impl World {
                 self.trace.add(self.now_us, 10, [node as u64, of.0.get(), u64::from(is_up)]);
                 self.drive_all(node, &Event::Liveness { node: of, is_up });
             }
+            NodeEffect::Promised(promised) => self.drive_all(node, &Event::Promised(promised)),
             NodeEffect::Outcome { ticket, result } => self.change_is_over(ticket, &result),
             NodeEffect::Scaled(_) => {}
         }
     }
 
-    fn send(&mut self, node: usize, to: NodeId, mut what: impl FnMut() -> ToNode) {
+    pub(super) fn send(&mut self, node: usize, to: NodeId, mut what: impl FnMut() -> ToNode) {
         let Some(to) = self.nodes.iter().position(|it| it.id == to) else { return };
         let arrivals = self.network.arrivals(&mut self.rng, self.now_us, node, to);
         for at_us in arrivals.into_iter().flatten() {
@@ -152,28 +162,19 @@ impl World {
             && let Some(ceiling) = next_ceiling(it.ceiling, it.last_stamp(), wall_ms)
         {
             it.is_ceiling_rising = true;
-            let at_us = self.now_us + self.sync_us();
+            let at_us = self.now_us + self.sync_us(node);
             self.later_to(at_us, node, ToNode::CeilingIsDurable(ceiling));
         }
         self.later_to(self.now_us + CEILING_EVERY_US, node, ToNode::LookAtCeiling);
     }
 
-    fn sync_us(&mut self) -> u64 {
-        self.rng.u64(20..=self.options.sync_us_max.max(21))
-    }
-
-    pub(super) fn drive_request(
-        &mut self,
-        node: usize,
-        core: usize,
-        id: RequestId,
-        request: std::rc::Rc<cluster::coordinator::Request>,
-    ) {
-        self.drive(node, core, Event::Request(id, request));
+    fn sync_us(&mut self, node: usize) -> u64 {
+        self.nodes[node].slow_us + self.rng.u64(20..=self.options.sync_us_max.max(21))
     }
 }
 
 fn is_question(order: &Order) -> bool {
-    use Order::{Clock, Get, Hints, Leaves, Page, Since};
-    matches!(order, Get(_) | Hints { .. } | Clock(_) | Since { .. } | Leaves(_) | Page { .. })
+    use Order::{Clock, Get, Hints, Leaves, OldestHint, Page, Since};
+    matches!(order, Get(_) | Hints { .. } | Clock(_) | Since { .. } | Leaves { .. } | Page { .. })
+        || matches!(order, OldestHint)
 }

@@ -30,11 +30,18 @@ impl World {
             What::DiskFull { node } => {
                 self.nodes[node].cores.iter_mut().for_each(|it| it.store.is_full = begins);
             }
-            What::Join | What::Leave { .. } | What::Destroy { .. } | What::Weigh { .. }
-                if begins =>
-            {
-                self.want_change(&what);
+            What::ClockDrifts { node, by_ppm } => {
+                self.nodes[node].let_clock_drift(self.now_us, if begins { by_ppm } else { 0 });
             }
+            What::DiskSlow { node, by_us } => {
+                self.nodes[node].slow_us = if begins { by_us } else { 0 };
+            }
+            What::Stranger { node } => self.stranger(node, begins),
+            What::Unseat { node } if !begins => self.seat(node),
+            What::PauseMoves | What::AbortMoves if !begins => self.resume_moves(),
+            What::Return if begins => self.return_lost(),
+            What::Clog { .. } | What::Return => {}
+            what if begins => self.want_change(&what),
             _ => {}
         }
     }
@@ -50,6 +57,7 @@ impl World {
     fn restart(&mut self, node: usize) {
         if !self.nodes[node].is_running && !self.operators.is_destroyed(node) {
             self.start(node);
+            self.want_back(node);
         }
     }
 
@@ -84,9 +92,15 @@ impl World {
         for node in 0..self.nodes.len() {
             self.nodes[node].set_clock_off(0);
             self.nodes[node].freeze_clock(self.now_us, false);
+            self.nodes[node].let_clock_drift(self.now_us, 0);
+            self.nodes[node].slow_us = 0;
+            self.stranger(node, false);
             self.nodes[node].cores.iter_mut().for_each(|it| it.store.is_full = false);
             self.pause(node, false);
             self.restart(node);
+        }
+        for node in 0..self.nodes.len() {
+            self.want_back(node);
         }
     }
 }

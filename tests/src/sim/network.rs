@@ -6,6 +6,8 @@
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
+use super::places::Places;
+
 /// How the ways are while nothing is wrong with them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -33,14 +35,15 @@ pub(super) struct Network {
     pub(super) options: NetworkOptions,
     nodes: usize,
     ways: Vec<Way>,
+    places: Places,
 }
 
 /// When a message arrives: never, once, twice.
 pub(super) type Arrivals = [Option<u64>; 2];
 
 impl Network {
-    pub(super) fn new(options: NetworkOptions, nodes: usize) -> Self {
-        Self { options, nodes, ways: vec![Way::default(); nodes * nodes] }
+    pub(super) fn new(options: NetworkOptions, places: Places, nodes: usize) -> Self {
+        Self { options, nodes, ways: vec![Way::default(); nodes * nodes], places }
     }
 
     /// When what is sent at `now_us` arrives.
@@ -51,7 +54,10 @@ impl Network {
         }
         let options = self.options;
         let mean_us = options.delay_us_mean;
-        let sent_us = now_us.max(way.clogged_until_us) + options.delay_us_min + way.slow_us;
+        let is_far = self.places.of(from) != self.places.of(to);
+        let far_us = if is_far { self.places.far_us } else { 0 };
+        let sent_us =
+            now_us.max(way.clogged_until_us) + options.delay_us_min + way.slow_us + far_us;
         let first = sent_us + exponential(rng, mean_us);
         let is_double = rng.u32(..1000) < options.double_permille;
         let second = is_double.then(|| sent_us + exponential(rng, mean_us * 20));

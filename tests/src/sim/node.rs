@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use cluster::mutation::{Mutation, Mutations};
-use cluster::node::Origin;
+use cluster::node::{NodeTunables, Origin};
 use cluster::shard::{Shard, Start};
 use cluster::time::{Instant, Now};
 use cluster::topology::Document;
@@ -17,7 +17,7 @@ use super::store::ModelStore;
 use super::topology;
 
 /// The wall clock when a run begins: a moment of 2026.
-const START_MS: u64 = 1_790_000_000_000;
+pub(super) const START_MS: u64 = 1_790_000_000_000;
 
 /// A node.
 pub(super) struct Node {
@@ -39,6 +39,10 @@ pub(super) struct Node {
     pub(super) cores: Vec<Core>,
     clock_off_ms: i64,
     frozen_ms: Option<u64>,
+    /// Since when its clock runs how much too fast, in microseconds a second.
+    drift: (u64, i64),
+    /// What its disk takes longer to sync.
+    pub(super) slow_us: u64,
     mutations: Mutations,
 }
 
@@ -73,6 +77,8 @@ impl Node {
             cores: (0..options.shards).map(core).collect(),
             clock_off_ms: 0,
             frozen_ms: None,
+            drift: (0, 0),
+            slow_us: 0,
         }
     }
 
@@ -88,7 +94,8 @@ impl Node {
         self.is_ceiling_rising = false;
         let (now, me, origin) = (self.now(now_us), self.actor(), self.origin.clone());
         let seed = options.seed ^ self.id.0.get() << 32 ^ u64::from(self.boot);
-        let tunables = &options.node;
+        let (forget_after, mutations) = (options.forget_after, self.mutations);
+        let tunables = &NodeTunables { forget_after, mutations, ..options.node.clone() };
         let machine = cluster::node::Node::new(now, me, self.address, origin, tunables, seed);
         self.machine = Some(machine.expect("what was persisted"));
         self.alarm = None;
@@ -108,6 +115,7 @@ impl Node {
                 floor: self.ceiling,
                 held: store.held.clone(),
                 stored: store.stored(),
+                horizons: store.horizons.clone(),
                 hinted,
                 tunables: options.tunables.clone(),
             };
@@ -160,8 +168,16 @@ impl Node {
     }
 
     fn wall_ms(&self, now_us: u64) -> u64 {
+        let (since_us, by_ppm) = self.drift;
+        let drifted_ms = now_us.saturating_sub(since_us) as i64 * by_ppm / 1_000_000_000;
+        let off_ms = self.clock_off_ms + drifted_ms;
         let right_ms = START_MS + now_us / 1000;
-        self.frozen_ms.unwrap_or_else(|| right_ms.saturating_add_signed(self.clock_off_ms))
+        self.frozen_ms.unwrap_or_else(|| right_ms.saturating_add_signed(off_ms))
+    }
+
+    /// From now on its clock gains so much; it is right until then.
+    pub(super) fn let_clock_drift(&mut self, now_us: u64, by_ppm: i64) {
+        self.drift = (now_us, by_ppm);
     }
 
     pub(super) fn set_clock_off(&mut self, by_ms: i64) {

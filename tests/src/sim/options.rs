@@ -1,6 +1,7 @@
 //! [`Options`]: what a run is like, drawn from its seed: small limits and odd settings find more
 //! than sensible ones (Groce et al., "Swarm Testing", ISSTA 2012).
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use cluster::liveness;
@@ -12,6 +13,7 @@ use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::network::NetworkOptions;
+use super::places::Places;
 
 /// What a run is like.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -23,8 +25,10 @@ pub struct Options {
     pub nodes: usize,
     /// Cores of each.
     pub shards: u16,
-    /// Copies of each key.
+    /// Copies of each key, in the first data centre if there are several.
     pub copies: u8,
+    /// Data centres, and at which levels clients of them ask.
+    pub places: Places,
     /// Vnodes, a power of two.
     pub vnodes: u32,
     /// How long clients work while things go wrong.
@@ -49,6 +53,9 @@ pub struct Options {
     /// Settings of the nodes.
     #[serde(skip, default = "NodeTunables::default")]
     pub node: NodeTunables,
+    /// How long a member is down before the others give it up for lost.
+    #[serde(with = "crate::duration")]
+    pub forget_after: Duration,
     /// Changes of the topology that operators want, at most.
     pub changes_max: usize,
 }
@@ -74,6 +81,10 @@ pub struct ClientOptions {
     pub put_permille: u32,
     /// As above.
     pub delete_permille: u32,
+    /// Of a thousand puts, how many are of values that expire.
+    pub ttl_permille: u32,
+    /// The longest that such a value lives, in milliseconds.
+    pub ttl_ms_max: u64,
     /// Of a thousand operations, how many have a level that makes no promise.
     pub weak_permille: u32,
     /// Of a thousand operations, how many let others stand in for owners.
@@ -82,6 +93,10 @@ pub struct ClientOptions {
     pub siblings_permille: u32,
     /// Of a thousand writes of those, how many forget what was read before.
     pub blind_permille: u32,
+    /// Of a thousand reads, how many are of several keys at once.
+    pub multi_permille: u32,
+    /// Of a thousand reads, how many are of all keys of a vnode, page by page.
+    pub scan_permille: u32,
     /// Whether reads make sure that no later one tells less.
     pub repairs_first: bool,
 }
@@ -91,6 +106,8 @@ impl Options {
     #[must_use]
     pub fn draw(seed: u64, nodes: usize, safety: Duration) -> Self {
         let mut rng = Rng::with_seed(seed ^ 0x6f70_7469_6f6e_7300);
+        let mut moves = Rng::with_seed(seed ^ 0x6d6f_7665_7300_0000);
+        let mut reads = Rng::with_seed(seed ^ 0x7265_6164_7300_0000);
         let rare = |rng: &mut Rng, permille: u32| if rng.bool() { 0 } else { rng.u32(..permille) };
         let network = NetworkOptions {
             delay_us_min: rng.u64(20..500),
@@ -106,10 +123,14 @@ impl Options {
             patience: Duration::from_millis(rng.u64(200..5000)),
             put_permille: rng.u32(100..700),
             delete_permille: rare(&mut rng, 200),
+            ttl_permille: 0,
+            ttl_ms_max: 1,
             weak_permille: rare(&mut rng, 300),
             sloppy_permille: rare(&mut rng, 300),
             siblings_permille: *rng.choice([0, 500, 1000].iter()).expect("three"),
             blind_permille: rng.u32(..500),
+            multi_permille: rare(&mut reads, 400),
+            scan_permille: rare(&mut reads, 400),
             repairs_first: rng.bool(),
         };
         let tunables = Tunables {
@@ -125,6 +146,11 @@ impl Options {
             repair_retry: Duration::from_millis(rng.u64(100..3000)),
             repair_patience: Duration::from_millis(rng.u64(500..20_000)),
             repair_page_bytes_max: 1 << rng.u32(6..16),
+            repair_bytes_per_second: NonZeroU64::MIN.saturating_add(1 << moves.u32(14..24)),
+            moves_max: moves.usize(1..6),
+            move_bytes_per_second: NonZeroU64::MIN.saturating_add(1 << moves.u32(14..24)),
+            horizon_period: Duration::from_millis(rng.u64(1_000..60_000)),
+            horizon_window: Duration::from_millis(rng.u64(1_000..60_000)),
             mutations: Mutations::default(),
         };
         let mut options = Self {
@@ -132,6 +158,7 @@ impl Options {
             nodes,
             shards: rng.u16(1..=2),
             copies: rng.u8(1..=5).min(3).min(nodes.try_into().unwrap_or(3)),
+            places: Places::draw(seed, nodes),
             vnodes: 1 << rng.u32(2..7),
             safety,
             liveness: Duration::from_secs(60),
@@ -145,8 +172,9 @@ impl Options {
                 liveness: liveness::Tunables::drawn(&mut rng),
                 timing: Timing::default(),
                 steward_every: Duration::from_millis(rng.u64(200..3000)),
-                autoscale_every: Duration::from_secs(5),
+                ..NodeTunables::default()
             },
+            forget_after: Duration::from_secs(7 * 86_400),
             changes_max: *rng.choice([0, 0, 1, 3, 8].iter()).expect("five"),
         };
         if rng.u32(..4) > 0 {
@@ -156,6 +184,19 @@ impl Options {
             let clients = &mut options.clients;
             clients.sloppy_permille = rng.u32(..=1000 - clients.weak_permille);
         }
+        if rng.u32(..4) == 0 {
+            options.clients.ttl_permille = rng.u32(..=1000);
+            options.clients.ttl_ms_max = 1 << rng.u32(9..18);
+        }
+        if rng.u32(..6) == 0 && options.copies > 2 {
+            options.forget_after = Duration::from_secs(rng.u64(10..120));
+        }
         options
+    }
+
+    /// Copies of each key at the start, in all data centres.
+    #[must_use]
+    pub fn copies_in_all(&self) -> u8 {
+        Places::layout(self).iter().map(|dc| dc.copies).sum()
     }
 }

@@ -3,9 +3,15 @@
 use std::time::Duration;
 
 use cluster::limits::{SETS_APART_MAX, SIBLINGS_MAX};
+use cluster::node::NodeTunables;
+use cluster::tunables::Tunables;
 use fastrand::Rng;
+use schemas::ids::Hlc;
 
+use super::convergence::stuck_horizon;
 use super::faults::{Fault, What};
+use super::node::START_MS;
+use super::operators::may_lose_a_node;
 use super::options::Options;
 use super::world::World;
 use crate::checker::{Allowed, Findings, check};
@@ -27,6 +33,8 @@ pub struct Outcome {
     pub findings: Findings,
     /// What is not as it must be at the end, clients apart.
     pub failures: Vec<String>,
+    /// What was not as it must be at every step.
+    pub breaches: Vec<String>,
 }
 
 /// What goes wrong in the run of these options.
@@ -46,6 +54,9 @@ fn allowed(options: &Options, faults: &[Fault]) -> Allowed {
     let off_ms = faults.iter().map(|fault| match fault.what {
         What::ClockOff { by_ms, .. } => by_ms.unsigned_abs(),
         What::ClockFrozen { .. } => (fault.to_us - fault.from_us) / 1000,
+        What::ClockDrifts { by_ppm, .. } => {
+            (fault.to_us - fault.from_us) * by_ppm.unsigned_abs() / 1_000_000_000
+        }
         _ => 0,
     });
     // A clock that stands still begins where it is, however far off that is.
@@ -56,12 +67,34 @@ fn allowed(options: &Options, faults: &[Fault]) -> Allowed {
     Allowed { skew_ms, siblings_max, context_entries_max }
 }
 
+impl World {
+    /// Lets time pass until all that was deleted by now may be purged; a sentence if it may not
+    /// long after it ought to.
+    fn stuck_horizons(&mut self) -> Option<String> {
+        let since = Hlc::from_millis(START_MS + self.now_us / 1000);
+        let Tunables { horizon_period, horizon_window, .. } = self.options.tunables;
+        let most = horizon_window + horizon_period * 4 + Duration::from_secs(180);
+        let late_us = self.now_us + most.as_micros() as u64;
+        loop {
+            let stuck = stuck_horizon(self, since);
+            if stuck.is_none() || self.now_us >= late_us {
+                return stuck;
+            }
+            self.run(self.now_us + 1_000_000);
+        }
+    }
+}
+
 /// Runs.
 #[must_use]
 pub fn run(options: &Options, faults: Vec<Fault>) -> Outcome {
     let allowed = allowed(options, &faults);
     let mut options = options.clone();
-    if faults.iter().any(|fault| matches!(fault.what, What::Destroy { .. })) {
+    if !may_lose_a_node(&options, &faults) {
+        options.forget_after = NodeTunables::default().forget_after;
+    }
+    let is_short = options.forget_after < options.safety;
+    if is_short || faults.iter().any(|fault| fault.what.destroys()) {
         // What one copy alone acknowledged goes with it.
         options.clients.weak_permille = 0;
     }
@@ -82,13 +115,15 @@ pub fn run(options: &Options, faults: Vec<Fault>) -> Outcome {
     if world.operators.open() > 0 {
         failures.push(format!("{} changes were not made", world.operators.open()));
     }
+    failures.extend(world.stuck_horizons());
     failures.extend(super::convergence::differences(&world));
     if failures.is_empty() {
         world.read_all_at_last();
     }
     let findings = check(&world.clients.history, &allowed);
-    if failures.is_empty() && findings.keys_unsettled > 0 {
-        failures.push(format!("{} keys could not be read at the end", findings.keys_unsettled));
+    let unread = findings.keys_unsettled.saturating_sub(world.keys_gone());
+    if failures.is_empty() && unread > 0 {
+        failures.push(format!("{unread} keys could not be read at the end"));
     }
     Outcome {
         trace_hash: world.trace.hash(),
@@ -98,5 +133,6 @@ pub fn run(options: &Options, faults: Vec<Fault>) -> Outcome {
         findings,
         history: world.clients.history,
         failures,
+        breaches: world.invariants.breaches,
     }
 }

@@ -10,18 +10,24 @@ use std::ops::Bound;
 use std::rc::Rc;
 
 use cluster::event::{Hint, Order, Page, Stored, Ticket};
+use cluster::horizon::{Horizon, fit, may_purge, oldest};
+use cluster::limits::SET_ASIDE_MAX;
 use cluster::mutation::{Mutation, Mutations};
 use cluster::record::{Digest, Key, Kind, Record, merge};
 use cluster::repair::LEAVES;
 use fastrand::Rng;
 use schemas::clock::VnodeClock;
-use schemas::ids::{Dot, NamespaceId, NodeId, Token, Version, Vnode, VnodeBits};
+use schemas::ids::{Dot, Hlc, NamespaceId, NodeId, Token, Version, Vnode, VnodeBits};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::node::START_MS;
 
 /// What is on its way to the disk.
 #[derive(Clone, Debug)]
 enum Entry {
     Record(Rc<Record>),
+    SetAside(Rc<Record>),
+    Horizon(Vnode, Rc<Horizon>),
     Hint(NodeId, Hint),
     DropHint(NodeId, Key, Digest),
     Join(Vnode, VnodeClock),
@@ -37,6 +43,9 @@ pub(super) struct ModelStore {
     pub(super) hints: BTreeMap<(NodeId, Key), Hint>,
     clocks: BTreeMap<Vnode, VnodeClock>,
     pub(super) held: BTreeSet<Vnode>,
+    pub(super) horizons: BTreeMap<Vnode, Rc<Horizon>>,
+    /// What came too late, and nobody had seen.
+    pub(super) aside: Vec<Rc<Record>>,
     /// The last dots of each vnode.
     recent: BTreeMap<Vnode, VecDeque<(Dot, Key)>>,
     recent_max: usize,
@@ -56,6 +65,8 @@ impl ModelStore {
             hints: BTreeMap::new(),
             clocks: BTreeMap::new(),
             held: BTreeSet::new(),
+            horizons: BTreeMap::new(),
+            aside: Vec::new(),
             recent: BTreeMap::new(),
             recent_max,
             log: VecDeque::new(),
@@ -75,6 +86,8 @@ impl ModelStore {
     ) -> Option<u64> {
         let entry = match order {
             Order::Put(record) => Entry::Record(record),
+            Order::SetAside(record) => Entry::SetAside(record),
+            Order::Horizon(vnode, horizon) => Entry::Horizon(vnode, horizon),
             Order::PutHint { target, record, is_counted } => {
                 Entry::Hint(target, Hint { record, is_counted })
             }
@@ -117,6 +130,19 @@ impl ModelStore {
     fn apply(&mut self, entry: Entry) {
         match entry {
             Entry::Record(record) => self.apply_record(record),
+            Entry::SetAside(record) => {
+                if self.aside.len() < SET_ASIDE_MAX {
+                    self.aside.push(record);
+                }
+            }
+            Entry::Horizon(vnode, horizon) => {
+                if horizon.below > self.below(vnode) {
+                    let (bits, below) = (self.bits, horizon.below);
+                    let is_here = |key: &Key| key.token.vnode(bits) == vnode;
+                    self.records.retain(|key, it| !is_here(key) || !may_purge(it, below));
+                    self.horizons.insert(vnode, horizon);
+                }
+            }
             Entry::Hint(target, hint) => {
                 let place = (target, hint.record.key.clone());
                 let is_wrong = self.mutations.has(Mutation::HintsReplaceNewer);
@@ -150,6 +176,7 @@ impl ModelStore {
                 let bits = self.bits;
                 self.records.retain(|key, _| key.token.vnode(bits) != vnode);
                 self.clocks.remove(&vnode);
+                self.horizons.remove(&vnode);
                 self.recent.remove(&vnode);
                 self.held.remove(&vnode);
             }
@@ -165,12 +192,39 @@ impl ModelStore {
                 recent.pop_front();
             }
         }
-        match self.records.get_mut(&record.key) {
-            Some(known) => *known = merge_with(self.mutations, known, &record),
-            None => {
-                self.records.insert(record.key.clone(), record);
-            }
+        let (key, below) = (record.key.clone(), self.below(vnode));
+        let now_ms = START_MS + self.last_durable_us / 1000;
+        let known = self.records.get(&key);
+        let is_whole = self.held.contains(&vnode);
+        let record = if is_whole { fit(known.map(|it| &**it), &record, below) } else { record };
+        let merged = known.map_or_else(
+            || Rc::clone(&record),
+            |known| merge_with(self.mutations, now_ms, known, &record),
+        );
+        if may_purge(&merged, below) || self.is_purged_wrongly(&merged) {
+            self.records.remove(&key);
+        } else {
+            self.records.insert(key, merged);
         }
+    }
+
+    fn is_purged_wrongly(&self, record: &Record) -> bool {
+        let has = |mutation| self.mutations.has(mutation);
+        has(Mutation::PurgeBelowNoHorizon) && matches!(record.kind, Kind::Tombstone | Kind::Context)
+    }
+
+    /// The purge horizon of a vnode; zero if there is none.
+    pub(super) fn below(&self, vnode: Vnode) -> Hlc {
+        self.horizons.get(&vnode).map_or(Hlc(0), |it| it.below)
+    }
+
+    /// The oldest value that is kept for others, or on its way to the disk.
+    fn oldest_hint(&self) -> Option<Hlc> {
+        let taken = self.log.iter().filter_map(|(_, _, entry)| match entry {
+            Entry::Hint(_, hint) => Some(hint),
+            _ => None,
+        });
+        self.hints.values().chain(taken).map(|hint| oldest(&hint.record)).min()
     }
 
     /// What is asked for.
@@ -190,7 +244,10 @@ impl ModelStore {
                 });
                 Stored::Since(self.clock(*vnode), page)
             }
-            Order::Leaves(vnode) => Stored::Leaves(self.clock(*vnode), self.leaves(*vnode)),
+            Order::Leaves { vnode, below } => {
+                Stored::Leaves(self.clock(*vnode), self.leaves(*vnode, *below))
+            }
+            Order::OldestHint => Stored::OldestHint(self.oldest_hint()),
             Order::Page { tokens, after, bytes_max } => {
                 Stored::Page(page(self.range(*tokens, after.as_ref()), *bytes_max))
             }
@@ -248,11 +305,11 @@ impl ModelStore {
         behind.take_while(move |(key, _)| key.token <= tokens.1).map(|(_, record)| record)
     }
 
-    fn leaves(&self, vnode: Vnode) -> Vec<u64> {
+    fn leaves(&self, vnode: Vnode, below: Hlc) -> Vec<u64> {
         let (first, last) = self.bits.tokens(vnode);
         let width = (last.0 - first.0) / u64::from(LEAVES) + 1;
         let mut leaves = vec![0u64; usize::from(LEAVES)];
-        for record in self.range((first, last), None) {
+        for record in self.range((first, last), None).filter(|it| !may_purge(it, below)) {
             let leaf = ((record.key.token.0 - first.0) / width) as usize;
             leaves[leaf] = leaves[leaf].wrapping_add(leaf_hash(record));
         }
@@ -261,7 +318,18 @@ impl ModelStore {
 }
 
 /// What two records of one key come to, unless a mistake is on.
-fn merge_with(mutations: Mutations, known: &Rc<Record>, record: &Rc<Record>) -> Rc<Record> {
+fn merge_with(
+    mutations: Mutations,
+    now_ms: u64,
+    known: &Rc<Record>,
+    record: &Rc<Record>,
+) -> Rc<Record> {
+    if mutations.has(Mutation::ExpiredUncoversOlder)
+        && known.kind == Kind::Value
+        && known.is_dead(now_ms)
+    {
+        return Rc::clone(record);
+    }
     if mutations.has(Mutation::LastArrivalWins) {
         return Rc::clone(record);
     }
@@ -271,6 +339,10 @@ fn merge_with(mutations: Mutations, known: &Rc<Record>, record: &Rc<Record>) -> 
             (Kind::Value, Kind::Tombstone) => return Rc::clone(known),
             _ => {}
         }
+    }
+    if mutations.has(Mutation::DropSibling) && known.kind == Kind::Siblings {
+        let is_newer = record.version > known.version;
+        return Rc::clone(if is_newer { record } else { known });
     }
     merge(known, record)
 }

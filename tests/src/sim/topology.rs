@@ -10,6 +10,7 @@ use cluster::topology::{
 use schemas::ids::{ClusterId, NamespaceId, NodeId, Vnode, VnodeBits};
 
 use super::options::Options;
+use super::places::Places;
 
 /// The namespace whose last writer wins.
 pub(super) const LWW: NamespaceId = NamespaceId::DEFAULT;
@@ -18,18 +19,14 @@ pub(super) const LWW: NamespaceId = NamespaceId::DEFAULT;
 pub(super) const SIBLINGS: NamespaceId = NamespaceId(2);
 
 pub(super) fn document(options: &Options) -> Document {
-    let (nodes, copies) = (options.nodes as u16, options.copies);
-    let layout = vec![DataCentre { name: "dc".into(), copies }];
+    let layout = Places::layout(options);
     let mut ring = Ring::new(options.vnodes, layout.clone(), Epoch(1));
     for vnode in 0..options.vnodes as u16 {
-        let slot = |at: u8| {
-            let member = MemberIndex((vnode + u16::from(at)) % nodes);
-            Slot { reader: Some(member), successor: Some(member) }
-        };
-        let slots: Vec<Slot> = (0..copies).map(slot).collect();
+        let slots: Vec<Slot> = slots(options, &layout, vnode).collect();
         ring.set(Vnode(vnode), &slots, Phase::Stable, Epoch(1));
     }
-    let members: Vec<Member> = (0..options.nodes).map(member).collect();
+    let members: Vec<Member> =
+        (0..options.nodes).map(|number| member(number, options.places)).collect();
     Document {
         cluster: ClusterId(u128::from(options.seed) << 1 | 1),
         epoch: Epoch(1),
@@ -46,6 +43,18 @@ pub(super) fn document(options: &Options) -> Document {
         scaling: None,
         is_paused: false,
     }
+}
+
+/// Who has a vnode: nodes that follow each other in each data centre.
+fn slots(options: &Options, layout: &[DataCentre], vnode: u16) -> impl Iterator<Item = Slot> {
+    layout.iter().flat_map(move |dc| {
+        let is_there = |&it: &u16| Places::name(options.places.of(usize::from(it))) == &*dc.name;
+        let nodes: Vec<u16> = (0..options.nodes as u16).filter(is_there).collect();
+        (0..u16::from(dc.copies)).map(move |at| {
+            let member = MemberIndex(nodes[usize::from(vnode + at) % nodes.len()]);
+            Slot { reader: Some(member), successor: Some(member) }
+        })
+    })
 }
 
 fn namespace(id: NamespaceId, name: &str, policy: Policy, layout: &[DataCentre]) -> Namespace {
@@ -65,11 +74,12 @@ pub(crate) fn address(number: usize) -> SocketAddr {
 }
 
 /// What it is as a member.
-pub(crate) fn member(number: usize) -> Member {
+pub(super) fn member(number: usize, places: Places) -> Member {
+    let rack = number / usize::from(places.data_centres.max(1)) % 3;
     Member {
         id: node(number),
-        dc: "dc".into(),
-        rack: format!("r{}", number % 3).into(),
+        dc: Places::name(places.of(number)).into(),
+        rack: format!("r{rack}").into(),
         weight: 100,
         standing: Standing::Member,
         address: address(number),

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use cluster::event::{Event, Order, Ticket};
-use cluster::message::Message;
+use cluster::message::{HorizonMessage, Message};
 use cluster::node::{NodeEvent, NodeMessage, Origin};
 use cluster::time::Instant;
 use cluster::topology::Document;
@@ -16,11 +16,13 @@ use schemas::ids::{Actor, Hlc, Token, Vnode};
 
 use super::clients::Clients;
 use super::faults::Fault;
+use super::invariants::Invariants;
 use super::network::Network;
 use super::node::Node;
 use super::operators::Operators;
 use super::options::Options;
 use super::queue::Queue;
+use super::stranger::Stranger;
 use super::topology;
 use super::trace::Trace;
 
@@ -33,6 +35,8 @@ pub(super) enum Happening {
     Client(u32),
     /// An operator tries again.
     Operator(usize),
+    /// The deadline of a stranger.
+    StrangerDue(usize, Instant),
     FaultBegins(usize),
     FaultEnds(usize),
 }
@@ -65,6 +69,8 @@ pub(super) struct World {
     pub(super) nodes: Vec<Node>,
     pub(super) clients: Clients,
     pub(super) operators: Operators,
+    pub(super) strangers: Vec<Stranger>,
+    pub(super) invariants: Invariants,
     pub(super) trace: Trace,
     pub(super) network: Network,
     queue: Queue<Happening>,
@@ -91,8 +97,10 @@ impl World {
             nodes: (0..options.nodes).map(node).collect(),
             clients: Clients::new(&options),
             operators: Operators::default(),
+            strangers: Vec::new(),
+            invariants: Invariants::default(),
             trace: Trace::default(),
-            network: Network::new(options.network, most),
+            network: Network::new(options.network, options.places, most),
             queue: Queue::default(),
             waiting: std::iter::repeat_with(VecDeque::new).take(most).collect(),
             faults,
@@ -134,6 +142,9 @@ impl World {
     fn happen(&mut self, happening: Happening) {
         match happening {
             Happening::To(node, boot, what) => {
+                if !self.strangers.is_empty() {
+                    self.overhear(node, &what);
+                }
                 let it = &self.nodes[node];
                 if it.is_running && it.boot == boot {
                     if it.is_paused {
@@ -145,6 +156,7 @@ impl World {
             }
             Happening::Client(process) => self.client(process),
             Happening::Operator(number) => self.try_change(number),
+            Happening::StrangerDue(number, at) => self.stranger_due(number, at),
             Happening::FaultBegins(number) => self.fault(number, true),
             Happening::FaultEnds(number) => self.fault(number, false),
         }
@@ -225,11 +237,20 @@ fn kind_of(message: &Message) -> u64 {
         Message::Wrote { op, .. } => op.0 << 3 | 2,
         Message::Read(read) => read.op.0 << 3 | 3,
         Message::Answer { op, .. } => op.0 << 3 | 4,
+        Message::Scan(scan) => scan.op.0 << 3 | 3,
+        Message::Scanned { op, .. } => op.0 << 3 | 4,
         Message::Forward { op, .. } => op.0 << 3 | 5,
         Message::Forwarded { op, .. } => op.0 << 3 | 6,
         Message::Hint { op, .. } | Message::HintStored { op, .. } => op.0 << 3 | 7,
         Message::Pull(pull) => pull.session.0 << 3,
         Message::Pulled { session, .. } => session.0 << 3,
+        Message::Horizon(message) => match message {
+            HorizonMessage::Ask { round, .. }
+            | HorizonMessage::Told { round, .. }
+            | HorizonMessage::Confirm { round, .. }
+            | HorizonMessage::Confirmed { round } => round.0 << 3 | 6,
+            HorizonMessage::Advance { epoch, .. } => u64::from(epoch.0),
+        },
         Message::Release { epoch, .. } | Message::Released { epoch, .. } => u64::from(epoch.0),
     }
 }

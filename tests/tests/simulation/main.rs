@@ -6,6 +6,7 @@ mod days;
 mod determinism;
 mod kept;
 mod mutations;
+mod scale;
 mod scenarios;
 mod seeds;
 mod usage;

@@ -8,9 +8,10 @@ use super::super::identity::Identity;
 use super::super::record::{Load, Record, Told};
 use super::network::{CLUSTER, Faults, Flight, Network, id};
 use super::{Forged, at, identity, seconds};
+use crate::horizon::Promise;
 use crate::liveness::Tunables;
 use crate::topology::Epoch;
-use schemas::ids::{Actor, ClusterId};
+use schemas::ids::{Actor, ClusterId, Hlc};
 
 fn told() -> Told {
     let load = Load {
@@ -20,7 +21,8 @@ fn told() -> Told {
         p99_us: 9,
         ops_per_s: 10,
     };
-    let record = Record { epoch: Epoch(3), wall_ms: (1 << 48) - 1, load };
+    let promise = Promise { epoch: Epoch(2), below: Hlc(5), last: Hlc(6) };
+    let record = Record { epoch: Epoch(3), wall_ms: (1 << 48) - 1, load, promise };
     Told { actor: Actor { node: id(1), boot: 2 }, sequence: 5, record }
 }
 
@@ -44,11 +46,15 @@ fn the_format_is_pinned() {
     expected.extend_from_slice(&third);
     expected.extend_from_slice(&[0, 1]);
     expected.extend_from_slice(&third);
-    expected.extend_from_slice(&[7, 0, 1, 0, 68]);
+    expected.extend_from_slice(&[7, 0, 1, 0, 88]);
     expected.extend_from_slice(&node(1));
     expected.extend_from_slice(&[2, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0]);
     expected.extend_from_slice(&[255, 255, 255, 255, 255, 255, 0, 0, 0xe8, 3, 0, 0]);
     for value in [7u8, 8, 9, 10] {
+        expected.extend_from_slice(&[value, 0, 0, 0, 0, 0, 0, 0]);
+    }
+    expected.extend_from_slice(&[2, 0, 0, 0]);
+    for value in [5u8, 6] {
         expected.extend_from_slice(&[value, 0, 0, 0, 0, 0, 0, 0]);
     }
     assert_eq!(bytes, expected);

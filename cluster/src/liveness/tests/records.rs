@@ -12,7 +12,8 @@ use super::{Forged, identity, machine_of_five, seconds};
 use crate::topology::Epoch;
 
 fn record(epoch: u32, cpu_permille: u32) -> Record {
-    Record { epoch: Epoch(epoch), wall_ms: 7, load: Load { cpu_permille, ..Load::default() } }
+    let load = Load { cpu_permille, ..Load::default() };
+    Record { epoch: Epoch(epoch), wall_ms: 7, load, ..Record::default() }
 }
 
 fn told(index: usize, boot: u32, sequence: u64, epoch: u32) -> Told {
@@ -145,7 +146,7 @@ fn values_beside_their_ranges_are_cut_to_them() {
     let mut network = Network::new(3, Tunables::lan(), Faults::none(), 6);
     network.run(seconds(5));
     let load = Load { cpu_permille: 1_003, disk_used_bytes: 9, ..Load::default() };
-    network.set_record(0, Record { epoch: Epoch(1), wall_ms: u64::MAX, load });
+    network.set_record(0, Record { epoch: Epoch(1), wall_ms: u64::MAX, load, ..Record::default() });
     network.run(seconds(2));
     let heard = network.nodes[1].machine.record(id(0)).unwrap().record;
     assert_eq!((heard.wall_ms, heard.load.cpu_permille), ((1 << 48) - 1, 1_000));

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use fastrand::Rng;
 use schemas::ids::{ClusterId, NodeId};
 
-use super::acceptor::Ballot;
+use super::acceptor::{Acceptor, Ballot};
 use super::counts::Counts;
 use super::disk::Disk;
 use super::driving::{Effect, Event, ProposalError, Ticket};
@@ -26,6 +26,7 @@ use super::round::Round;
 use super::spread::Spread;
 use super::state::{State, StateError};
 use super::timing::{Timing, about};
+use crate::mutation::{Mutation, Mutations};
 use crate::time::Instant;
 use crate::topology::{Change, Document, Encoded, Epoch};
 
@@ -52,6 +53,7 @@ pub struct Agreement {
     spread: Spread,
     counts: Counts,
     effects: VecDeque<Effect>,
+    mutations: Mutations,
 }
 
 /// When the next attempt may begin, and above which round.
@@ -103,6 +105,16 @@ impl Agreement {
             spread: Spread::new(pull_at),
             counts: Counts::default(),
             effects: VecDeque::new(),
+            mutations: Mutations::default(),
+        }
+    }
+
+    /// Switches mistakes on, for a simulation that is to find them.
+    pub(crate) fn plant(&mut self, mutations: Mutations) {
+        self.mutations = mutations;
+        if let Some(state) = self.state.as_mut().filter(|_| mutations.has(Mutation::ForgetPromise))
+        {
+            state.acceptor = Acceptor::default();
         }
     }
 

@@ -50,6 +50,11 @@ impl Round {
         }
     }
 
+    /// Takes half of the voters for a majority, or less: a mistake.
+    pub(super) fn be_hasty(&mut self) {
+        self.majority = (self.voters.len() / 2).max(1);
+    }
+
     /// Whether voters have been asked anything: not before the own promise is on disk.
     pub(super) fn is_open(&self) -> bool {
         self.resend_at < Instant::NEVER

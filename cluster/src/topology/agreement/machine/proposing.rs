@@ -58,7 +58,10 @@ impl Agreement {
             }
             let ballot = Ballot { round, node: self.node };
             let accepted = state.acceptor.prepare(ballot).expect("it is greater than any");
-            let round = Round::new(state.now(), ballot, own);
+            let mut round = Round::new(state.now(), ballot, own);
+            if self.mutations.has(Mutation::DecideWithMinority) {
+                round.be_hasty();
+            }
             // It counts, and others are asked, once it is on disk.
             let epoch = round.epoch;
             self.disk.change();

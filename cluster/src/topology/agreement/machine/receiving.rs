@@ -74,12 +74,13 @@ impl Agreement {
             self.counts.outsiders += 1;
             return;
         }
-        if document.epoch() <= self.epoch() {
+        let goes_back = self.mutations.has(Mutation::DocumentGoesBack);
+        if document.epoch() <= self.epoch() && !goes_back {
             self.counts.stale += 1;
             return;
         }
         let is_ours = document.document().cluster == self.cluster;
-        let follows = |it: &Document| document.document().check_after(it).is_ok();
+        let follows = |it: &Document| document.document().check_after(it).is_ok() || goes_back;
         if !is_ours || !self.now().is_none_or(follows) {
             self.counts.absurd += 1;
             return;
