@@ -126,6 +126,10 @@ pub const SEEDS_MAX: usize = 16;
 /// copies of it are on their way at once.
 pub const OFFERS_MAX: usize = 16;
 
+/// Members to whom a new document is offered by one that was given it. More would have the first
+/// send more, fewer the last wait longer: 1,000 nodes are three steps.
+pub const OFFER_HEIRS: usize = 4;
+
 /// How often a member that does not answer is offered a document. After that it has to ask.
 pub const OFFER_TRIES_MAX: u8 = 5;
 /// Nodes that liveness keeps of those outside the topology: nodes that are joining or have left.

@@ -250,6 +250,12 @@ impl Node {
         Ok(node)
     }
 
+    /// As [`Liveness::assume_up`].
+    pub fn assume_up(&mut self, now: Now, nodes: impl Iterator<Item = (Actor, SocketAddr)>) {
+        self.liveness.assume_up(now.at, nodes);
+        self.settle(now);
+    }
+
     /// Something has happened.
     pub fn handle(&mut self, now: Now, event: NodeEvent<'_>) {
         match event {
@@ -480,7 +486,7 @@ impl Node {
     fn adopt(&mut self, now: Now, document: Arc<Document>) {
         let members: Vec<(NodeId, SocketAddr)> =
             document.members.iter().map(|member| (member.id, member.address)).collect();
-        self.liveness.set_members(now.at, &members);
+        self.liveness.set_members(now.at, &members[..]);
         self.up.retain(|&node, _| document.index_of(node).is_some());
         self.promises.topology(&document, self.me.node);
         self.document = Some(Arc::clone(&document));

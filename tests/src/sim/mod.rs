@@ -29,5 +29,7 @@ pub use self::faults::{Fault, What};
 pub use self::network::NetworkOptions;
 pub use self::options::{ClientOptions, Options};
 pub use self::places::{Levels, Places};
+pub(crate) use self::queue::Queue;
 pub use self::run::{Outcome, faults, run};
+pub(crate) use self::topology::{address, node as node_id};
 pub use self::trace::Trace;

@@ -10,7 +10,7 @@
 mod proposing;
 mod receiving;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use fastrand::Rng;
