@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use schemas::ids::{NodeId, Vnode};
 
-use super::NodeTunables;
+use super::{NodeTunables, Sizes};
 use crate::moves::{reporters, witnesses};
 use crate::mutation::{Mutation, Mutations};
 use crate::time::Instant;
@@ -23,11 +23,15 @@ pub(super) struct Steward {
     forget_after: Duration,
     /// Members that do not answer, since when.
     down: BTreeMap<NodeId, Instant>,
+    /// Since when all answer but the one that does not now, if one does not.
+    others_up: Instant,
     /// What this node's cores have caught up with.
     own: BTreeMap<Vnode, Epoch>,
     /// What others have.
     reports: BTreeMap<Vnode, (Epoch, BTreeSet<NodeId>)>,
     pub(super) is_proposing: bool,
+    /// Reports that did not count.
+    pub(super) ignored: u64,
     last_ticket: u64,
     mutations: Mutations,
 }
@@ -40,9 +44,11 @@ impl Steward {
             look_at: now + every,
             forget_after,
             down: BTreeMap::new(),
+            others_up: now,
             own: BTreeMap::new(),
             reports: BTreeMap::new(),
             is_proposing: false,
+            ignored: 0,
             last_ticket: 0,
             mutations,
         }
@@ -61,6 +67,12 @@ impl Steward {
         self.last_ticket
     }
 
+    /// Writes down how much there is of what.
+    pub(super) fn measure(&self, sizes: &mut Sizes) {
+        sizes.caught_up = self.own.len();
+        sizes.reports = self.reports.values().map(|(_, nodes)| nodes.len()).sum();
+    }
+
     /// A core of this node has caught up.
     pub(super) fn caught_up(&mut self, vnode: Vnode, epoch: Epoch) {
         self.own.insert(vnode, epoch);
@@ -76,8 +88,10 @@ impl Steward {
 
     /// `from` has caught up; what is not of this topology does not count.
     pub(super) fn report(&mut self, document: &Document, from: NodeId, vnodes: &[(Vnode, Epoch)]) {
+        let is_member = document.index_of(from).is_some();
         for &(vnode, epoch) in vnodes {
-            if !is_moving(document, vnode, epoch) || document.index_of(from).is_none() {
+            if !is_member || !is_moving(document, vnode, epoch) {
+                self.ignored += 1;
                 continue;
             }
             let (of, nodes) = self.reports.entry(vnode).or_default();
@@ -95,14 +109,18 @@ impl Steward {
         document: &Document,
         is_up: impl Fn(NodeId) -> bool,
     ) {
+        if self.down.len() > 1 {
+            self.others_up = now;
+        }
         self.down.retain(|&node, _| document.index_of(node).is_some() && !is_up(node));
         for member in document.members.iter().filter(|it| !is_up(it.id)) {
             self.down.entry(member.id).or_insert(now);
         }
     }
 
-    /// A member that did not answer for so long that it is given up for lost. One at a time: each
-    /// that is lost takes a copy with it, which the others have to have made up for before.
+    /// A member that did not answer for so long that it is given up for lost. One at a time, and
+    /// only if all others answered for as long: each that is lost takes copies with it, and what it
+    /// kept for others, for which those have to have made up before.
     fn given_up(&self, now: Instant, document: &Document) -> Option<Change> {
         let mut down = self.down.iter();
         let (Some((&node, &since)), None) = (down.next(), down.next()) else { return None };
@@ -115,7 +133,7 @@ impl Steward {
         let layout = ring.layout().iter().find(|it| it.name == lost.dc);
         let is_enough = layout.is_none_or(|it| left >= usize::from(it.copies));
         let is_safe = rests && is_enough && document.members.iter().all(is_member);
-        let is_over = now.since(since) >= self.forget_after;
+        let is_over = now.since(since.max(self.others_up)) >= self.forget_after;
         let with_last_copies = false;
         (is_safe && is_over && !document.is_paused)
             .then_some(Change::Lost { node, with_last_copies })

@@ -21,6 +21,9 @@ pub(super) fn ground(mutation: Mutation) -> (Recipe, Option<&'static str>) {
         Mutation::JoinLaterClock => {
             ("comparisons-in-pages", include_str!("../../scenarios/comparisons-in-pages.toml"))
         }
+        Mutation::LateRecordIsStored | Mutation::CopyBelowHorizonServes => {
+            ("given-up", include_str!("../../scenarios/given-up.toml"))
+        }
         Mutation::ServeOldEpoch => {
             ("moves-slow-nodes", include_str!("../../scenarios/moves-slow-nodes.toml"))
         }

@@ -94,8 +94,8 @@ impl Node {
         self.is_ceiling_rising = false;
         let (now, me, origin) = (self.now(now_us), self.actor(), self.origin.clone());
         let seed = options.seed ^ self.id.0.get() << 32 ^ u64::from(self.boot);
-        let mutations = self.mutations;
-        let tunables = &NodeTunables { mutations, ..options.node.clone() };
+        let (forget_after, mutations) = (options.forget_after, self.mutations);
+        let tunables = &NodeTunables { forget_after, mutations, ..options.node.clone() };
         let machine = cluster::node::Node::new(now, me, self.address, origin, tunables, seed);
         self.machine = Some(machine.expect("what was persisted"));
         self.alarm = None;

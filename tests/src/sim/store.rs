@@ -20,6 +20,8 @@ use schemas::clock::VnodeClock;
 use schemas::ids::{Dot, Hlc, NamespaceId, NodeId, Token, Version, Vnode, VnodeBits};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::node::START_MS;
+
 /// What is on its way to the disk.
 #[derive(Clone, Debug)]
 enum Entry {
@@ -191,11 +193,14 @@ impl ModelStore {
             }
         }
         let (key, below) = (record.key.clone(), self.below(vnode));
+        let now_ms = START_MS + self.last_durable_us / 1000;
         let known = self.records.get(&key);
         let is_whole = self.held.contains(&vnode);
         let record = if is_whole { fit(known.map(|it| &**it), &record, below) } else { record };
-        let merged = known
-            .map_or_else(|| Rc::clone(&record), |known| merge_with(self.mutations, known, &record));
+        let merged = known.map_or_else(
+            || Rc::clone(&record),
+            |known| merge_with(self.mutations, now_ms, known, &record),
+        );
         if may_purge(&merged, below) || self.is_purged_wrongly(&merged) {
             self.records.remove(&key);
         } else {
@@ -313,7 +318,18 @@ impl ModelStore {
 }
 
 /// What two records of one key come to, unless a mistake is on.
-fn merge_with(mutations: Mutations, known: &Rc<Record>, record: &Rc<Record>) -> Rc<Record> {
+fn merge_with(
+    mutations: Mutations,
+    now_ms: u64,
+    known: &Rc<Record>,
+    record: &Rc<Record>,
+) -> Rc<Record> {
+    if mutations.has(Mutation::ExpiredUncoversOlder)
+        && known.kind == Kind::Value
+        && known.is_dead(now_ms)
+    {
+        return Rc::clone(record);
+    }
     if mutations.has(Mutation::LastArrivalWins) {
         return Rc::clone(record);
     }

@@ -34,6 +34,7 @@ const FOUND: &[(Mutation, u64, Breach)] = &[
     (Mutation::JoinLaterClock, 2, Breach::End),
     (Mutation::CompareOneLeaf, 4, Breach::End),
     (Mutation::CompareKeysAlone, 4, Breach::End),
+    (Mutation::ScanToLongest, 2, Breach::Promise(Promise::P3)),
     (Mutation::DropSibling, 3, Breach::Promise(Promise::P1)),
     (Mutation::ServeOldEpoch, 1, Breach::Promise(Promise::P3)),
     (Mutation::CountSuccessors, 2, Breach::Promise(Promise::P3)),
