@@ -180,12 +180,7 @@ impl Attacker {
     /// The same with something of it changed.
     fn changed(&mut self, mut message: Message) -> Message {
         match &mut message {
-            Message::Write(it) => match self.rng.u32(..4) {
-                0 => it.op = Some(self.op()),
-                1 => it.epoch = self.epoch(),
-                2 => it.record = self.changed_record(&it.record.clone()),
-                _ => it.stands_in_for = Some(self.node()),
-            },
+            Message::Write(it) => self.change_write(it),
             Message::Read(it) => match self.rng.u32(..4) {
                 0 => it.op = self.op(),
                 1 => it.epoch = self.epoch(),
@@ -249,6 +244,15 @@ impl Attacker {
             }
         }
         message
+    }
+
+    fn change_write(&mut self, it: &mut Write) {
+        match self.rng.u32(..4) {
+            0 => it.op = Some(self.op()),
+            1 => it.epoch = self.epoch(),
+            2 => it.record = self.changed_record(&it.record.clone()),
+            _ => it.stands_in_for = Some(self.node()),
+        }
     }
 
     fn change_pulled(&mut self, result: &mut Result<Pulled, Refusal>) {

@@ -85,7 +85,9 @@ fn records(pages: &[Page]) -> Vec<&Rc<Record>> {
 
 /// A record that one node alone has.
 fn give(network: &mut Network, number: usize, key: Key, counter: u64, value: &[u8]) {
-    let dot = schemas::ids::Dot { actor: network.nodes[0].shard.core.me, counter };
+    // Of one that is gone: nobody believes a dot of its own that it has not given.
+    let actor = schemas::ids::Actor { node: fixture::node(9), boot: 1 };
+    let dot = schemas::ids::Dot { actor, counter };
     let version = schemas::ids::Version { hlc: Hlc(counter), dot };
     let (kind, value) = match value {
         [] => (crate::record::Kind::Tombstone, [].into()),
