@@ -34,6 +34,12 @@ const FOUND: &[(Mutation, u64, Breach)] = &[
     (Mutation::JoinLaterClock, 2, Breach::End),
     (Mutation::CompareOneLeaf, 4, Breach::End),
     (Mutation::CompareKeysAlone, 4, Breach::End),
+    (Mutation::PurgeBelowNoHorizon, 2, Breach::Promise(Promise::P5)),
+    (Mutation::PromiseIgnoresHints, 37, Breach::Promise(Promise::P1)),
+    (Mutation::HorizonWithoutAllOwners, 2, Breach::Assertion),
+    (Mutation::ExpiredUncoversOlder, 2, Breach::End),
+    (Mutation::LateRecordIsStored, 11, Breach::End),
+    (Mutation::CopyBelowHorizonServes, 2, Breach::Promise(Promise::P1)),
 ];
 
 /// Seeds that a mistake may take to be found.
