@@ -87,11 +87,13 @@ pub enum Mutation {
     LateRecordIsStored,
     /// A copy takes a horizon that it has not all of.
     CopyBelowHorizonServes,
+    /// A page of a scan goes as far as the answer that goes furthest.
+    ScanToLongest,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 40] = [
         Self::AckBeforeQuorum,
         Self::AckBeforeOwnDisk,
         Self::AckBeforeReplicaDisk,
@@ -131,6 +133,7 @@ impl Mutation {
         Self::ExpiredUncoversOlder,
         Self::LateRecordIsStored,
         Self::CopyBelowHorizonServes,
+        Self::ScanToLongest,
     ];
 
     /// What it is called, and what is wrong with it on.
@@ -198,6 +201,13 @@ impl Mutation {
             Self::CompareKeysAlone => {
                 ("compare-keys-alone", "a comparison takes records of one key for equal")
             }
+            other => other.describe_more(),
+        }
+    }
+
+    /// As above, of the topology and of what is purged, and of pages.
+    fn describe_more(self) -> (&'static str, &'static str) {
+        match self {
             Self::DropSibling => ("drop-sibling", "of concurrent values the newest alone stays"),
             Self::ServeOldEpoch => {
                 ("serve-old-epoch", "a replica serves an older epoch of a vnode than its own")
@@ -236,6 +246,10 @@ impl Mutation {
             Self::CopyBelowHorizonServes => {
                 ("copy-below-horizon-serves", "a copy takes a horizon that it has not all of")
             }
+            Self::ScanToLongest => {
+                ("scan-to-longest", "a page of a scan goes as far as any answer")
+            }
+            other => unreachable!("{other:?} is described above"),
         }
     }
 

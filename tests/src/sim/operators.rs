@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cluster::node::{NodeEvent, Origin};
 use cluster::topology::agreement::{ProposalError, Ticket};
-use cluster::topology::{Change, ChangeRefused, Document, Epoch, Standing};
+use cluster::topology::{Change, ChangeRefused, Document, Epoch, Member, Standing};
 
 use super::faults::{Fault, What};
 use super::namespaces;
@@ -37,6 +37,8 @@ enum Wanted {
     Change(Change),
     /// Whatever this comes to with the topology of then.
     Namespaces(What),
+    /// Moves go on: since when. Until what was proposed before has come to its end.
+    Resume(u64),
 }
 
 impl Operators {
@@ -55,19 +57,30 @@ impl World {
     /// Somebody wants a change.
     pub(super) fn want_change(&mut self, what: &What) {
         let change = match *what {
-            What::Join => self.new_node(),
+            What::Join => Change::Join(self.new_node()),
+            What::PauseMoves => Change::Pause,
+            What::AbortMoves => Change::Abort,
+            // One that comes to another data centre replaces nobody.
+            What::Replace { node, is_lost } if !self.is_place_of_next(node) => {
+                let what = if is_lost { What::Destroy { node } } else { What::Leave { node } };
+                return self.want_change(&what);
+            }
+            What::Replace { node, is_lost } => {
+                if is_lost && !self.destroy(node) {
+                    return;
+                }
+                self.operators.leaving.insert(node);
+                let new = self.new_node();
+                Change::Replace { old: topology::node(node), new, is_lost }
+            }
             What::Leave { node } => {
                 self.operators.leaving.insert(node);
                 Change::Leave(topology::node(node))
             }
             What::Destroy { node } => {
-                if !self.operators.destroyed.is_empty()
-                    || !may_lose_a_node(&self.options, &self.faults)
-                {
+                if !self.destroy(node) {
                     return;
                 }
-                self.crash(node);
-                self.operators.destroyed.insert(node, self.operators.wanted.len());
                 Change::Lost { node: topology::node(node), with_last_copies: false }
             }
             What::Weigh { node, weight } => Change::Weight { node: topology::node(node), weight },
@@ -77,6 +90,26 @@ impl World {
             ref what => return self.want(Wanted::Namespaces(what.clone())),
         };
         self.want(Wanted::Change(change));
+    }
+
+    /// A node is gone, which the next change that is wanted says; whether it may be.
+    fn destroy(&mut self, node: usize) -> bool {
+        if !self.operators.destroyed.is_empty() || !may_lose_a_node(&self.options, &self.faults) {
+            return false;
+        }
+        self.crash(node);
+        self.operators.destroyed.insert(node, self.operators.wanted.len());
+        true
+    }
+
+    /// Nobody wants moves to wait any more.
+    pub(super) fn resume_moves(&mut self) {
+        for wanted in &mut self.operators.wanted {
+            let waits =
+                |it: &mut Wanted| matches!(it, Wanted::Change(Change::Pause | Change::Abort));
+            let _ = wanted.take_if(waits);
+        }
+        self.want(Wanted::Resume(self.now_us));
     }
 
     /// A node may vote again.
@@ -98,14 +131,20 @@ impl World {
         }
     }
 
-    fn new_node(&mut self) -> Change {
+    /// Whether the next new node is of the data centre of `node`.
+    fn is_place_of_next(&self, node: usize) -> bool {
+        let places = self.options.places;
+        places.of(self.nodes.len()) == places.of(node)
+    }
+
+    fn new_node(&mut self) -> Member {
         let number = self.nodes.len();
         let document = topology::document(&self.options);
         let seeds = document.members.iter().map(|member| member.id).collect();
         let origin = Origin::Join(document.cluster, seeds);
         self.nodes.push(Node::new(number, origin, &self.options));
         self.start(number);
-        Change::Join(topology::member(number, self.options.places))
+        topology::member(number, self.options.places)
     }
 
     fn want(&mut self, wanted: Wanted) {
@@ -159,6 +198,7 @@ impl World {
     fn change_to(&self, document: &Document, wanted: Wanted) -> Option<Change> {
         match wanted {
             Wanted::Change(change) => Some(change),
+            Wanted::Resume(_) => Some(Change::Resume),
             Wanted::Namespaces(what) => namespaces::change(&self.options, document, &what),
         }
     }
@@ -171,7 +211,12 @@ impl World {
             Err(ProposalError::Refused { why, .. }) => !passes(why),
             Err(_) => false,
         };
-        if let Some(wanted) = self.operators.wanted.get_mut(ticket.0 as usize).filter(|_| is_over) {
+        let Some(wanted) = self.operators.wanted.get_mut(ticket.0 as usize) else { return };
+        let is_early = match wanted {
+            Some(Wanted::Resume(since_us)) => self.now_us < *since_us + AGAIN_US,
+            _ => false,
+        };
+        if is_over && !is_early {
             *wanted = None;
         }
     }

@@ -10,7 +10,7 @@
 mod proposing;
 mod receiving;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use fastrand::Rng;
@@ -193,6 +193,21 @@ impl Agreement {
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// Changes that wait to be decided.
+    pub(crate) fn proposals(&self) -> usize {
+        self.proposals.len()
+    }
+
+    /// Answers that wait for the disk.
+    pub(crate) fn held(&self) -> usize {
+        self.disk.held()
+    }
+
+    /// Nodes that are to be offered a document.
+    pub(crate) fn offers(&self) -> usize {
+        self.spread.offers()
     }
 
     /// Does all that is due.
