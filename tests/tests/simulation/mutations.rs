@@ -34,7 +34,6 @@ const FOUND: &[(Mutation, u64, Breach)] = &[
     (Mutation::JoinLaterClock, 2, Breach::End),
     (Mutation::CompareOneLeaf, 4, Breach::End),
     (Mutation::CompareKeysAlone, 4, Breach::End),
-    (Mutation::ScanToLongest, 2, Breach::Promise(Promise::P3)),
     (Mutation::DropSibling, 3, Breach::Promise(Promise::P1)),
     (Mutation::ServeOldEpoch, 1, Breach::Promise(Promise::P3)),
     (Mutation::CountSuccessors, 2, Breach::Promise(Promise::P3)),
@@ -43,6 +42,13 @@ const FOUND: &[(Mutation, u64, Breach)] = &[
     (Mutation::DecideWithMinority, 1, Breach::Invariant),
     (Mutation::ForgetPromise, 1, Breach::Invariant),
     (Mutation::DocumentGoesBack, 1, Breach::Invariant),
+    (Mutation::PurgeBelowNoHorizon, 2, Breach::Promise(Promise::P5)),
+    (Mutation::PromiseIgnoresHints, 37, Breach::Promise(Promise::P1)),
+    (Mutation::HorizonWithoutAllOwners, 2, Breach::Assertion),
+    (Mutation::ExpiredUncoversOlder, 2, Breach::End),
+    (Mutation::LateRecordIsStored, 11, Breach::End),
+    (Mutation::CopyBelowHorizonServes, 2, Breach::Promise(Promise::P1)),
+    (Mutation::ScanToLongest, 2, Breach::Promise(Promise::P3)),
 ];
 
 /// Seeds that a mistake may take to be found.
