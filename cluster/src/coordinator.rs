@@ -35,9 +35,8 @@ use crate::event::{RequestId, StoreError, Stored};
 use crate::message::{Answer, OpId, Refusal};
 use crate::mutation::Mutation;
 use crate::record::Key;
-use crate::shard::{Core, Turn};
+use crate::shard::{Core, Sizes, Turn};
 use crate::time::Instant;
-use crate::version::DotCounters;
 use crate::version::HlcClock;
 
 /// What is looked at before anything is begun.
@@ -65,7 +64,6 @@ pub(crate) struct Coordinator {
     table: Table<Operation>,
     clock: HlcClock,
     ceiling: Hlc,
-    dots: DotCounters,
     /// Whether a record is on its way to the store whose dot is not used up yet.
     is_assigning: bool,
     once: Once,
@@ -78,14 +76,21 @@ pub(crate) struct Coordinator {
     local: VecDeque<Hlc>,
 }
 
+/// Who forwards a request: a core of another node, and its number for it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Forwarder {
+    pub(crate) node: NodeId,
+    pub(crate) lane: Vnode,
+    pub(crate) op: OpId,
+}
+
 impl Coordinator {
-    /// For the dots that `dots` counts; no stamp is at or below `floor`.
-    pub(crate) fn new(core: &Core, dots: DotCounters, floor: Hlc) -> Self {
+    /// No stamp is at or below `floor`.
+    pub(crate) fn new(core: &Core, floor: Hlc) -> Self {
         Self {
             table: Table::new(core.me.boot, core.tunables.operations_max),
             clock: HlcClock::new(floor),
             ceiling: floor,
-            dots,
             is_assigning: false,
             once: Once::default(),
             writing: siblings::Keys::new(),
@@ -109,15 +114,21 @@ impl Coordinator {
     pub(crate) fn request_of(
         &mut self,
         turn: &mut Turn<'_>,
-        from: NodeId,
-        op: OpId,
+        from: Forwarder,
+        vnode: Vnode,
         wanted: &Rc<Request>,
     ) {
-        if !self.once.is_first(from, op) && !turn.core.is_wrong(Mutation::BeginTwice) {
+        let Forwarder { node, lane, op } = from;
+        let document = &turn.core.document;
+        if Token::of(&wanted.key, document.token_seed).vnode(document.bits) != vnode {
+            turn.core.counts.malformed += 1;
+            return refuse(turn.core, Client::Node(node, op), vnode, Status::MalformedBody);
+        }
+        if !self.once.is_first(node, lane, op) && !turn.core.is_wrong(Mutation::BeginTwice) {
             turn.core.counts.doubled += 1;
             return;
         }
-        self.begin(turn, Client::Node(from, op), wanted);
+        self.begin(turn, Client::Node(node, op), wanted);
     }
 
     fn begin(&mut self, turn: &mut Turn<'_>, client: Client, request: &Rc<Request>) {
@@ -125,6 +136,7 @@ impl Coordinator {
         let token = Token::of(&request.key, core.document.token_seed);
         let vnode = token.vnode(core.document.bits);
         if let Some(status) = self.unfit(core, turn.now.wall_ms, request) {
+            core.counts.unfit += u64::from(status != Status::Overloaded);
             return refuse(core, client, vnode, status);
         }
         let key = Key { token, namespace: request.namespace, bytes: Rc::clone(&request.key) };
@@ -182,14 +194,14 @@ impl Coordinator {
         if !self.clock.admits(wall_ms, seen) {
             return Err(Status::StampAhead);
         }
-        self.version(wall_ms, vnode, seen.max(core.below(vnode))).ok_or(Status::Overloaded)
+        self.version(core, wall_ms, vnode, seen.max(core.below(vnode))).ok_or(Status::Overloaded)
     }
 
     /// The store has taken a write with the next version of `vnode`.
-    pub(crate) fn local_taken(&mut self, vnode: Vnode, version: Version) {
+    pub(crate) fn local_taken(&mut self, core: &mut Core, vnode: Vnode, version: Version) {
         assert!(!self.is_assigning, "effects are carried out before the next write");
-        assert_eq!(self.dots.next(vnode), version.dot, "it is the next version");
-        self.dots.advance(vnode);
+        assert_eq!(core.dots.next(vnode), version.dot, "it is the next version");
+        core.dots.advance(vnode);
         self.local.push_back(version.hlc);
     }
 
@@ -284,7 +296,10 @@ impl Coordinator {
             let fate = match self.table.get_mut(id) {
                 Some(Operation::Write(op)) => op.retarget(turn, id),
                 Some(Operation::Read(op)) => {
+                    let before = op.alarm;
                     op.retarget(turn, id);
+                    let after = op.alarm;
+                    self.table.change_alarm(id, before, after);
                     Fate::Stays
                 }
                 Some(Operation::Scan(op)) => {
@@ -356,8 +371,12 @@ impl Coordinator {
         }
     }
 
-    /// Operations under way.
-    pub(crate) fn len(&self) -> usize {
-        self.table.len()
+    /// Writes down how much there is of what.
+    pub(crate) fn measure(&self, sizes: &mut Sizes) {
+        sizes.operations = self.table.len();
+        sizes.alarms = self.table.alarms();
+        sizes.waiting = self.waiting;
+        sizes.keys = self.writing.len();
+        sizes.begun = self.once.len();
     }
 }

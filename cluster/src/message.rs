@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use schemas::clock::VnodeClock;
-use schemas::ids::{Hlc, NamespaceId, NodeId, Token};
+use schemas::ids::{Hlc, NamespaceId, NodeId, Token, Vnode};
 
 use crate::coordinator::{Reply, Request};
 use crate::event::Page;
@@ -16,7 +16,7 @@ use crate::horizon::{Horizon, HorizonIs};
 use crate::record::{Digest, Key, Record};
 use crate::topology::Epoch;
 
-/// An operation of a coordinator: unique among all of its node, in all lives of it.
+/// An operation of a coordinator: unique among all of its core, in all lives of its node.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct OpId(pub u64);
 
@@ -52,8 +52,10 @@ pub enum Message {
     },
     /// Coordinate this: the sender does not own the vnode.
     Forward {
-        /// The sender's number for it.
+        /// The number that the sender's core has for it.
         op: OpId,
+        /// The first vnode of that core: it numbers what it forwards in ascending order.
+        lane: Vnode,
         /// What the client wants.
         request: Rc<Request>,
         /// How long it waits yet.

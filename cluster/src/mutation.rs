@@ -201,6 +201,13 @@ impl Mutation {
             Self::CompareKeysAlone => {
                 ("compare-keys-alone", "a comparison takes records of one key for equal")
             }
+            other => other.describe_more(),
+        }
+    }
+
+    /// As above, of the topology and of what is purged, and of pages.
+    fn describe_more(self) -> (&'static str, &'static str) {
+        match self {
             Self::DropSibling => ("drop-sibling", "of concurrent values the newest alone stays"),
             Self::ServeOldEpoch => {
                 ("serve-old-epoch", "a replica serves an older epoch of a vnode than its own")
@@ -242,6 +249,7 @@ impl Mutation {
             Self::ScanToLongest => {
                 ("scan-to-longest", "a page of a scan goes as far as any answer")
             }
+            other => unreachable!("{other:?} is described above"),
         }
     }
 

@@ -6,6 +6,7 @@
 use std::rc::Rc;
 
 use schemas::ids::{NamespaceId, Token, Version};
+use schemas::limits::VALUE_BYTES_MAX;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::version::{self, Content, Siblings, Stands};
@@ -65,6 +66,19 @@ impl Record {
     pub fn digest(&self) -> Digest {
         let hash = xxh3_64_with_seed(&self.value, self.kind as u64);
         Digest { version: self.version, hash }
+    }
+
+    /// Whether it is what its kind says: a dot that somebody gave, a value that is not too long, a
+    /// set that is one.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        let dot = self.version.dot;
+        let is_value = match self.kind {
+            Kind::Value => self.value.len() <= VALUE_BYTES_MAX,
+            Kind::Tombstone => self.value.is_empty(),
+            Kind::Siblings | Kind::Context => self.content().set().is_some(),
+        };
+        dot.counter > 0 && dot.actor.boot > 0 && is_value
     }
 
     /// The record of a set of siblings.

@@ -1,12 +1,13 @@
 //! [`Shard`]: one core's state machine, and the contract with whoever drives it.
 
 mod core;
+mod counts;
 mod log;
 mod peers;
 mod route;
 
-pub use self::core::Counts;
 pub(crate) use self::core::{Core, Purpose, Turn};
+pub use self::counts::{Counts, Sizes};
 pub use self::route::{Route, RouteOp};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use schemas::ids::{Actor, Hlc, NodeId, Token, Version, Vnode};
 use schemas::status::Status;
 
-use crate::coordinator::Coordinator;
+use crate::coordinator::{Coordinator, Forwarder};
 use crate::event::{Effect, Event, StoreError, Stored, Ticket};
 use crate::handoff::{Handoff, HintStep};
 use crate::horizon::{self, Horizon, HorizonStep, Promises, Rounds};
@@ -28,7 +29,6 @@ use crate::replica;
 use crate::time::{Instant, Now};
 use crate::topology::Document;
 use crate::tunables::Tunables;
-use crate::version::DotCounters;
 
 /// The distributed logic of one core.
 ///
@@ -95,12 +95,12 @@ impl Shard {
     #[must_use]
     pub fn new(now: Now, start: Start) -> Self {
         let boot = start.me.boot;
-        let mut core = Core::new(start.me, start.document, start.tunables);
+        let vnodes = start.vnodes.clone();
+        let mut core = Core::new(start.me, vnodes, start.document, start.tunables);
         core.held = start.held;
         core.stored = start.stored;
         core.horizons = start.horizons;
-        let dots = DotCounters::new(start.me, start.vnodes.clone());
-        let coordinator = Coordinator::new(&core, dots, start.floor);
+        let coordinator = Coordinator::new(&core, start.floor);
         let handoff = Handoff::new(boot, start.hinted);
         let repair = Repair::new(boot, start.vnodes.clone(), &core.tunables);
         let release = Release::new(start.vnodes.clone());
@@ -130,13 +130,18 @@ impl Shard {
             Event::Request(id, request) => coordinator.request(&mut turn, id, &request),
             Event::MultiGet(id, wanted) => coordinator.multi_get(&mut turn, id, &wanted),
             Event::Scan(id, scan) => coordinator.scan(&mut turn, id, &scan),
-            Event::Received { from, vnode, message } => self.hear(now, from, vnode, message),
+            Event::Received { from, vnode, message } => {
+                if turn.core.is_heard(from, vnode) {
+                    self.hear(now, from.node, vnode, message);
+                }
+            }
             Event::Taken(ticket, taken) => self.taken(now, ticket, taken),
             Event::Durable(ticket) => self.durable(now, ticket),
             Event::Answered(ticket, result) => self.answered(now, ticket, result),
             Event::Topology(document) => {
                 if document.epoch > turn.core.document.epoch {
                     turn.core.set_document(document);
+                    turn.handoff.topology(turn.core);
                     coordinator.topology(&mut turn);
                     repair.topology(&mut turn);
                     release.topology(&mut turn);
@@ -161,7 +166,7 @@ impl Shard {
             Event::Due => self.due(now),
         }
         while let Some((vnode, message)) = self.core.next_loopback() {
-            self.hear(now, self.core.me, vnode, message);
+            self.hear(now, self.core.me.node, vnode, message);
         }
     }
 
@@ -219,10 +224,17 @@ impl Shard {
         self.core.counts
     }
 
-    /// Operations coordinated here, and orders to the store, that are under way.
+    /// How much it keeps.
     #[must_use]
-    pub fn under_way(&self) -> (usize, usize) {
-        (self.coordinator.len(), self.core.orders())
+    pub fn sizes(&self) -> Sizes {
+        let mut sizes = Sizes::default();
+        self.core.measure(&mut sizes);
+        self.coordinator.measure(&mut sizes);
+        self.handoff.measure(&mut sizes);
+        self.repair.measure(&mut sizes);
+        self.release.measure(&mut sizes);
+        sizes.rounds = self.rounds.len();
+        sizes
     }
 
     /// How this core does `op` on a key with `token`. Pure.
@@ -248,7 +260,7 @@ impl Shard {
     /// # Panics
     /// If it is not the next one.
     pub fn local_taken(&mut self, vnode: Vnode, version: Version) {
-        self.coordinator.local_taken(vnode, version);
+        self.coordinator.local_taken(&mut self.core, vnode, version);
         self.core.log.taken();
     }
 
@@ -261,16 +273,8 @@ impl Shard {
         self.core.log.durable();
     }
 
-    fn hear(&mut self, now: Now, from: Actor, vnode: Vnode, message: Message) {
-        let node = from.node;
-        if node != self.core.me.node && self.core.document.index_of(node).is_none() {
-            self.core.counts.strangers += 1;
-            return;
-        }
-        if !self.core.peers.is_current(from) {
-            self.core.counts.former_lives += 1;
-            return;
-        }
+    /// `node`, which may be this one, says something of a vnode of this core.
+    fn hear(&mut self, now: Now, node: NodeId, vnode: Vnode, message: Message) {
         let Parts { mut turn, coordinator, repair, release, rounds, .. } = self.parts(now);
         match message {
             Message::Write(write) => {
@@ -282,10 +286,11 @@ impl Shard {
             Message::Answer { op, result } => coordinator.hear_answer(&mut turn, node, op, result),
             Message::Scan(scan) => replica::scan(turn.core, node, vnode, scan),
             Message::Scanned { op, result } => coordinator.scanned(&mut turn, node, op, result),
-            Message::Forward { op, request, left } => {
+            Message::Forward { op, lane, request, left } => {
                 let mut request = (*request).clone();
                 request.patience = request.patience.min(left);
-                coordinator.request_of(&mut turn, node, op, &request.into());
+                let from = Forwarder { node, lane, op };
+                coordinator.request_of(&mut turn, from, vnode, &request.into());
             }
             Message::Forwarded { op, reply } => {
                 coordinator.hear_forwarded(&mut turn, node, op, reply);

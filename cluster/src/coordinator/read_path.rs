@@ -22,6 +22,7 @@ use super::quorum::{Access, Quorum};
 use super::request::{Refused, Reply};
 use super::write_path::{Copy, Own, WriteOp};
 use crate::event::Effect;
+use crate::limits::PATIENCE_MAX;
 use crate::message::{Answer, Message, OpId, Read, Refusal, Write};
 use crate::mutation::Mutation;
 use crate::record::{Digest, Key, Kind, Record, merge};
@@ -119,10 +120,7 @@ impl Coordinator {
         op.hear(turn, id, from, result);
         let step = op.step(turn, id);
         let after = op.alarm;
-        if before != after {
-            self.table.cancel_alarm(id, before);
-            self.table.set_alarm(id, after);
-        }
+        self.table.change_alarm(id, before, after);
         self.read_step(turn, id, step);
     }
 
@@ -170,7 +168,7 @@ impl ReadOp {
             }
         };
         let nodes = nearest(core, vnode, namespace);
-        let deadline = turn.now.at + patience;
+        let deadline = turn.now.at + patience.min(PATIENCE_MAX);
         Some(Self {
             client,
             namespace: namespace.id,
@@ -265,19 +263,24 @@ impl ReadOp {
             let waits = |it: &Asked| matches!(it.state, State::Asked(..));
             at = self.copies.iter().position(waits).unwrap_or(at);
         }
-        let (State::Asked(since, _) | State::Fetching(_, since)) = self.copies[at].state else {
+        let (since, wants_data) = match self.copies[at].state {
+            State::Asked(since, wants_data) => (since, wants_data),
+            State::Fetching(_, since) => (since, true),
+            _ => {
+                turn.core.counts.stray_answers += 1;
+                return;
+            }
+        };
+        if wants_data && matches!(result, Ok(Answer::Digest(_))) {
+            // What was asked before, once more.
             turn.core.counts.stray_answers += 1;
             return;
-        };
+        }
         turn.core.peers.answered(from, turn.now.at.since(since));
-        match result {
+        match result.and_then(|answer| self.checked(turn.core, answer)) {
             Ok(answer) => {
                 let digest = answer.digest();
                 if let Answer::Data(Some(record)) = answer {
-                    if record.key != self.key {
-                        turn.core.counts.malformed += 1;
-                        return;
-                    }
                     self.take(turn.core, &record);
                 }
                 self.copies[at].state = State::Answered(digest);
@@ -295,6 +298,17 @@ impl ReadOp {
                 self.ask_enough(turn, id);
             }
         }
+    }
+
+    /// An answer about the key. Another counts as a refusal: others are asked.
+    fn checked(&self, core: &mut Core, answer: Answer) -> Result<Answer, Refusal> {
+        if let Answer::Data(Some(record)) = &answer
+            && (record.key != self.key || !core.is_record_of(self.vnode, record))
+        {
+            core.counts.malformed += 1;
+            return Err(Refusal::Malformed);
+        }
+        Ok(answer)
     }
 
     fn take(&mut self, core: &Core, record: &Rc<Record>) {
@@ -409,6 +423,7 @@ impl ReadOp {
             is_strict: true,
             quorum,
             copies: targets,
+            unfit: SmallVec::new(),
             own: Own::AsOthers,
             sent_at: turn.now.at,
             deadline: self.deadline,

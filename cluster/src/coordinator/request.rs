@@ -7,6 +7,7 @@ use schemas::consistency::Consistency;
 use schemas::ids::{Hlc, NamespaceId, Token, Version};
 use schemas::status::{Applied, Status};
 
+use crate::limits::PATIENCE_MAX;
 use crate::record::{Key, Record};
 
 /// What a client wants of one key.
@@ -24,7 +25,7 @@ pub struct Request {
     pub is_strict: bool,
     /// The greatest stamp that the client has seen.
     pub seen: Hlc,
-    /// How long the client waits.
+    /// How long the client waits; what is more than [`PATIENCE_MAX`] counts as that.
     pub patience: Duration,
 }
 
@@ -102,6 +103,13 @@ pub enum Wanted {
         /// tells less.
         repairs_first: bool,
     },
+}
+
+impl Request {
+    /// How long it is under way at most.
+    pub(super) fn waits(&self) -> Duration {
+        self.patience.min(PATIENCE_MAX)
+    }
 }
 
 impl Wanted {

@@ -23,7 +23,7 @@ use super::read_path::nearest;
 use super::request::{Page, Refused, Reply, Scan};
 use super::{Asked, Coordinator};
 use crate::event::{Effect, RequestId};
-use crate::limits::SCANS_MAX;
+use crate::limits::{PATIENCE_MAX, SCANS_MAX};
 use crate::message::{Message, OpId, Refusal, ScanRead, Scanned, Write};
 use crate::mutation::Mutation;
 use crate::record::{Key, Record, merge};
@@ -80,7 +80,7 @@ impl Coordinator {
             Ok(quorum) => quorum,
             Err(refused) => return core.reply(client, Reply::Refused(refused)),
         };
-        let deadline = turn.now.at + patience;
+        let deadline = turn.now.at + patience.min(PATIENCE_MAX);
         let op = ScanOp {
             client,
             scan: Rc::clone(scan),
@@ -114,10 +114,7 @@ impl Coordinator {
         let before = op.alarm;
         let fate = op.hear(turn, id, from, result);
         let after = op.alarm;
-        if before != after {
-            self.table.cancel_alarm(id, before);
-            self.table.set_alarm(id, after);
-        }
+        self.table.change_alarm(id, before, after);
         self.settle(id, fate);
     }
 }
@@ -204,7 +201,9 @@ impl ScanOp {
             return Fate::Stays;
         };
         copy.state = match result {
-            Ok(page) if is_page_of(&self.scan, &page) => State::Answered(page),
+            Ok(page) if is_page_of(&self.scan, &page) && is_of(turn.core, self.vnode, &page) => {
+                State::Answered(page)
+            }
             Ok(_) => {
                 turn.core.counts.malformed += 1;
                 State::Refused
@@ -336,6 +335,12 @@ impl ScanOp {
         self.copies = idle(turn.core, self.vnode, &self.scan);
         self.ask_enough(turn, id);
     }
+}
+
+/// Whether all records of a page can be, and are no more than one may have.
+fn is_of(core: &Core, vnode: Vnode, page: &Scanned) -> bool {
+    page.records.len() <= SCAN_RECORDS_MAX
+        && page.records.iter().all(|it| core.is_record_of(vnode, it))
 }
 
 /// Whether a page can be an answer: records of the namespace, ascending, within what was asked for

@@ -24,7 +24,7 @@ use crate::event::{Effect, Order, StoreError, Stored};
 use crate::horizon::{Horizon, HorizonIs};
 use crate::message::{OpId, Pulled, Refusal};
 use crate::moves::{self, Sources};
-use crate::shard::{Core, Purpose, Turn};
+use crate::shard::{Core, Purpose, Sizes, Turn};
 use crate::time::Instant;
 use crate::topology::Epoch;
 use crate::tunables::Tunables;
@@ -126,6 +126,7 @@ impl Repair {
             if let Some(plan) = self.plans.get_mut(&vnode).filter(|plan| plan.epoch == epoch) {
                 // Whom it takes over from may be lost by now.
                 plan.sources = moves::sources(&document, vnode, me);
+                plan.wanted.retain(|&node| document.index_of(node).is_some());
                 owned.push(vnode);
                 continue;
             }
@@ -274,7 +275,8 @@ impl Repair {
             plan.next_peer(is_move, is_up)
         };
         let period = turn.core.tunables.repair_period / plan.peers.len().max(1) as u32;
-        let is_urgent = is_move || !plan.wanted.is_empty() || !turn.core.is_held(vnode);
+        let is_wanted = plan.wanted.iter().any(|&node| turn.core.is_up(node));
+        let is_urgent = is_move || is_wanted || !turn.core.is_held(vnode);
         let soon = turn.core.tunables.repair_retry.min(period);
         plan.at = now + if is_urgent { soon } else { period };
         self.next.insert((plan.at, vnode));
@@ -386,6 +388,16 @@ impl Repair {
             }
             RepairStep::Read(_) => {}
         }
+    }
+
+    /// Writes down how much there is of what.
+    pub(crate) fn measure(&self, sizes: &mut Sizes) {
+        let plans = self.plans.values();
+        sizes.plans = self.plans.len();
+        sizes.compared = plans
+            .map(|it| it.peers.len() + it.compared.len() + it.wanted.len() + it.sources.len())
+            .sum();
+        sizes.sessions = self.sessions.len();
     }
 
     /// Another owner has answered.

@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use schemas::clock::VnodeClock;
-use schemas::ids::{NodeId, Vnode};
+use schemas::ids::{NodeId, Token, Vnode};
 
 use super::LEAVES;
-use super::answering::{summary, tokens_of};
+use super::answering::{is_within, summary, tokens_of};
 use crate::event::{Order, Page, StoreError, Stored};
 use crate::horizon::{Horizon, HorizonIs, adopt};
+use crate::limits::PAGE_RECORDS_MAX;
 use crate::message::{HorizonMessage, Message, OpId, Pull, PullWanted, Pulled, Refusal};
 use crate::mutation::Mutation;
 use crate::record::Key;
@@ -45,7 +46,10 @@ pub(super) struct Session {
     /// Until when the next page is not asked for.
     pub(super) waits: Option<Instant>,
     epoch: Epoch,
+    /// Steps that were asked for.
     step: u32,
+    /// Whether the last of them was not answered.
+    is_asking: bool,
     pub(super) came: Came,
     /// The own clock, from when the session began.
     ours: VnodeClock,
@@ -144,6 +148,7 @@ impl Session {
             waits: None,
             epoch: core.document.ring.epoch(vnode),
             step: 0,
+            is_asking: false,
             came: Came::default(),
             ours: VnodeClock::default(),
             theirs: None,
@@ -154,6 +159,7 @@ impl Session {
 
     fn ask(&mut self, core: &mut Core, wanted: PullWanted) {
         self.step += 1;
+        self.is_asking = true;
         let (session, step, epoch) = (self.id, self.step, self.epoch);
         let below = core.below(self.vnode);
         let pull = Pull { session, step, epoch, below, wanted };
@@ -201,12 +207,11 @@ impl Session {
         horizon: &HorizonIs,
         result: Result<Pulled, Refusal>,
     ) -> Progress {
-        if step != self.step {
+        if step != self.step || !self.is_asking {
             turn.core.counts.stray_answers += 1;
             return Progress::GoesOn;
         }
-        // What is asked next is of a later step; the same answer again is of none.
-        self.step += 1;
+        self.is_asking = false;
         let answer = match result {
             Ok(answer) => answer,
             Err(refusal) => {
@@ -216,6 +221,14 @@ impl Session {
                 return Progress::Failed;
             }
         };
+        let is_horizon = match horizon {
+            HorizonIs::Higher(theirs) => turn.core.is_clock_of(self.vnode, &theirs.clock),
+            HorizonIs::Same | HorizonIs::Lower => true,
+        };
+        if !is_horizon || !self.can_be(turn.core, &answer) {
+            turn.core.counts.malformed += 1;
+            return Progress::Failed;
+        }
         if let Err(progress) = self.compare_horizons(turn.core, horizon, &answer) {
             return progress;
         }
@@ -247,12 +260,47 @@ impl Session {
             (Stage::Leaf(leaves, _), Pulled::Records(_, page)) => {
                 self.store(turn, page, Stage::Leaf(leaves, None))
             }
-            (stage, _) => {
-                self.stage = stage;
-                turn.core.counts.malformed += 1;
-                Progress::Failed
-            }
+            (stage, answer) => unreachable!("{stage:?} has asked for no {answer:?}"),
         }
+    }
+
+    /// Whether an answer is one to what was asked: records of this life's own dots that were never
+    /// given would let dots be given twice, and a page that does not go on would never end.
+    fn can_be(&self, core: &Core, answer: &Pulled) -> bool {
+        let all = core.document.bits.tokens(self.vnode);
+        match (&self.stage, answer) {
+            (Stage::Since(after), Pulled::Records(clock, page)) => {
+                core.is_clock_of(self.vnode, clock) && self.follows(core, all, after, page)
+            }
+            (Stage::Leaf(leaves, after), Pulled::Records(_, page)) => {
+                let tokens = tokens_of(core.document.bits, self.vnode, leaves[0]);
+                self.follows(core, tokens, after, page)
+            }
+            (Stage::Leaves, Pulled::Leaves(clock, leaves)) => {
+                core.is_clock_of(self.vnode, clock) && leaves.len() == usize::from(LEAVES)
+            }
+            (Stage::Since(..), Pulled::Compare) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether a page has records of these tokens, ascending from behind `after` on.
+    fn follows(
+        &self,
+        core: &Core,
+        tokens: (Token, Token),
+        after: &Option<Key>,
+        page: &Page,
+    ) -> bool {
+        let records = &page.records;
+        let first = records.first().map(|it| &it.key);
+        records.len() <= PAGE_RECORDS_MAX
+            && (first.is_some() || !page.has_more)
+            && (first.is_none() || after.is_none() || first > after.as_ref())
+            && records.is_sorted_by(|a, b| a.key < b.key)
+            && records
+                .iter()
+                .all(|it| is_within(tokens, it.key.token) && core.is_record_of(self.vnode, it))
     }
 
     /// Goes on only with who has the same horizon, or is to give away what it has.
@@ -300,11 +348,6 @@ impl Session {
     /// Stores a page; what follows is of `then`.
     fn store(&mut self, turn: &mut Turn<'_>, page: Page, then: Stage) -> Progress {
         let core = &mut *turn.core;
-        let fits = |key: &Key| core.vnode_of(key) == self.vnode;
-        if !page.records.iter().all(|record| fits(&record.key)) {
-            core.counts.malformed += 1;
-            return Progress::Failed;
-        }
         self.deadline = turn.now.at + core.tunables.repair_patience;
         core.counts.repaired_records += page.records.len() as u64;
         self.came.records += page.records.len() as u64;

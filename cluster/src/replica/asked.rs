@@ -2,8 +2,7 @@
 
 use schemas::ids::{NamespaceId, NodeId, Token, Vnode};
 
-use crate::event::StoreError;
-use crate::message::{OpId, Refusal};
+use crate::message::OpId;
 
 /// Who asked for what.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,13 +29,4 @@ pub(crate) struct AskedPage {
     /// The last token that is asked for.
     pub(super) last: Token,
     pub(super) count_max: usize,
-}
-
-/// What is told of a store that does not do something.
-pub(crate) fn refusal(error: StoreError) -> Refusal {
-    match error {
-        StoreError::Busy => Refusal::Busy,
-        StoreError::Full => Refusal::Full,
-        StoreError::Damaged => Refusal::Damaged,
-    }
 }

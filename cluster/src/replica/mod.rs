@@ -6,7 +6,7 @@ mod read_path;
 mod scan_path;
 mod write_path;
 
-pub(crate) use self::asked::{Ask, refusal};
+pub(crate) use self::asked::Ask;
 pub(crate) use self::fence::{fence_own, fence_peer};
 pub(crate) use self::read_path::{got, read};
 pub(crate) use self::scan_path::scan;

@@ -2,7 +2,7 @@
 
 use schemas::ids::{NodeId, Vnode};
 
-use super::asked::{Ask, refusal};
+use super::asked::Ask;
 use super::fence;
 use super::scan_path::scanned;
 use crate::event::{Order, StoreError, Stored};
@@ -12,14 +12,13 @@ use crate::shard::{Core, Purpose};
 /// A coordinator wants to know what is stored.
 pub(crate) fn read(core: &mut Core, from: NodeId, vnode: Vnode, read: Read) {
     let Read { op, epoch, key, wants_data } = read;
-    let result = if core.vnode_of(&key) == vnode {
+    let result = if core.is_key_of(vnode, &key) {
         fence::fence_read(core, vnode, epoch)
+            .and_then(|()| if core.is_held(vnode) { Ok(()) } else { Err(Refusal::NotHeld) })
+            .and_then(|()| core.has_room())
     } else {
-        core.counts.malformed += 1;
         Err(Refusal::Malformed)
     };
-    let result =
-        result.and_then(|()| if core.is_held(vnode) { Ok(()) } else { Err(Refusal::NotHeld) });
     if let Err(refusal) = result {
         core.count_refusal(from, epoch, refusal);
         return core.send(from, vnode, Message::Answer { op, result: Err(refusal) });
@@ -34,7 +33,7 @@ pub(crate) fn got(core: &mut Core, ask: Ask, result: Result<Stored, StoreError>)
         Ask::Scan(asked) => return scanned(core, asked, result),
         Ask::Write(..) | Ask::StandIn(..) | Ask::Hint(..) => unreachable!("it stores"),
     };
-    let result = result.map_err(refusal).map(|stored| {
+    let result = result.map_err(|error| core.refusal(error)).map(|stored| {
         let Stored::Record(record) = stored else { unreachable!("{stored:?} is no record") };
         if wants_data {
             Answer::Data(record)

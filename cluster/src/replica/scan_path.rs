@@ -1,13 +1,13 @@
 //! A page of what is stored, for a scan.
 //!
 //! What is said is said of every key behind that which was asked for, up to the one named. Keys of
-//! other namespaces lie in between: the store's page is cut down to what was asked for, and where it
-//! ends is told by a place in the order of keys that names nothing of another's.
+//! other namespaces lie in between: the store's page is cut down to what was asked for, and where
+//! it ends is told by a place in the order of keys that names nothing of another's.
 
 use schemas::ids::{NodeId, Token, Vnode};
 use schemas::limits::{SCAN_PAGE_BYTES_MAX, SCAN_RECORDS_MAX};
 
-use super::asked::{Ask, AskedPage, refusal};
+use super::asked::{Ask, AskedPage};
 use super::fence;
 use crate::event::{Order, Page, StoreError, Stored};
 use crate::message::{Message, Refusal, ScanRead, Scanned};
@@ -25,9 +25,8 @@ pub(crate) fn scan(core: &mut Core, from: NodeId, vnode: Vnode, scan: ScanRead) 
         && first <= last
         && after.as_ref().is_none_or(|key| key.namespace == namespace && is_inside(key.token));
     let result = if fits {
-        fence::fence_read(core, vnode, epoch)
+        fence::fence_read(core, vnode, epoch).and_then(|()| core.has_room())
     } else {
-        core.counts.malformed += 1;
         Err(Refusal::Malformed)
     };
     let result =
@@ -44,7 +43,7 @@ pub(crate) fn scan(core: &mut Core, from: NodeId, vnode: Vnode, scan: ScanRead) 
 
 /// The store says what it has.
 pub(super) fn scanned(core: &mut Core, asked: AskedPage, result: Result<Stored, StoreError>) {
-    let result = result.map_err(refusal).map(|stored| {
+    let result = result.map_err(|error| core.refusal(error)).map(|stored| {
         let Stored::Page(page) = stored else { unreachable!("{stored:?} is no page") };
         cut(&asked, page)
     });

@@ -3,10 +3,11 @@
 //! What is done straight at the engine is done as the state machine would do it, which has nothing
 //! to add:
 //! - This node alone has the copies that the operation concerns: of a write all that there are, of
-//!   a read all of this data centre's. There is nobody to send to, to hedge with, to keep hints for.
+//!   a read all of this data centre's. There is nobody to send to, to hedge with, to keep hints
+//!   for.
 //! - Its answer alone meets the level.
-//! - The vnode is stable, so that no successor is to have what is written; it is held, and not being
-//!   forgotten.
+//! - The vnode is stable, so that no successor is to have what is written; it is held, and not
+//!   being forgotten.
 //! - A write is of a namespace whose last writer wins: siblings are read, modified and written by
 //!   the coordinator, one write of a key at a time.
 //!

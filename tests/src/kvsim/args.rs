@@ -63,7 +63,7 @@ pub(super) struct RecipeArgs {
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=2_592_000))]
     pub(super) seconds: Option<u64>,
     /// What goes wrong: all, none, or some of crash, pause, cut, clog, slow, clock, disk, stranger,
-    /// topology. With all, each seed leaves out some [default: all].
+    /// forge, topology. With all, each seed leaves out some [default: all].
     #[arg(long, value_name = "KIND,..", value_parser = faults)]
     pub(super) faults: Option<Faults>,
     /// Copies of each key, in the first data centre if there are several [default: drawn].

@@ -142,6 +142,7 @@ impl World {
 
     pub(super) fn send(&mut self, node: usize, to: NodeId, mut what: impl FnMut() -> ToNode) {
         let Some(to) = self.nodes.iter().position(|it| it.id == to) else { return };
+        self.listen(to, &mut what);
         let arrivals = self.network.arrivals(&mut self.rng, self.now_us, node, to);
         for at_us in arrivals.into_iter().flatten() {
             self.later_to(at_us, to, what());

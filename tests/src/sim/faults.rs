@@ -97,6 +97,8 @@ pub enum What {
         /// As which it appears.
         node: usize,
     },
+    /// What was said is said again, late or in another's name.
+    Forge,
     /// A new node joins.
     Join,
     /// A node is to leave.
@@ -199,6 +201,17 @@ impl Fault {
         (0..changes).map(|_| draw()).collect()
     }
 
+    /// Two times in which things are said again.
+    pub(super) fn draw_forged(rng: &mut Rng, length: Duration) -> Vec<Self> {
+        let length_us = (length.as_micros() as u64).max(1);
+        let mut draw = || {
+            let from_us = rng.u64(..length_us);
+            let to_us = from_us + rng.u64(..=length_us - from_us);
+            Self { from_us, to_us, what: What::Forge }
+        };
+        vec![draw(), draw()]
+    }
+
     /// As above, of some kinds.
     pub(super) fn draw_of(
         rng: &mut Rng,
@@ -255,7 +268,8 @@ impl What {
             | Self::Replace { node, .. }
             | Self::Weigh { node, .. }
             | Self::Unseat { node } => vec![*node],
-            Self::Join
+            Self::Forge
+            | Self::Join
             | Self::PauseMoves
             | Self::AbortMoves
             | Self::Return

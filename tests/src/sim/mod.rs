@@ -6,6 +6,7 @@ mod clients;
 mod convergence;
 mod driving;
 mod faults;
+mod forge;
 mod invariants;
 mod mishaps;
 mod namespaces;

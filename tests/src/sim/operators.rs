@@ -60,6 +60,11 @@ impl World {
             What::Join => Change::Join(self.new_node()),
             What::PauseMoves => Change::Pause,
             What::AbortMoves => Change::Abort,
+            // One that comes to another data centre replaces nobody.
+            What::Replace { node, is_lost } if !self.is_place_of_next(node) => {
+                let what = if is_lost { What::Destroy { node } } else { What::Leave { node } };
+                return self.want_change(&what);
+            }
             What::Replace { node, is_lost } => {
                 if is_lost && !self.destroy(node) {
                     return;
@@ -124,6 +129,12 @@ impl World {
                 self.start(node);
             }
         }
+    }
+
+    /// Whether the next new node is of the data centre of `node`.
+    fn is_place_of_next(&self, node: usize) -> bool {
+        let places = self.options.places;
+        places.of(self.nodes.len()) == places.of(node)
     }
 
     fn new_node(&mut self) -> Member {

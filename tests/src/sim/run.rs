@@ -41,7 +41,18 @@ pub struct Outcome {
 #[must_use]
 pub fn faults(options: &Options) -> Vec<Fault> {
     let (nodes, changes) = (options.nodes, options.changes_max);
-    Fault::draw(&mut fault_rng(options), nodes, changes, options.safety)
+    let mut faults = Fault::draw(&mut fault_rng(options), nodes, changes, options.safety);
+    // Of a chance of its own: what else goes wrong is the same with and without.
+    let mut rng = forged_rng(options);
+    if rng.u32(..3) == 0 {
+        faults.extend(Fault::draw_forged(&mut rng, options.safety));
+    }
+    faults
+}
+
+/// What forging is drawn from.
+pub(super) fn forged_rng(options: &Options) -> Rng {
+    Rng::with_seed(options.seed ^ 0x666f_7267_6564_0000)
 }
 
 /// What the faults of a run are drawn from.

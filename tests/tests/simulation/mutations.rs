@@ -34,6 +34,15 @@ const FOUND: &[(Mutation, u64, Breach)] = &[
     (Mutation::JoinLaterClock, 2, Breach::End),
     (Mutation::CompareOneLeaf, 4, Breach::End),
     (Mutation::CompareKeysAlone, 4, Breach::End),
+    (Mutation::ScanToLongest, 2, Breach::Promise(Promise::P3)),
+    (Mutation::DropSibling, 3, Breach::Promise(Promise::P1)),
+    (Mutation::ServeOldEpoch, 1, Breach::Promise(Promise::P3)),
+    (Mutation::CountSuccessors, 2, Breach::Promise(Promise::P3)),
+    (Mutation::SettleEarly, 6, Breach::End),
+    (Mutation::FinishEarly, 2, Breach::Promise(Promise::P3)),
+    (Mutation::DecideWithMinority, 1, Breach::Invariant),
+    (Mutation::ForgetPromise, 1, Breach::Invariant),
+    (Mutation::DocumentGoesBack, 1, Breach::Invariant),
 ];
 
 /// Seeds that a mistake may take to be found.

@@ -32,7 +32,8 @@ fn core(slots: &[(&str, &[u16])]) -> Core {
 
 fn core_of(document: Document) -> Core {
     let me = Actor { node: node(1), boot: 1 };
-    let mut core = Core::new(me, Arc::new(document), Tunables::default());
+    let mut core =
+        Core::new(me, Vnode(0)..=Vnode(u16::MAX), Arc::new(document), Tunables::default());
     core.held.insert(Vnode(0));
     core
 }

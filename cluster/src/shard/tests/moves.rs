@@ -182,7 +182,7 @@ fn what_goes_back_is_asked_for_no_longer() {
     let before = records(&network);
     network.pass(Duration::from_secs(60));
     assert!(records(&network) <= before && moves(&network).is_empty());
-    assert_eq!(network.nodes[1].shard.under_way().1, 0, "nothing is left to do");
+    assert_eq!(network.nodes[1].shard.sizes().orders, 0, "nothing is left to do");
 }
 
 /// A successor whose source does not answer leaves its room to others.

@@ -65,7 +65,7 @@ fn keys_of_several_vnodes_come_in_one_reply_in_their_order() {
     let value = |byte: u8| Ok((byte < 20).then(|| vec![byte, byte]));
     let expected: Vec<_> = (0..25).rev().map(value).collect();
     assert_eq!(told(&network, id), expected);
-    assert_eq!(network.nodes[1].shard.under_way().0, 0);
+    assert_eq!(network.nodes[1].shard.sizes().operations, 0);
 }
 
 #[test]
@@ -102,13 +102,13 @@ fn each_key_takes_a_place_and_all_or_none_are_begun() {
         network.node(number).is_cut_off = true;
     }
     let three = ask(&mut network, 1, wanted(&[b"a", b"b", b"c"]));
-    assert_eq!(network.nodes[0].shard.under_way().0, 3);
+    assert_eq!(network.nodes[0].shard.sizes().operations, 3);
     let two = ask(&mut network, 1, wanted(&[b"d", b"e"]));
     assert_eq!(refused(&network, two), Status::Overloaded);
     assert!(!network.replies.contains_key(&three));
     network.pass(Duration::from_secs(2));
     assert_eq!(told(&network, three), [const { Err(Status::Unavailable) }; 3]);
-    assert_eq!(network.nodes[0].shard.under_way().0, 0);
+    assert_eq!(network.nodes[0].shard.sizes().operations, 0);
 }
 
 #[test]

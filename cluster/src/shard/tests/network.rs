@@ -1,5 +1,6 @@
-//! Nodes of one core each, whose messages arrive at once and in order, and whose stores keep records
-//! in a tree. A node that is cut off hears and says nothing; a disk that is held has nothing new.
+//! Nodes of one core each, whose messages arrive at once and in order, and whose stores keep
+//! records in a tree. A node that is cut off hears and says nothing; a disk that is held has
+//! nothing new.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;

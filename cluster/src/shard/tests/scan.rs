@@ -192,7 +192,7 @@ fn a_copy_that_does_not_answer_is_waited_for_no_longer_than_others_take() {
     network.pass(Duration::from_secs(2));
     let Some(Reply::Refused(refused)) = network.replies.get(&id) else { panic!("a page") };
     assert_eq!((refused.status, refused.got, refused.needed), (Status::Unavailable, 1, 2));
-    assert_eq!(network.nodes[0].shard.under_way().0, 0);
+    assert_eq!(network.nodes[0].shard.sizes().operations, 0);
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn a_scan_that_makes_no_sense_or_is_one_too_many_is_refused() {
     assert_eq!(refused(&mut network, scan()), Status::Overloaded);
     network.pass(Duration::from_secs(2));
     ask(&mut network, 1, scan());
-    assert_eq!(network.nodes[0].shard.under_way().0, 1);
+    assert_eq!(network.nodes[0].shard.sizes().operations, 1);
 }
 
 /// Pages that no copy can have sent in good faith count as refusals.

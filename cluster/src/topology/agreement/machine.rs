@@ -195,6 +195,21 @@ impl Agreement {
         self.counts
     }
 
+    /// Changes that wait to be decided.
+    pub(crate) fn proposals(&self) -> usize {
+        self.proposals.len()
+    }
+
+    /// Answers that wait for the disk.
+    pub(crate) fn held(&self) -> usize {
+        self.disk.held()
+    }
+
+    /// Nodes that are to be offered a document.
+    pub(crate) fn offers(&self) -> usize {
+        self.spread.offers()
+    }
+
     /// Does all that is due.
     fn drive(&mut self, now: Instant) {
         self.expire(now);

@@ -85,6 +85,11 @@ impl Spread {
         self.rest = nodes;
     }
 
+    /// Nodes that are to be offered it.
+    pub(super) fn offers(&self) -> usize {
+        self.waiting.len() + self.offered.len()
+    }
+
     /// `node` has the document.
     pub(super) fn has(&mut self, node: NodeId) {
         if self.offered.remove(&node).is_none() {
