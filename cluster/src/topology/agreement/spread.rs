@@ -2,8 +2,8 @@
 //!
 //! - Who decided one offers it to the first of all members ([`order`]), and each who is given it to
 //!   some more ([`heirs`]), so that nobody sends it to all.
-//! - Then who decided it offers it to all others, a few at a time, until each says that it has it or
-//!   has kept silent too often. Who keeps silent waits behind all others.
+//! - Then who decided it offers it to all others, a few at a time, until each says that it has it
+//!   or has kept silent too often. Who keeps silent waits behind all others.
 //! - Who hears of a newer epoch, from gossip or in any message, asks for its document, one node at
 //!   a time.
 //! - Who hears of nothing asks some member now and then.
