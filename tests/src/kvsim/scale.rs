@@ -32,7 +32,9 @@ pub(super) fn scale(args: &ScaleArgs) -> anyhow::Result<bool> {
         write(figures.join(name), &svg)?;
     }
     let page = args.out.join("scale.md");
-    write(page.clone(), &survey.page())?;
+    let by = format!("kvsim scale --nodes {nodes} --gossip-nodes {gossip_nodes} --seed {seed}");
+    let by = if quick { by + " --quick" } else { by };
+    write(page.clone(), &survey.page(&by))?;
     print(&format!("{}\n", page.display()));
     Ok(true)
 }

@@ -11,15 +11,14 @@ const HEAD: &str = "\
 
 What clusters of many nodes cost, by simulation: the state machines that servers run, over a network
 of 0.1 to 1 ms without clients. All chance comes from a seed, so the same command gives the same
-numbers on every machine. This page is written by `kvsim scale`; times are of the simulation.
-
+numbers on every machine. Times are of the simulation. This page was written by
 ";
 
 impl Survey {
-    /// The page.
+    /// The page, as the command line `by` wrote it.
     #[must_use]
-    pub fn page(&self) -> String {
-        let mut page = HEAD.to_owned();
+    pub fn page(&self, by: &str) -> String {
+        let mut page = format!("{HEAD}`{by}`.\n\n");
         self.tell_crashes(&mut page).expect(INFALLIBLE);
         self.tell_gossip(&mut page).expect(INFALLIBLE);
         self.tell_changes(&mut page).expect(INFALLIBLE);
@@ -128,7 +127,7 @@ impl Survey {
         page.push_str(
             "## A node joins\n\n\
              What placement plans where each node has 1 TB: three copies, equal weights. No node \
-             sends or receives\nmore than 500 Mbit/s of it, so the time is that of the new node's \
+             sends or\nreceives more than 500 Mbit/s of it, so the time is that of the new node's \
              share.\n\n\
              | nodes before | vnodes | copies | bytes | of its share | sources | of the source \
              that sends most | hours |\n|--|--|--|--|--|--|--|--|\n",
