@@ -23,7 +23,7 @@ use super::driving::{Effect, Event, ProposalError, Ticket};
 use super::message::{Body, Message};
 use super::proposals::{Outcome, Proposals};
 use super::round::Round;
-use super::spread::Spread;
+use super::spread::{Spread, heirs};
 use super::state::{State, StateError};
 use super::timing::{Timing, about};
 use crate::mutation::{Mutation, Mutations};
@@ -330,7 +330,13 @@ impl Agreement {
             return;
         }
         let until = now + about(self.timing.offer, &mut self.rng);
-        while let Some(node) = self.spread.next_offer(now, until) {
+        let Some(document) = self.state.as_ref().map(|it| Arc::clone(it.document.document()))
+        else {
+            return;
+        };
+        let me = self.node;
+        let of = |node| heirs(&document, node).filter(|it| *it != me).collect();
+        while let Some(node) = self.spread.next_offer(now, until, of) {
             self.send(node, Body::Offer);
         }
     }

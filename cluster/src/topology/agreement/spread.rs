@@ -1,7 +1,8 @@
 //! [`Spread`]: how decided documents reach every node.
 //!
 //! - Who decided one offers it to the first of all members ([`order`]), and each who is given it to
-//!   some more ([`heirs`]), so that nobody sends it to all.
+//!   some more ([`heirs`]), so that nobody sends it to all. The heirs of one that keeps silent are
+//!   offered it by whoever offered it to that one.
 //! - Then who decided it offers it to all others, a few at a time, until each says that it has it
 //!   or has kept silent too often. Who keeps silent waits behind all others.
 //! - Who hears of a newer epoch, from gossip or in any message, asks for its document, one node at
@@ -98,10 +99,19 @@ impl Spread {
         }
     }
 
-    /// Somebody to offer it to now, waiting for an answer until then.
-    pub(super) fn next_offer(&mut self, now: Instant, until: Instant) -> Option<NodeId> {
+    /// Somebody to offer it to now, waiting for an answer until then. `heirs` are those of a node:
+    /// where it keeps silent they are offered it in its place.
+    pub(super) fn next_offer(
+        &mut self,
+        now: Instant,
+        until: Instant,
+        heirs: impl Fn(NodeId) -> Vec<NodeId>,
+    ) -> Option<NodeId> {
         while let Some((&node, &(tries, _))) = self.offered.iter().find(|it| it.1.1 <= now) {
             self.offered.remove(&node);
+            if tries == 1 {
+                self.waiting.extend(heirs(node).into_iter().map(|heir| (heir, 0)));
+            }
             if tries < OFFER_TRIES_MAX {
                 self.waiting.push_back((node, tries));
             }
@@ -134,6 +144,10 @@ mod tests {
     use super::*;
     use crate::topology::sample::{cluster, node};
 
+    fn nobody(_: NodeId) -> Vec<NodeId> {
+        Vec::new()
+    }
+
     /// Everybody is reached from the first, by one way, and nobody gives it to many.
     #[test]
     fn each_member_is_one_of_the_first_or_the_heir_of_one() {
@@ -161,15 +175,28 @@ mod tests {
         spread.offer_to([node(1)].into_iter());
         spread.offer_later(vec![node(2), node(3)], Instant(5));
         let until = Instant(100);
-        assert_eq!(spread.next_offer(Instant(0), until), Some(node(1)));
-        assert_eq!(spread.next_offer(Instant(4), until), None);
+        assert_eq!(spread.next_offer(Instant(0), until, nobody), Some(node(1)));
+        assert_eq!(spread.next_offer(Instant(4), until, nobody), None);
         spread.has(node(2));
         assert_eq!(spread.next_offer_at(), Instant(5));
-        assert_eq!(spread.next_offer(Instant(5), until), Some(node(3)));
-        assert_eq!(spread.next_offer(Instant(5), until), None);
+        assert_eq!(spread.next_offer(Instant(5), until, nobody), Some(node(3)));
+        assert_eq!(spread.next_offer(Instant(5), until, nobody), None);
         spread.offer_later(vec![node(4)], Instant(7));
         spread.offer_to(std::iter::empty());
         assert_eq!(spread.next_offer_at(), Instant::NEVER, "another document is offered");
+    }
+
+    #[test]
+    fn the_heirs_of_one_that_keeps_silent_are_offered_it_in_its_place() {
+        let mut spread = Spread::new(Instant::NEVER);
+        spread.offer_to([node(1), node(2)].into_iter());
+        let heirs = |it: NodeId| if it == node(2) { vec![node(7), node(8)] } else { vec![] };
+        let mut offered = |now, until| -> Vec<NodeId> {
+            std::iter::from_fn(|| spread.next_offer(now, until, heirs)).collect()
+        };
+        assert_eq!(offered(Instant(0), Instant(5)), [node(1), node(2)]);
+        assert_eq!(offered(Instant(5), Instant(9)), [node(1), node(7), node(8), node(2)]);
+        assert_eq!(offered(Instant(9), Instant(12)).len(), 4, "once is enough");
     }
 
     #[test]
@@ -181,7 +208,7 @@ mod tests {
         spread.has(node(2));
         while spread.next_offer_at() < Instant::NEVER {
             now = now.max(spread.next_offer_at());
-            while let Some(to) = spread.next_offer(now, now + Duration::from_secs(1)) {
+            while let Some(to) = spread.next_offer(now, now + Duration::from_secs(1), nobody) {
                 assert_ne!(to, node(2));
                 offers += 1;
                 assert!(spread.offered.len() <= OFFERS_MAX);

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::limits::{OFFERS_MAX, ROUND_MAX};
-use crate::topology::agreement::spread::{heirs, order};
+use crate::topology::agreement::spread::order;
 use crate::topology::{Encoded, apply};
 
 /// How often waits are doubled.

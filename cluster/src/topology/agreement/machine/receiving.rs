@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::limits::ROUND_MAX;
-use crate::topology::agreement::spread::heirs;
 
 impl Agreement {
     pub(super) fn receive(&mut self, now: Instant, from: NodeId, message: Message) {
