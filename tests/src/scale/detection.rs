@@ -38,7 +38,7 @@ pub struct Watched {
     /// And datagrams, in tenths.
     pub datagrams_per_10_s: u64,
     /// For each crash until half of the others, and all of them, had the node as down, in
-    /// milliseconds; `None` for one that was not known to all in [`LONG_US`].
+    /// milliseconds; `None` for one that was not known to all in the longest that is waited.
     pub down_ms: Vec<Option<(u64, u64)>>,
     /// The time that the tunables give a suspect of such a cluster, in milliseconds.
     pub suspicion_ms: u64,
