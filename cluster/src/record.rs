@@ -47,7 +47,7 @@ pub struct Record {
     pub kind: Kind,
     /// Unix milliseconds from which it counts as deleted; 0 for never.
     pub expires_at_ms: u64,
-    /// At most [`VALUE_BYTES_MAX`](schemas::limits::VALUE_BYTES_MAX) bytes.
+    /// At most [`VALUE_BYTES_MAX`] bytes.
     pub value: Rc<[u8]>,
 }
 
