@@ -106,6 +106,11 @@ impl EndedLives {
         }
     }
 
+    /// Ended lives that are asked about, here and by others.
+    pub(crate) fn len(&self) -> usize {
+        self.asking.len() + self.waiting.len()
+    }
+
     /// When [`due`](Self::due) has something to do.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let has_room = self.asking.len() < ASKED_MAX;
@@ -203,7 +208,8 @@ impl EndedLives {
             Round::Owners => core.is_held(vnode) && owners.contains(&core.me.node),
         };
         let is_known = is_of_now(core, question) && owners.contains(&from) && answers;
-        if !is_known || !core.is_over(question.actor) || core.is_forgetting(vnode) {
+        let may = core.is_over(question.actor) && !core.is_forgetting(vnode);
+        if !is_known || !may || core.has_room().is_err() {
             return;
         }
         let place = (from, vnode, question.actor);
@@ -269,7 +275,7 @@ pub(crate) fn void(core: &mut Core, from: NodeId, vnode: Vnode, epoch: Epoch, en
     let owners = copies_of(core, vnode);
     let is_owner = owners.contains(&core.me.node) && owners.contains(&from);
     let is_known = is_owner && core.document.epoch == epoch && core.is_over(ended.actor());
-    if is_known && !core.is_forgetting(vnode) {
+    if is_known && !core.is_forgetting(vnode) && core.has_room().is_ok() {
         let step = EndedStep::Compare(vnode, epoch, ended);
         core.order(Purpose::Ended(step), Order::Clock(vnode));
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use schemas::clock::VnodeClock;
 use schemas::ids::{Actor, Hlc, NodeId, Token, Vnode};
 
-use crate::coordinator::{Reply, Request};
+use crate::coordinator::{MultiGet, Reply, Request, Scan};
 use crate::horizon::{Horizon, Promise, Promised};
 use crate::message::Message;
 use crate::record::{Digest, Key, Record};
@@ -25,6 +25,10 @@ pub struct Ticket(pub u32);
 pub enum Event {
     /// A client wants something of a key whose vnode this core owns, or would.
     Request(RequestId, Rc<Request>),
+    /// A client wants to know of several keys whose vnodes this core owns, or would.
+    MultiGet(RequestId, Rc<MultiGet>),
+    /// A client wants to know of a part of a vnode that this core owns, or would.
+    Scan(RequestId, Rc<Scan>),
     /// Another shard said something, to this node in this life of it: what was sent to an earlier
     /// one is lost with its connections.
     Received {

@@ -24,7 +24,7 @@ use crate::event::{Hint, Order};
 use crate::message::{Message, OpId, Refusal};
 use crate::mutation::Mutation;
 use crate::record::{Key, Record};
-use crate::shard::{Core, Purpose};
+use crate::shard::{Core, Purpose, Sizes};
 use crate::time::Instant;
 use crate::topology::Standing;
 
@@ -142,6 +142,18 @@ impl Handoff {
             self.dirty.remove(it);
         });
         dirty.into_iter().map(|(_, vnode)| vnode).collect()
+    }
+
+    /// The topology has changed: nobody compares with who is no member any more.
+    pub(crate) fn topology(&mut self, core: &Core) {
+        self.dirty.retain(|(node, _)| core.document.index_of(*node).is_some());
+    }
+
+    /// Writes down how much there is of what.
+    pub(crate) fn measure(&self, sizes: &mut Sizes) {
+        sizes.targets = self.targets.len();
+        sizes.hints = self.targets.values().map(|it| it.sent.len()).sum();
+        sizes.dirty = self.dirty.len();
     }
 
     /// Whether nothing is kept for anybody.

@@ -126,6 +126,10 @@ pub const SEEDS_MAX: usize = 16;
 /// copies of it are on their way at once.
 pub const OFFERS_MAX: usize = 16;
 
+/// Members to whom a new document is offered by one that was given it. More would have the first
+/// send more, fewer the last wait longer: 1,000 nodes are three steps.
+pub const OFFER_HEIRS: usize = 4;
+
 /// How often a member that does not answer is offered a document. After that it has to ask.
 pub const OFFER_TRIES_MAX: u8 = 5;
 /// Nodes that liveness keeps of those outside the topology: nodes that are joining or have left.
@@ -139,9 +143,36 @@ pub const GOSSIP_BYTES_MAX: usize = 1_400;
 /// Bytes that a gossip datagram may be tuned down to; the longest header and a few members fit.
 pub const GOSSIP_BYTES_MIN: usize = 512;
 
-/// Records that a core sets aside for whoever runs the cluster. Past it new ones are counted and not
-/// kept: they come from a node that was given up for lost and came back, all at once.
+/// Records that a core sets aside for whoever runs the cluster. Past it new ones are counted and
+/// not kept: they come from a node that was given up for lost and came back, all at once.
 pub const SET_ASIDE_MAX: usize = 10_000;
 
 /// Bytes of a node's record on gossip. Longer ones are dropped: one must not crowd others out.
 pub const RECORD_BYTES_MAX: usize = 128;
+
+/// Scans that a core coordinates at a time. More are refused as overload: each keeps a page of each
+/// copy that is read, [`SCAN_PAGE_BYTES_MAX`](schemas::limits::SCAN_PAGE_BYTES_MAX) at most.
+pub const SCANS_MAX: usize = 32;
+
+/// How long an operation is under way at most. Who wants to wait longer is told after this long: an
+/// operation that never ends would keep its place in a bounded table for ever.
+pub const PATIENCE_MAX: Duration = Duration::from_secs(300);
+
+/// Orders to the store of one core that other nodes wait for. Past it they are told that it is
+/// busy: more than any disk has under way, and few enough to be remembered.
+pub const ASKED_MAX: usize = 1 << 16;
+
+/// Of these, how many may be of comparisons, each of which brings along what the other has. Past it
+/// the other is told that this core is busy, and comes again.
+pub const COMPARED_MAX: usize = 64;
+
+/// Records of a page in a comparison. Longer ones are cut, and are refused from others.
+pub const PAGE_RECORDS_MAX: usize = 8192;
+
+/// Hashes of what one side of a comparison has of a page. The rest is not told of, and comes once
+/// more; who tells of more is refused.
+pub const HAS_MAX: usize = PAGE_RECORDS_MAX;
+
+/// Cores of another node that forward requests to one of this: as many as a node may have. What
+/// comes from more is refused as if it had come before.
+pub const LANES_MAX: usize = 1024;

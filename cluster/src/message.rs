@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use schemas::clock::VnodeClock;
-use schemas::ids::{Hlc, NodeId};
+use schemas::ids::{Hlc, NamespaceId, NodeId, Token, Vnode};
 
 use crate::coordinator::{Reply, Request};
 use crate::event::Page;
@@ -17,7 +17,7 @@ use crate::record::{Digest, Key, Record};
 use crate::topology::Epoch;
 use crate::version::{Ended, Question, Report};
 
-/// An operation of a coordinator: unique among all of its node, in all lives of it.
+/// An operation of a coordinator: unique among all of its core, in all lives of its node.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct OpId(pub u64);
 
@@ -42,10 +42,21 @@ pub enum Message {
         /// What is stored, or why it is not said.
         result: Result<Answer, Refusal>,
     },
+    /// What is stored of this part of the vnode?
+    Scan(ScanRead),
+    /// What became of a [`ScanRead`].
+    Scanned {
+        /// Which.
+        op: OpId,
+        /// What is stored, or why it is not said.
+        result: Result<Scanned, Refusal>,
+    },
     /// Coordinate this: the sender does not own the vnode.
     Forward {
-        /// The sender's number for it.
+        /// The number that the sender's core has for it.
         op: OpId,
+        /// The first vnode of that core: it numbers what it forwards in ascending order.
+        lane: Vnode,
         /// What the client wants.
         request: Rc<Request>,
         /// How long it waits yet.
@@ -235,6 +246,34 @@ pub struct Read {
     pub key: Key,
     /// The record, or only its digest.
     pub wants_data: bool,
+}
+
+/// A question for a replica: a page of what is stored.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ScanRead {
+    /// Whose answer it will be.
+    pub op: OpId,
+    /// The vnode's epoch by the sender's document.
+    pub epoch: Epoch,
+    /// Of which namespace.
+    pub namespace: NamespaceId,
+    /// Tokens from the first to the last, both counted.
+    pub tokens: (Token, Token),
+    /// Behind which key.
+    pub after: Option<Key>,
+    /// Records at most.
+    pub count_max: usize,
+    /// Bytes of records at most, one record apart.
+    pub bytes_max: usize,
+}
+
+/// A page of what a replica has.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub struct Scanned {
+    /// What is stored, dead or alive, of every key behind that which was asked for, up to `upto`.
+    pub records: Vec<Rc<Record>>,
+    /// How far that goes; `None` if to the last token.
+    pub upto: Option<Key>,
 }
 
 /// What a replica has of a key; `None` where it has nothing.

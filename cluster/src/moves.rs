@@ -24,6 +24,11 @@ impl Sources {
         self.all.is_empty() && self.most.is_empty()
     }
 
+    /// How many nodes it names.
+    pub(crate) fn len(&self) -> usize {
+        self.all.len() + self.most.iter().map(|(_, group)| group.len()).sum::<usize>()
+    }
+
     /// Whether it is enough to have compared with `compared`.
     #[must_use]
     pub fn are_met(&self, compared: &BTreeSet<NodeId>) -> bool {

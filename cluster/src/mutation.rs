@@ -93,11 +93,13 @@ pub enum Mutation {
     LateRecordIsStored,
     /// A copy takes a horizon that it has not all of.
     CopyBelowHorizonServes,
+    /// A page of a scan goes as far as the answer that goes furthest.
+    ScanToLongest,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 43] = [
         Self::AckBeforeQuorum,
         Self::AckBeforeOwnDisk,
         Self::AckBeforeReplicaDisk,
@@ -140,6 +142,7 @@ impl Mutation {
         Self::ExpiredUncoversOlder,
         Self::LateRecordIsStored,
         Self::CopyBelowHorizonServes,
+        Self::ScanToLongest,
     ];
 
     /// What it is called, and what is wrong with it on.
@@ -216,6 +219,13 @@ impl Mutation {
             Self::LossKeepsClock => {
                 ("loss-keeps-clock", "what was seen of a vnode counts though some of it is lost")
             }
+            other => other.describe_more(),
+        }
+    }
+
+    /// As above, of the topology and of what is purged, and of pages.
+    fn describe_more(self) -> (&'static str, &'static str) {
+        match self {
             Self::DropSibling => ("drop-sibling", "of concurrent values the newest alone stays"),
             Self::ServeOldEpoch => {
                 ("serve-old-epoch", "a replica serves an older epoch of a vnode than its own")
@@ -254,6 +264,10 @@ impl Mutation {
             Self::CopyBelowHorizonServes => {
                 ("copy-below-horizon-serves", "a copy takes a horizon that it has not all of")
             }
+            Self::ScanToLongest => {
+                ("scan-to-longest", "a page of a scan goes as far as any answer")
+            }
+            other => unreachable!("{other:?} is described above"),
         }
     }
 

@@ -1,6 +1,7 @@
 //! [`Node`]: one process's state machine: who is a member, who answers, and how vnodes that move
 //! get from one phase to the next.
 
+mod counts;
 mod promises;
 mod scaler;
 mod steward;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use schemas::ids::{Actor, ClusterId, NodeId, Vnode};
 
+pub use self::counts::{Counts, Sizes};
 use self::promises::Promises;
 pub use self::scaler::Scaled;
 use self::scaler::Scaler;
@@ -195,6 +197,7 @@ pub struct Node {
     /// The lives that the cores were told of.
     lives: BTreeMap<NodeId, u32>,
     load: Load,
+    impostors: u64,
     effects: VecDeque<NodeEffect>,
 }
 
@@ -242,6 +245,7 @@ impl Node {
             up: BTreeMap::new(),
             lives: BTreeMap::new(),
             load: Load::default(),
+            impostors: 0,
             effects: VecDeque::new(),
         };
         for seed in seeds {
@@ -249,6 +253,12 @@ impl Node {
         }
         node.settle(now);
         Ok(node)
+    }
+
+    /// As [`Liveness::assume_up`].
+    pub fn assume_up(&mut self, now: Now, nodes: impl Iterator<Item = (Actor, SocketAddr)>) {
+        self.liveness.assume_up(now.at, nodes);
+        self.settle(now);
     }
 
     /// Something has happened.
@@ -261,7 +271,9 @@ impl Node {
                 self.agreement.handle(now.at, agreement::Event::Received { from, message });
             }
             NodeEvent::Received { from, message: NodeMessage::CaughtUp(vnodes) } => {
-                if let Some(document) = &self.document {
+                if from == self.me.node {
+                    self.impostors += 1;
+                } else if let Some(document) = &self.document {
                     self.steward.report(document, from, &vnodes);
                 }
             }
@@ -325,6 +337,34 @@ impl Node {
     #[must_use]
     pub fn liveness(&self) -> &Liveness {
         &self.liveness
+    }
+
+    /// What was heard and had no effect.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        Counts {
+            liveness: self.liveness.counters(),
+            agreement: self.agreement.counts(),
+            reports_ignored: self.steward.ignored,
+            impostors: self.impostors,
+        }
+    }
+
+    /// How much it keeps.
+    #[must_use]
+    pub fn sizes(&self) -> Sizes {
+        let mut sizes = Sizes {
+            known: self.liveness.nodes().count(),
+            records: self.liveness.records().count(),
+            told: self.up.len(),
+            proposals: self.agreement.proposals(),
+            held: self.agreement.held(),
+            offers: self.agreement.offers(),
+            effects: self.effects.len(),
+            ..Sizes::default()
+        };
+        self.steward.measure(&mut sizes);
+        sizes
     }
 
     /// The node that looks after moves and load, as far as this one knows: the first voter that
@@ -449,7 +489,12 @@ impl Node {
         }
     }
 
+    /// Tells cores of a member; of others nobody asks them anything.
     fn tell_liveness(&mut self, node: NodeId, is_up: bool) {
+        let document = self.document.as_ref();
+        if document.is_none_or(|document| document.index_of(node).is_none()) {
+            return;
+        }
         if self.up.insert(node, is_up) != Some(is_up) {
             self.effects.push_back(NodeEffect::Liveness { node, is_up });
         }
@@ -458,7 +503,7 @@ impl Node {
     fn adopt(&mut self, now: Now, document: Arc<Document>) {
         let members: Vec<(NodeId, SocketAddr)> =
             document.members.iter().map(|member| (member.id, member.address)).collect();
-        self.liveness.set_members(now.at, &members);
+        self.liveness.set_members(now.at, &members[..]);
         self.up.retain(|&node, _| document.index_of(node).is_some());
         self.lives.retain(|&node, _| document.index_of(node).is_some());
         self.promises.topology(&document, self.me.node);
@@ -481,3 +526,6 @@ impl Node {
         self.liveness.set_record(now.at, record);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@
 use std::rc::Rc;
 
 use schemas::ids::{Dot, NamespaceId, Token, Version};
+use schemas::limits::VALUE_BYTES_MAX;
 use smallvec::{SmallVec, smallvec};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -47,7 +48,7 @@ pub struct Record {
     pub kind: Kind,
     /// Unix milliseconds from which it counts as deleted; 0 for never.
     pub expires_at_ms: u64,
-    /// At most [`VALUE_BYTES_MAX`](schemas::limits::VALUE_BYTES_MAX) bytes.
+    /// At most [`VALUE_BYTES_MAX`] bytes.
     pub value: Rc<[u8]>,
 }
 
@@ -81,6 +82,19 @@ impl Record {
             dots.extend(others.filter(|&dot| dot != self.version.dot));
         }
         dots
+    }
+
+    /// Whether it is what its kind says: a dot that somebody gave, a value that is not too long, a
+    /// set that is one.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        let dot = self.version.dot;
+        let is_value = match self.kind {
+            Kind::Value => self.value.len() <= VALUE_BYTES_MAX,
+            Kind::Tombstone => self.value.is_empty(),
+            Kind::Siblings | Kind::Context => self.content().set().is_some(),
+        };
+        dot.counter > 0 && dot.actor.boot > 0 && is_value
     }
 
     /// The record of a set of siblings.

@@ -20,7 +20,7 @@ use crate::horizon::{Horizon, HorizonStep};
 use crate::message::Message;
 use crate::repair::Short;
 use crate::replica::fence_own;
-use crate::shard::{Core, Purpose, Turn};
+use crate::shard::{Core, Purpose, Sizes, Turn};
 use crate::time::Instant;
 use crate::topology::{Epoch, Phase};
 
@@ -97,6 +97,11 @@ impl Release {
                 self.given.insert(vnode, given);
             }
         }
+    }
+
+    /// Writes down how much there is of what.
+    pub(crate) fn measure(&self, sizes: &mut Sizes) {
+        sizes.given = self.given.len();
     }
 
     /// This node's copy of a vnode has not all that another's horizon is of.
@@ -188,6 +193,10 @@ impl Release {
             core.counts.stray_answers += 1;
             return;
         };
+        if !it.owners.contains(&from) {
+            core.counts.stray_answers += 1;
+            return;
+        }
         it.has_all.insert(from);
         if !it.is_dropping && it.owners.is_subset(&it.has_all) {
             it.is_dropping = true;
@@ -233,7 +242,8 @@ pub(crate) fn compare(
     epoch: Epoch,
     clock: VnodeClock,
 ) {
-    if let Err(refusal) = fence_own(core, vnode, epoch) {
+    let result = fence_own(core, vnode, epoch).and_then(|()| core.has_room_to_compare());
+    if let Err(refusal) = result {
         return core.count_refusal(from, epoch, refusal);
     }
     if core.is_forgetting(vnode) {

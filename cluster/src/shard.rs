@@ -1,31 +1,35 @@
 //! [`Shard`]: one core's state machine, and the contract with whoever drives it.
 
 mod core;
+mod counts;
+mod log;
 mod peers;
+mod route;
 
-pub use self::core::Counts;
 pub(crate) use self::core::{Core, Purpose, Turn};
+pub use self::counts::{Counts, Sizes};
+pub use self::route::{Route, RouteOp};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use schemas::ids::{Actor, Hlc, NodeId, Vnode};
+use schemas::ids::{Actor, Hlc, NodeId, Token, Version, Vnode};
+use schemas::status::Status;
 
-use crate::coordinator::Coordinator;
+use crate::coordinator::{Coordinator, Forwarder};
 use crate::ended::{self, EndedLives};
 use crate::event::{Effect, Event, StoreError, Stored, Ticket};
 use crate::handoff::{Handoff, HintStep};
 use crate::horizon::{self, Horizon, HorizonStep, Promises, Rounds};
 use crate::message::Message;
 use crate::release::{self, Release, ReleaseStep};
-use crate::repair::{self, Repair, RepairStep};
+use crate::repair::{self, Move, Repair, RepairStep};
 use crate::replica;
 use crate::time::{Instant, Now};
 use crate::topology::Document;
 use crate::tunables::Tunables;
-use crate::version::DotCounters;
 
 /// The distributed logic of one core.
 ///
@@ -35,6 +39,14 @@ use crate::version::DotCounters;
 /// - Whether the store has taken a record is told ([`Event::Taken`]) before the next `poll`.
 /// - When [`deadline`](Self::deadline) comes, [`Event::Due`] is handled. Time does not go back.
 /// - Effects on the store are lost only with the whole node; messages may be lost at any time.
+///
+/// What [`route`](Self::route) calls [`Route::Local`] the driver may do by itself, within the round
+/// in which it asked:
+/// - A read: it reads the store.
+/// - A write: it asks [`next_version`](Self::next_version) and has the store take the record; if it
+///   does, it says so ([`local_taken`](Self::local_taken)) before anything else happens to the
+///   shard. When the record is on disk it says so ([`local_durable`](Self::local_durable)), in the
+///   order in which the store took that and what the shard ordered, and tells the client.
 #[derive(Debug)]
 pub struct Shard {
     core: Core,
@@ -91,16 +103,16 @@ impl Shard {
     #[must_use]
     pub fn new(now: Now, start: Start) -> Self {
         let boot = start.me.boot;
-        let mut core = Core::new(start.me, start.document, start.tunables);
+        let vnodes = start.vnodes.clone();
+        let mut core = Core::new(start.me, vnodes, start.document, start.tunables);
         core.held = start.held;
         core.stored = start.stored;
         core.inexact = start.inexact;
         core.clear(start.lost);
         core.horizons = start.horizons;
-        let dots = DotCounters::new(start.me, start.vnodes.clone());
-        let coordinator = Coordinator::new(&core, dots, start.floor);
+        let coordinator = Coordinator::new(&core, start.floor);
         let handoff = Handoff::new(boot, start.hinted);
-        let repair = Repair::new(boot, start.vnodes.clone());
+        let repair = Repair::new(boot, start.vnodes.clone(), &core.tunables);
         let release = Release::new(start.vnodes.clone());
         let ended = EndedLives::new(boot, start.vnodes.clone());
         let promises = Promises::new(now.at);
@@ -130,13 +142,20 @@ impl Shard {
         let Parts { mut turn, coordinator, repair, release, ended, rounds, .. } = self.parts(now);
         match event {
             Event::Request(id, request) => coordinator.request(&mut turn, id, &request),
-            Event::Received { from, vnode, message } => self.hear(now, from, vnode, message),
+            Event::MultiGet(id, wanted) => coordinator.multi_get(&mut turn, id, &wanted),
+            Event::Scan(id, scan) => coordinator.scan(&mut turn, id, &scan),
+            Event::Received { from, vnode, message } => {
+                if turn.core.is_heard(from, vnode) {
+                    self.hear(now, from.node, vnode, message);
+                }
+            }
             Event::Taken(ticket, taken) => self.taken(now, ticket, taken),
             Event::Durable(ticket) => self.durable(now, ticket),
             Event::Answered(ticket, result) => self.answered(now, ticket, result),
             Event::Topology(document) => {
                 if document.epoch > turn.core.document.epoch {
                     turn.core.set_document(document);
+                    turn.handoff.topology(turn.core);
                     coordinator.topology(&mut turn);
                     repair.topology(&mut turn);
                     release.topology(&mut turn);
@@ -163,7 +182,7 @@ impl Shard {
             Event::Due => self.due(now),
         }
         while let Some((vnode, message)) = self.core.next_loopback() {
-            self.hear(now, self.core.me, vnode, message);
+            self.hear(now, self.core.me.node, vnode, message);
         }
     }
 
@@ -212,28 +231,70 @@ impl Shard {
         self.coordinator.last_stamp()
     }
 
+    /// The vnodes that move to this node, and how far they are.
+    #[must_use]
+    pub fn moves(&self, now: Now) -> Vec<Move> {
+        self.repair.moves(&self.core, now.at)
+    }
+
     /// What happened that ought not to, or not often.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.core.counts
     }
 
-    /// Operations coordinated here, and orders to the store, that are under way.
+    /// How much it keeps.
     #[must_use]
-    pub fn under_way(&self) -> (usize, usize) {
-        (self.coordinator.len(), self.core.orders())
+    pub fn sizes(&self) -> Sizes {
+        let mut sizes = Sizes::default();
+        self.core.measure(&mut sizes);
+        self.coordinator.measure(&mut sizes);
+        self.handoff.measure(&mut sizes);
+        self.repair.measure(&mut sizes);
+        self.release.measure(&mut sizes);
+        sizes.lives = self.ended.len();
+        sizes.rounds = self.rounds.len();
+        sizes
     }
 
-    fn hear(&mut self, now: Now, from: Actor, vnode: Vnode, message: Message) {
-        let node = from.node;
-        if node != self.core.me.node && self.core.document.index_of(node).is_none() {
-            self.core.counts.strangers += 1;
-            return;
-        }
-        if !self.core.peers.is_current(from) {
-            self.core.counts.former_lives += 1;
-            return;
-        }
+    /// How this core does `op` on a key with `token`. Pure.
+    #[must_use]
+    pub fn route(&self, token: Token, op: RouteOp) -> Route {
+        route::route(&self.core, token, op)
+    }
+
+    /// Stamp and dot of the next write in `vnode`, whose writer has seen `seen`: for a write that
+    /// is [`Route::Local`]. They stay the next until the store has taken a write with them.
+    ///
+    /// # Errors
+    /// [`Status::StampAhead`]; [`Status::Overloaded`] while stamps have run dry.
+    ///
+    /// # Panics
+    /// If the core does not own `vnode`.
+    pub fn next_version(&mut self, now: Now, vnode: Vnode, seen: Hlc) -> Result<Version, Status> {
+        self.coordinator.next_version(&self.core, now.wall_ms, vnode, seen)
+    }
+
+    /// The store has taken a write of `vnode` with the [`next_version`](Self::next_version).
+    ///
+    /// # Panics
+    /// If it is not the next one.
+    pub fn local_taken(&mut self, vnode: Vnode, version: Version) {
+        self.coordinator.local_taken(&mut self.core, vnode, version);
+        self.core.log.taken();
+    }
+
+    /// The first local write of those not on disk is on disk.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn local_durable(&mut self) {
+        self.coordinator.local_durable();
+        self.core.log.durable();
+    }
+
+    /// `node`, which may be this one, says something of a vnode of this core.
+    fn hear(&mut self, now: Now, node: NodeId, vnode: Vnode, message: Message) {
         let Parts { mut turn, coordinator, repair, release, ended, rounds, .. } = self.parts(now);
         match message {
             Message::Write(write) => {
@@ -243,10 +304,13 @@ impl Shard {
             Message::Read(read) => replica::read(turn.core, node, vnode, read),
             Message::Wrote { op, result } => coordinator.hear_wrote(&mut turn, node, op, result),
             Message::Answer { op, result } => coordinator.hear_answer(&mut turn, node, op, result),
-            Message::Forward { op, request, left } => {
+            Message::Scan(scan) => replica::scan(turn.core, node, vnode, scan),
+            Message::Scanned { op, result } => coordinator.scanned(&mut turn, node, op, result),
+            Message::Forward { op, lane, request, left } => {
                 let mut request = (*request).clone();
                 request.patience = request.patience.min(left);
-                coordinator.request_of(&mut turn, node, op, &request.into());
+                let from = Forwarder { node, lane, op };
+                coordinator.request_of(&mut turn, from, vnode, &request.into());
             }
             Message::Forwarded { op, reply } => {
                 coordinator.hear_forwarded(&mut turn, node, op, reply);
@@ -287,7 +351,10 @@ impl Shard {
 
     fn taken(&mut self, now: Now, ticket: Ticket, taken: Result<(), StoreError>) {
         let purpose = match taken {
-            Ok(()) => self.core.purpose(ticket),
+            Ok(()) => {
+                self.core.log.taken();
+                self.core.purpose(ticket)
+            }
             Err(_) => self.core.end_order(ticket),
         };
         let Parts { mut turn, coordinator, repair, release, .. } = self.parts(now);
@@ -318,6 +385,7 @@ impl Shard {
 
     fn durable(&mut self, now: Now, ticket: Ticket) {
         let purpose = self.core.end_order(ticket);
+        self.core.log.durable();
         let Parts { mut turn, coordinator, repair, release, .. } = self.parts(now);
         match purpose {
             Purpose::Assign(op) => coordinator.durable(&mut turn, op),
@@ -376,3 +444,6 @@ impl Shard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

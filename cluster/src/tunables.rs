@@ -1,6 +1,7 @@
 //! What may be set, and what a simulation draws at random. Bounds that protect a node are in
 //! [`limits`](crate::limits).
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use crate::mutation::Mutations;
@@ -31,6 +32,12 @@ pub struct Tunables {
     pub repair_patience: Duration,
     /// Bytes of records sent at a time in a comparison.
     pub repair_page_bytes_max: usize,
+    /// Bytes of records a second that a core asks for in comparisons as a matter of course.
+    pub repair_bytes_per_second: NonZeroU64,
+    /// Vnodes at a time that a core takes over.
+    pub moves_max: usize,
+    /// Bytes of records a second that a core asks for to take over vnodes.
+    pub move_bytes_per_second: NonZeroU64,
     /// How often it is looked whether what is dead may be purged.
     pub horizon_period: Duration,
     /// How long after a write others may begin to keep it for an owner: more than the time that
@@ -56,6 +63,9 @@ impl Default for Tunables {
             repair_retry: Duration::from_secs(1),
             repair_patience: Duration::from_secs(30),
             repair_page_bytes_max: 256 << 10,
+            repair_bytes_per_second: NonZeroU64::MIN.saturating_add(4 << 20),
+            moves_max: 4,
+            move_bytes_per_second: NonZeroU64::MIN.saturating_add(16 << 20),
             horizon_period: Duration::from_secs(600),
             horizon_window: Duration::from_secs(600),
             latency_first: Duration::from_millis(20),

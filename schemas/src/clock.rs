@@ -184,7 +184,7 @@ impl VnodeClock {
     pub fn insert(&mut self, dot: Dot) -> bool {
         if let Ok(at) = self.find(dot.actor) {
             let known = &mut self.actors[at];
-            if dot.counter.wrapping_sub(1) == known.upto && known.runs.is_empty() {
+            if Some(dot.counter) == known.upto.checked_add(1) && known.runs.is_empty() {
                 known.upto = dot.counter;
                 return true;
             }

@@ -7,8 +7,8 @@ use schemas::ids::NodeId;
 
 /// What the policy says of one data centre at one moment.
 ///
-/// All others are proposals, of which that is decided which comes first after the epoch `since` that
-/// changed the data centre last: the next one has to be made from what that made of it.
+/// All others are proposals, of which that is decided which comes first after the epoch `since`
+/// that changed the data centre last: the next one has to be made from what that made of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Decision {
     /// Nothing is to be changed, or may be yet.

@@ -7,8 +7,8 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use super::quorum::{Access, configurations, used_slots};
 use crate::topology::{Document, Namespace};
 
-/// The copies of a vnode.
-pub(crate) type Nodes = SmallVec<[NodeId; 6]>;
+/// The nodes that have copies of a vnode.
+pub type Nodes = SmallVec<[NodeId; 6]>;
 
 /// The nodes that `access` to `vnode` concerns, each once, in the order of slots; of those that
 /// `namespace` uses, if one is given.

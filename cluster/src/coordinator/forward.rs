@@ -33,12 +33,13 @@ impl Coordinator {
         owner: NodeId,
         request: &Rc<Request>,
     ) {
-        let deadline = turn.now.at + request.patience;
+        let deadline = turn.now.at + request.waits();
         let forwarded = Forwarded { client, vnode, owner, deadline };
         let op = self.table.insert(Operation::Forwarded(forwarded));
         self.table.set_alarm(op, deadline);
-        let (request, left) = (Rc::clone(request), request.patience);
-        turn.core.send(owner, vnode, Message::Forward { op, request, left });
+        let (request, left) = (Rc::clone(request), request.waits());
+        let lane = *turn.core.vnodes.start();
+        turn.core.send(owner, vnode, Message::Forward { op, lane, request, left });
     }
 
     /// An owner has answered.
@@ -49,6 +50,11 @@ impl Coordinator {
         };
         if it.owner != from {
             turn.core.counts.stray_answers += 1;
+            return;
+        }
+        // What is forwarded is a write.
+        if matches!(reply, Reply::Found(_)) {
+            turn.core.counts.malformed += 1;
             return;
         }
         it.client.reply(turn.core, it.vnode, reply);

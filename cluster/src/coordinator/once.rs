@@ -1,21 +1,24 @@
 //! [`Once`]: requests of other nodes that were begun, so that none is begun twice.
 //!
-//! A node numbers what it forwards in ascending order. The last of them are remembered, and what is
+//! A core numbers what it forwards in ascending order. The last of them are remembered, and what is
 //! before those counts as begun: who waits for its answer is told nothing, and knows nothing.
+//! Bounded: so many numbers of so many cores of each member.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schemas::ids::NodeId;
+use schemas::ids::{NodeId, Vnode};
 
+use crate::limits::LANES_MAX;
 use crate::message::OpId;
 
-/// Numbers that are remembered of each node.
+/// Numbers that are remembered of each core.
 const REMEMBERED: usize = 1024;
 
 /// Requests of other nodes that were begun.
 #[derive(Debug, Default)]
 pub(super) struct Once {
-    begun: BTreeMap<NodeId, Begun>,
+    /// By the first vnode of the core that forwards.
+    begun: BTreeMap<(NodeId, Vnode), Begun>,
 }
 
 #[derive(Debug, Default)]
@@ -26,9 +29,15 @@ struct Begun {
 }
 
 impl Once {
-    /// Whether `op` of `node` is to be begun: it was not before.
-    pub(super) fn is_first(&mut self, node: NodeId, op: OpId) -> bool {
-        let begun = self.begun.entry(node).or_default();
+    /// Whether `op` of the core of `node` whose first vnode is `lane` is to be begun: it was not
+    /// before.
+    pub(super) fn is_first(&mut self, node: NodeId, lane: Vnode, op: OpId) -> bool {
+        let of_node = (node, Vnode(0))..=(node, Vnode(u16::MAX));
+        if !self.begun.contains_key(&(node, lane)) && self.begun.range(of_node).count() >= LANES_MAX
+        {
+            return false;
+        }
+        let begun = self.begun.entry((node, lane)).or_default();
         if op < begun.floor || !begun.above.insert(op) {
             return false;
         }
@@ -42,7 +51,12 @@ impl Once {
 
     /// Forgets all nodes but those that `keep` names.
     pub(super) fn retain(&mut self, keep: impl Fn(NodeId) -> bool) {
-        self.begun.retain(|&node, _| keep(node));
+        self.begun.retain(|(node, _), _| keep(*node));
+    }
+
+    /// How many numbers are remembered.
+    pub(super) fn len(&self) -> usize {
+        self.begun.values().map(|it| it.above.len()).sum()
     }
 }
 
@@ -50,6 +64,8 @@ impl Once {
 mod tests {
     use super::*;
     use crate::topology::fixture::node;
+
+    const LANE: Vnode = Vnode(3);
 
     /// A request that arrived twice was written twice, the second time with a later stamp than what
     /// had overwritten the first. Found by the simulator, seed 2, within a minute.
@@ -60,13 +76,27 @@ mod tests {
         for number in 0..numbers {
             // In another order than they were sent, a little.
             let op = OpId(number ^ 3);
-            assert!(once.is_first(node(1), op));
-            assert!(once.is_first(node(2), op), "of another node");
+            assert!(once.is_first(node(1), LANE, op));
+            assert!(once.is_first(node(2), LANE, op), "of another node");
         }
         for number in 0..numbers {
-            assert!(!once.is_first(node(1), OpId(number)), "{number}");
+            assert!(!once.is_first(node(1), LANE, OpId(number)), "{number}");
         }
         once.retain(|it| it == node(2));
-        assert!(once.begun.len() == 1 && !once.is_first(node(2), OpId(5)));
+        assert!(once.begun.len() == 1 && !once.is_first(node(2), LANE, OpId(5)));
+    }
+
+    /// Nodes of other numbers of cores: two cores of one forwarded to one core of another, both had
+    /// the same numbers, and what the second asked was taken for what the first had.
+    #[test]
+    fn cores_of_a_node_number_by_themselves_and_there_are_only_so_many() {
+        let mut once = Once::default();
+        for lane in 0..LANES_MAX as u16 {
+            assert!(once.is_first(node(1), Vnode(lane), OpId(7)));
+            assert!(!once.is_first(node(1), Vnode(lane), OpId(7)));
+        }
+        assert!(!once.is_first(node(1), Vnode(u16::MAX), OpId(7)));
+        assert!(once.is_first(node(2), Vnode(u16::MAX), OpId(7)));
+        assert_eq!(once.len(), LANES_MAX + 1);
     }
 }

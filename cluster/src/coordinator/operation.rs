@@ -1,7 +1,9 @@
 //! An operation under way, and whom its outcome is for.
 
 use super::forward::Forwarded;
+use super::multi_get::GatherId;
 use super::read_path::ReadOp;
+use super::scan_path::ScanOp;
 use super::write_path::WriteOp;
 use crate::event::RequestId;
 use crate::message::{Message, OpId};
@@ -17,6 +19,8 @@ pub(super) enum Client {
     Here(RequestId),
     /// A node that forwarded a client's request.
     Node(NodeId, OpId),
+    /// One of the keys of a client of this node that wants several.
+    Part(GatherId, u16),
     /// Nobody: it is done for the copies' sake.
     Nobody,
 }
@@ -26,6 +30,11 @@ impl Client {
         match self {
             Self::Here(request) => core.reply(request, reply),
             Self::Node(node, op) => core.send(node, vnode, Message::Forwarded { op, reply }),
+            Self::Part(gather, at) => {
+                if let Some((request, reply)) = core.gathers.set(gather, at, reply) {
+                    core.reply(request, reply);
+                }
+            }
             Self::Nobody => {}
         }
     }
@@ -36,6 +45,7 @@ impl Client {
 pub(super) enum Operation {
     Write(Box<WriteOp>),
     Read(Box<ReadOp>),
+    Scan(Box<ScanOp>),
     Forwarded(Forwarded),
 }
 
@@ -45,6 +55,7 @@ impl Operation {
         match self {
             Self::Write(op) => Some(op.vnode),
             Self::Read(op) => Some(op.vnode),
+            Self::Scan(op) => Some(op.vnode),
             Self::Forwarded(_) => None,
         }
     }

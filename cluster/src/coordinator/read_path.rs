@@ -8,6 +8,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use schemas::consistency::Consistency;
 use schemas::ids::{NamespaceId, NodeId, Vnode};
@@ -15,18 +16,38 @@ use schemas::status::Status;
 use smallvec::SmallVec;
 
 use super::Coordinator;
-use super::copies::copies;
+use super::copies::{Nodes, copies};
 use super::operation::{Client, Fate, Operation};
 use super::quorum::{Access, Quorum};
-use super::request::{Refused, Reply, Request};
+use super::request::{Refused, Reply};
 use super::write_path::{Copy, Own, WriteOp};
 use crate::event::Effect;
+use crate::limits::PATIENCE_MAX;
 use crate::message::{Answer, Message, OpId, Read, Refusal, Write};
 use crate::mutation::Mutation;
 use crate::record::{Digest, Key, Kind, Record, merge};
 use crate::shard::{Core, Turn};
 use crate::time::Instant;
 use crate::topology::{Epoch, Namespace};
+
+/// How a key is read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asking {
+    pub(super) level: Consistency,
+    pub(super) patience: Duration,
+    pub(super) repairs_first: bool,
+}
+
+/// Who has copies to read: the nearest first; those that seem down last, since they may not be.
+pub(super) fn nearest(core: &Core, vnode: Vnode, namespace: &Namespace) -> Nodes {
+    let mut nodes = copies(&core.document, vnode, Some(namespace), Access::Read);
+    let unknown = core.tunables.latency_first;
+    nodes.sort_by_cached_key(|&node| {
+        let (is_down, is_other) = (!core.is_up(node), node != core.me.node);
+        (is_down, is_other, !core.is_near(node), core.peers.mean(node, unknown), node)
+    });
+    nodes
+}
 
 /// A read under way.
 #[derive(Debug)]
@@ -71,17 +92,10 @@ enum State {
 
 impl Coordinator {
     /// A client's read.
-    pub(super) fn read(
-        &mut self,
-        turn: &mut Turn<'_>,
-        client: Client,
-        key: Key,
-        request: &Request,
-        repairs_first: bool,
-    ) {
+    pub(super) fn read(&mut self, turn: &mut Turn<'_>, client: Client, key: Key, asking: Asking) {
         let document = Arc::clone(&turn.core.document);
         let namespace = document.namespace(key.namespace).expect("checked before");
-        let begun = ReadOp::new(turn, client, key, namespace, request, repairs_first);
+        let begun = ReadOp::new(turn, client, key, namespace, asking);
         let Some(op) = begun else { return };
         let id = self.table.insert(Operation::Read(Box::new(op)));
         let Some(Operation::Read(op)) = self.table.get_mut(id) else { return };
@@ -106,10 +120,7 @@ impl Coordinator {
         op.hear(turn, id, from, result);
         let step = op.step(turn, id);
         let after = op.alarm;
-        if before != after {
-            self.table.cancel_alarm(id, before);
-            self.table.set_alarm(id, after);
-        }
+        self.table.change_alarm(id, before, after);
         self.read_step(turn, id, step);
     }
 
@@ -140,13 +151,12 @@ impl ReadOp {
         client: Client,
         key: Key,
         namespace: &Namespace,
-        request: &Request,
-        repairs_first: bool,
+        asking: Asking,
     ) -> Option<Self> {
         let core = &mut *turn.core;
         let (document, vnode) = (Arc::clone(&core.document), core.vnode_of(&key));
         let ring = &document.ring;
-        let level = request.level;
+        let Asking { level, patience, repairs_first } = asking;
         let quorum = match Quorum::new(&document, vnode, namespace, level, Access::Read, core.dc())
         {
             Ok(quorum) => quorum,
@@ -157,14 +167,8 @@ impl ReadOp {
                 return None;
             }
         };
-        let mut nodes = copies(&document, vnode, Some(namespace), Access::Read);
-        // The nearest first; those that seem down last, since they may not be.
-        let unknown = core.tunables.latency_first;
-        nodes.sort_by_cached_key(|&node| {
-            let (is_down, is_other) = (!core.is_up(node), node != core.me.node);
-            (is_down, is_other, !core.is_near(node), core.peers.mean(node, unknown), node)
-        });
-        let deadline = turn.now.at + request.patience;
+        let nodes = nearest(core, vnode, namespace);
+        let deadline = turn.now.at + patience.min(PATIENCE_MAX);
         Some(Self {
             client,
             namespace: namespace.id,
@@ -259,19 +263,24 @@ impl ReadOp {
             let waits = |it: &Asked| matches!(it.state, State::Asked(..));
             at = self.copies.iter().position(waits).unwrap_or(at);
         }
-        let (State::Asked(since, _) | State::Fetching(_, since)) = self.copies[at].state else {
+        let (since, wants_data) = match self.copies[at].state {
+            State::Asked(since, wants_data) => (since, wants_data),
+            State::Fetching(_, since) => (since, true),
+            _ => {
+                turn.core.counts.stray_answers += 1;
+                return;
+            }
+        };
+        if wants_data && matches!(result, Ok(Answer::Digest(_))) {
+            // What was asked before, once more.
             turn.core.counts.stray_answers += 1;
             return;
-        };
+        }
         turn.core.peers.answered(from, turn.now.at.since(since));
-        match result {
+        match result.and_then(|answer| self.checked(turn.core, answer)) {
             Ok(answer) => {
                 let digest = answer.digest();
                 if let Answer::Data(Some(record)) = answer {
-                    if record.key != self.key {
-                        turn.core.counts.malformed += 1;
-                        return;
-                    }
                     self.take(turn.core, &record);
                 }
                 self.copies[at].state = State::Answered(digest);
@@ -289,6 +298,17 @@ impl ReadOp {
                 self.ask_enough(turn, id);
             }
         }
+    }
+
+    /// An answer about the key. Another counts as a refusal: others are asked.
+    fn checked(&self, core: &mut Core, answer: Answer) -> Result<Answer, Refusal> {
+        if let Answer::Data(Some(record)) = &answer
+            && (record.key != self.key || !core.is_record_of(self.vnode, record))
+        {
+            core.counts.malformed += 1;
+            return Err(Refusal::Malformed);
+        }
+        Ok(answer)
     }
 
     fn take(&mut self, core: &Core, record: &Rc<Record>) {
@@ -403,6 +423,7 @@ impl ReadOp {
             is_strict: true,
             quorum,
             copies: targets,
+            unfit: SmallVec::new(),
             own: Own::AsOthers,
             sent_at: turn.now.at,
             deadline: self.deadline,

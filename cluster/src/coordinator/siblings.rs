@@ -75,13 +75,14 @@ impl Coordinator {
         };
         let context = Context::decode_token(key.namespace, &key.bytes, token.unwrap_or_default());
         let Ok(context) = context else {
-            turn.core.counts.malformed += 1;
+            turn.core.counts.unfit += 1;
             return refuse(turn.core, client, vnode, Status::MalformedBody);
         };
         if !self.clock.admits(turn.now.wall_ms, context.hlc()) {
+            turn.core.counts.unfit += 1;
             return refuse(turn.core, client, vnode, Status::StampAhead);
         }
-        let deadline = turn.now.at + request.patience;
+        let deadline = turn.now.at + request.waits();
         let pending = Pending { draft, context, request: Rc::clone(request), deadline };
         let writing = self.writing.entry(key.clone()).or_default();
         writing.queue.push_back(pending);
@@ -178,7 +179,7 @@ impl Coordinator {
         let horizon = turn.core.below(turn.core.vnode_of(key));
         let seen = [base, pending.context.hlc(), pending.request.seen, horizon];
         let hlc = stamp_above(&mut self.clock, turn.now.wall_ms, seen, self.ceiling)?;
-        let version = Version { hlc, dot: self.dots.next(turn.core.vnode_of(key)) };
+        let version = Version { hlc, dot: turn.core.dots.next(turn.core.vnode_of(key)) };
         let after = match &pending.request.wanted {
             Wanted::Put { value, ttl_ms, .. } => {
                 let ttl_ms = if *ttl_ms == 0 { pending.draft.ttl_ms() } else { *ttl_ms };

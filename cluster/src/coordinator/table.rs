@@ -101,6 +101,19 @@ impl<T> Table<T> {
         self.alarms.remove(&(at, id));
     }
 
+    /// Wakes `id` at `after` instead of `before`.
+    pub(super) fn change_alarm(&mut self, id: OpId, before: Instant, after: Instant) {
+        if before != after {
+            self.cancel_alarm(id, before);
+            self.set_alarm(id, after);
+        }
+    }
+
+    /// Moments at which operations are to be looked at.
+    pub(super) fn alarms(&self) -> usize {
+        self.alarms.len()
+    }
+
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.alarms.first().map(|(at, _)| *at)
     }

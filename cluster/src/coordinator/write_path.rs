@@ -48,6 +48,8 @@ pub(super) struct WriteOp {
     pub(super) is_strict: bool,
     pub(super) quorum: Quorum,
     pub(super) copies: SmallVec<[Copy; 4]>,
+    /// Who would not stand in for any.
+    pub(super) unfit: SmallVec<[NodeId; 2]>,
     /// What this node's own store has of it.
     pub(super) own: Own,
     pub(super) sent_at: Instant,
@@ -163,9 +165,9 @@ impl Coordinator {
     ) -> Option<Rc<Record>> {
         let is_blind = turn.core.is_wrong(Mutation::IgnoreSeenStamp);
         let seen = if is_blind { Hlc(0) } else { request.seen };
-        let seen = seen.max(turn.core.below(turn.core.vnode_of(key)));
-        let hlc = self.clock.stamp(turn.now.wall_ms, seen, self.ceiling)?;
-        let dot = self.dots.next(turn.core.vnode_of(key));
+        let vnode = turn.core.vnode_of(key);
+        let seen = seen.max(turn.core.below(vnode));
+        let version = self.version(turn.core, turn.now.wall_ms, vnode, seen)?;
         let (kind, value, ttl_ms) = match &request.wanted {
             Wanted::Put { value, ttl_ms, .. } => {
                 let ttl_ms = if *ttl_ms == 0 { namespace.ttl_ms } else { *ttl_ms };
@@ -174,9 +176,20 @@ impl Coordinator {
             Wanted::Delete { .. } => (Kind::Tombstone, Rc::from([]), 0),
             Wanted::Get { .. } => unreachable!("a read"),
         };
-        let expires_at_ms = if ttl_ms == 0 { 0 } else { hlc.millis() + ttl_ms };
-        let version = Version { hlc, dot };
+        let expires_at_ms = if ttl_ms == 0 { 0 } else { version.hlc.millis() + ttl_ms };
         Some(Rc::new(Record { key: key.clone(), version, kind, expires_at_ms, value }))
+    }
+
+    /// The stamp of now and the next dot of `vnode`; `None` while stamps have run dry.
+    pub(super) fn version(
+        &mut self,
+        core: &Core,
+        wall_ms: u64,
+        vnode: Vnode,
+        seen: Hlc,
+    ) -> Option<Version> {
+        let hlc = self.clock.stamp(wall_ms, seen, self.ceiling)?;
+        Some(Version { hlc, dot: core.dots.next(vnode) })
     }
 
     /// Gives the record to the own store, before anybody else hears of it.
@@ -222,7 +235,7 @@ impl Coordinator {
             refuse(turn.core, client, vnode, status);
             return self.sibling_not_taken(turn, key);
         }
-        self.dots.advance(op.vnode);
+        turn.core.dots.advance(op.vnode);
         let record = Rc::clone(&op.record);
         let (alarm, fate) = (op.alarm, op.send(turn, id));
         self.table.set_alarm(id, alarm);
@@ -273,6 +286,10 @@ impl Coordinator {
             turn.core.counts.stray_answers += 1;
             return;
         };
+        if !op.is_asked(from) {
+            turn.core.counts.stray_answers += 1;
+            return;
+        }
         turn.core.peers.answered(from, turn.now.at.since(op.sent_at));
         let before = op.alarm;
         let fate = match result {
@@ -283,10 +300,7 @@ impl Coordinator {
             Err(refusal) => op.refused(turn, id, from, refusal),
         };
         let after = op.alarm;
-        if before != after {
-            self.table.cancel_alarm(id, before);
-            self.table.set_alarm(id, after);
-        }
+        self.table.change_alarm(id, before, after);
         self.settle(id, fate);
     }
 }
@@ -364,7 +378,7 @@ impl Draft {
             let (_, needed) = quorum.progress();
             return cannot(core, reachable.len() as u32, needed);
         }
-        let (ttl_ms, namespace, patience) = (namespace.ttl_ms, namespace.id, request.patience);
+        let (ttl_ms, namespace, patience) = (namespace.ttl_ms, namespace.id, request.waits());
         Some(Self { client, namespace, vnode, level, is_strict, quorum, copies, ttl_ms, patience })
     }
 
@@ -390,6 +404,7 @@ impl Draft {
             is_strict: self.is_strict,
             quorum: self.quorum,
             copies,
+            unfit: SmallVec::new(),
             own,
             sent_at: at,
             deadline: at + self.patience,
@@ -490,14 +505,22 @@ impl WriteOp {
             if copy.is_done || copy.stand_in.is_some() || !needs_one(core, &copy) {
                 continue;
             }
-            let is_free =
-                |node| !self.copies.iter().any(|it| it.stand_in.is_some_and(|it| it.node == node));
+            let is_free = |node| {
+                let is_taken = |it: &Copy| it.stand_in.is_some_and(|it| it.node == node);
+                !self.copies.iter().any(is_taken) && !self.unfit.contains(&node)
+            };
             let fit = |node: NodeId| node != core.me.node && core.is_up(node) && is_free(node);
             let Some(node) = stand_in(&core.document, self.vnode, copy.node, fit) else { continue };
             self.copies[at].stand_in = Some(StandIn { node, is_done: false });
             let message = self.message(id, Some(copy.node));
             core.send(node, self.vnode, message);
         }
+    }
+
+    /// Whether `node` is to have the record, for itself or for another.
+    fn is_asked(&self, node: NodeId) -> bool {
+        let stands_in = |it: &Copy| it.stand_in.is_some_and(|it| it.node == node);
+        self.copies.iter().any(|it| it.node == node || stands_in(it))
     }
 
     /// A copy has the record on disk, or somebody for it.
@@ -512,12 +535,9 @@ impl WriteOp {
             stand_in.is_done = true;
             Some(it.node)
         });
-        match kept {
-            Some(owner) => {
-                core.counts.sloppy += u64::from(!self.is_answered);
-                self.count(core, owner);
-            }
-            None => core.counts.stray_answers += 1,
+        if let Some(owner) = kept {
+            core.counts.sloppy += u64::from(!self.is_answered);
+            self.count(core, owner);
         }
         self.go_on(core)
     }
@@ -532,15 +552,19 @@ impl WriteOp {
                 self.alarm = self.alarm.min(turn.now.at + turn.core.tunables.behind_pause);
             }
             _ => {
-                if let Some(copy) = self.copies.iter_mut().find(|it| it.node == from) {
-                    copy.has_refused = true;
+                let mut without = None;
+                for copy in &mut self.copies {
+                    copy.has_refused |= copy.node == from;
+                    if copy.stand_in.is_some_and(|it| it.node == from && !it.is_done) {
+                        copy.stand_in = None;
+                        without = Some(copy.node);
+                    }
                 }
                 // Another one, if there is one.
-                for copy in &mut self.copies {
-                    let is_theirs = copy.stand_in.is_some_and(|it| it.node == from);
-                    copy.has_refused |= is_theirs && copy.node == from;
-                }
-                self.ask_stand_ins(turn.core, id, |_, copy| copy.has_refused);
+                self.unfit.extend(without.map(|_| from));
+                self.ask_stand_ins(turn.core, id, |_, copy| {
+                    copy.has_refused || Some(copy.node) == without
+                });
             }
         }
         self.go_on(turn.core)

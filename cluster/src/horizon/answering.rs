@@ -65,7 +65,10 @@ pub(crate) fn hear(
         }
     };
     if may_take_part(core, from, vnode, epoch) {
-        core.order(Purpose::Horizon(step), Order::Clock(vnode));
+        match core.has_room_to_compare() {
+            Ok(()) => core.order(Purpose::Horizon(step), Order::Clock(vnode)),
+            Err(refusal) => core.counts.count(refusal),
+        }
     } else if let Err(refusal) = fence_own(core, vnode, epoch) {
         core.count_refusal(from, epoch, refusal);
     }

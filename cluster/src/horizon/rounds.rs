@@ -78,6 +78,11 @@ impl Rounds {
         rounds.chain([self.next_pass]).min().unwrap_or(Instant::NEVER)
     }
 
+    /// Rounds under way.
+    pub(crate) fn len(&self) -> usize {
+        self.rounds.len()
+    }
+
     /// Begins rounds where there is something to gain, asks again, gives up.
     pub(crate) fn due(&mut self, turn: &mut Turn<'_>) {
         let now = turn.now.at;

@@ -8,6 +8,7 @@
 //! - **who is down** is settled between suspicion and refutation ([`super::peers`]).
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use foca::{Foca, Member, State, Timer};
@@ -125,9 +126,9 @@ impl Liveness {
     ///
     /// # Panics
     /// If there are more than [`MEMBERS_MAX`](crate::limits::MEMBERS_MAX).
-    pub fn set_members(&mut self, now: Instant, members: &[(NodeId, SocketAddr)]) {
+    pub fn set_members(&mut self, now: Instant, members: impl Into<Arc<[(NodeId, SocketAddr)]>>) {
         self.outside.now = now;
-        self.peers.set_members(members);
+        self.peers.set_members(members.into());
         while self.peers.is_overfull() {
             let node = self.peers.dispensable(true).expect("there are strangers");
             self.remove_stranger(node);
@@ -136,6 +137,24 @@ impl Liveness {
         let result = self.swim.set_config(config);
         self.check(result);
         self.seek_at = now;
+        self.settle();
+    }
+
+    /// These nodes, in their first lives of a boot, are up, and everybody knows: nothing of it is
+    /// passed on or told. With many nodes at once it takes less than to let them hear of each
+    /// other, which a simulation of them begins with.
+    pub fn assume_up(&mut self, now: Instant, nodes: impl Iterator<Item = (Actor, SocketAddr)>) {
+        self.outside.now = now;
+        let me = self.me.node;
+        let alive = nodes.filter(|(actor, _)| actor.node != me).map(|(actor, address)| {
+            let Actor { node, boot } = actor;
+            Member::alive(Identity { node, boot, renewal: 0, address })
+        });
+        let result = self.swim.apply_many(alive, false, &mut self.outside);
+        self.check(result);
+        for held in self.swim.iter_membership_state() {
+            self.peers.observe(held);
+        }
         self.settle();
     }
 

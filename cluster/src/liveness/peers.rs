@@ -11,6 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use foca::{Member, State};
 use schemas::ids::{Actor, NodeId};
@@ -71,8 +72,8 @@ pub(super) enum Weight {
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Peers {
-    /// The topology's, ascending.
-    members: Vec<(NodeId, SocketAddr)>,
+    /// The topology's, ascending; a simulation of many nodes has them once.
+    members: Arc<[(NodeId, SocketAddr)]>,
     known: BTreeMap<NodeId, Peer>,
     /// Those known that are not the topology's, as they were met.
     strangers: Vec<NodeId>,
@@ -143,11 +144,16 @@ impl Peers {
     ///
     /// # Panics
     /// If there are more than [`MEMBERS_MAX`].
-    pub(super) fn set_members(&mut self, members: &[(NodeId, SocketAddr)]) {
+    pub(super) fn set_members(&mut self, members: Arc<[(NodeId, SocketAddr)]>) {
         assert!(members.len() <= MEMBERS_MAX, "a topology of {} members", members.len());
-        self.members = members.to_vec();
-        self.members.sort_unstable();
-        self.members.dedup_by_key(|(node, _)| *node);
+        self.members = if members.is_sorted_by(|a, b| a.0 < b.0) {
+            members
+        } else {
+            let mut sorted = members.to_vec();
+            sorted.sort_unstable();
+            sorted.dedup_by_key(|(node, _)| *node);
+            sorted.into()
+        };
         self.active_members = 0;
         for (node, peer) in &mut self.known {
             let was_member = peer.is_member;

@@ -42,7 +42,7 @@ fn machine_of_five() -> Liveness {
     let now = Instant(1_000_000);
     let me = Actor { node: id(0), boot: 1 };
     let mut machine = Liveness::new(now, CLUSTER, me, address(0), Tunables::lan(), 1);
-    machine.set_members(now, &members(5));
+    machine.set_members(now, members(5));
     for index in 1..5 {
         let hello = Forged::from(identity(index, 1, 0));
         machine.handle(now, Event::Datagram(&hello.bytes()));

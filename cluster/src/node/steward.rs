@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use schemas::ids::{NodeId, Vnode};
 
-use super::NodeTunables;
+use super::{NodeTunables, Sizes};
 use crate::moves::{reporters, witnesses};
 use crate::mutation::{Mutation, Mutations};
 use crate::time::Instant;
@@ -30,6 +30,8 @@ pub(super) struct Steward {
     /// What others have.
     reports: BTreeMap<Vnode, (Epoch, BTreeSet<NodeId>)>,
     pub(super) is_proposing: bool,
+    /// Reports that did not count.
+    pub(super) ignored: u64,
     last_ticket: u64,
     mutations: Mutations,
 }
@@ -46,6 +48,7 @@ impl Steward {
             own: BTreeMap::new(),
             reports: BTreeMap::new(),
             is_proposing: false,
+            ignored: 0,
             last_ticket: 0,
             mutations,
         }
@@ -64,6 +67,12 @@ impl Steward {
         self.last_ticket
     }
 
+    /// Writes down how much there is of what.
+    pub(super) fn measure(&self, sizes: &mut Sizes) {
+        sizes.caught_up = self.own.len();
+        sizes.reports = self.reports.values().map(|(_, nodes)| nodes.len()).sum();
+    }
+
     /// A core of this node has caught up.
     pub(super) fn caught_up(&mut self, vnode: Vnode, epoch: Epoch) {
         self.own.insert(vnode, epoch);
@@ -79,8 +88,10 @@ impl Steward {
 
     /// `from` has caught up; what is not of this topology does not count.
     pub(super) fn report(&mut self, document: &Document, from: NodeId, vnodes: &[(Vnode, Epoch)]) {
+        let is_member = document.index_of(from).is_some();
         for &(vnode, epoch) in vnodes {
-            if !is_moving(document, vnode, epoch) || document.index_of(from).is_none() {
+            if !is_member || !is_moving(document, vnode, epoch) {
+                self.ignored += 1;
                 continue;
             }
             let (of, nodes) = self.reports.entry(vnode).or_default();

@@ -8,10 +8,11 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use super::LEAVES;
 use crate::event::{Order, Page, StoreError, Stored};
 use crate::horizon::HorizonIs;
+use crate::limits::{HAS_MAX, PAGE_RECORDS_MAX};
 use crate::message::{Message, OpId, Pull, PullWanted, Pulled, Refusal};
 use crate::mutation::Mutation;
 use crate::record::{Digest, Key, Record};
-use crate::replica::{fence_peer, refusal};
+use crate::replica::fence_peer;
 use crate::shard::{Core, Purpose};
 
 /// Who asked, and what the answer is to leave out.
@@ -30,10 +31,14 @@ pub(crate) struct Asked {
 /// An owner asks for what it has not got.
 pub(crate) fn answer(core: &mut Core, from: NodeId, vnode: Vnode, pull: Pull) {
     let Pull { session, step, epoch, below, wanted } = pull;
-    let fence = fence_peer(core, from, vnode, epoch);
-    let is_cleared = !core.clearing.contains(&vnode);
-    let may = fence.and(if is_cleared { Ok(()) } else { Err(Refusal::Busy) });
-    if let Err(refusal) = may {
+    // What was taken in an epoch before counts without those who take over in this one; and what is
+    // to be cleared tells of what is not there.
+    let is_ready = core.log.has_former() && !core.clearing.contains(&vnode);
+    let result = fence_peer(core, from, vnode, epoch)
+        .and_then(|()| if can_be(core, vnode, &wanted) { Ok(()) } else { Err(Refusal::Malformed) })
+        .and(if is_ready { Ok(()) } else { Err(Refusal::Busy) })
+        .and_then(|()| core.has_room_to_compare());
+    if let Err(refusal) = result {
         core.count_refusal(from, epoch, refusal);
         let (is_held, horizon, result) = (false, HorizonIs::Same, Err(refusal));
         let message = Message::Pulled { session, step, is_held, horizon, result };
@@ -46,10 +51,6 @@ pub(crate) fn answer(core: &mut Core, from: NodeId, vnode: Vnode, pull: Pull) {
             Order::Since { vnode, theirs, after, bytes_max }
         }
         PullWanted::Leaves => Order::Leaves { vnode, below },
-        PullWanted::Leaf { leaf, .. } if leaf >= LEAVES => {
-            core.counts.malformed += 1;
-            return;
-        }
         PullWanted::Leaf { leaf, after, has: theirs } => {
             has = theirs;
             let tokens = tokens_of(core.document.bits, vnode, leaf);
@@ -60,17 +61,35 @@ pub(crate) fn answer(core: &mut Core, from: NodeId, vnode: Vnode, pull: Pull) {
     core.order(Purpose::Answer(asked), order);
 }
 
+/// Whether anybody can want this of `vnode`. That what the other has is in order is nothing that
+/// matters: what is not found there is sent.
+fn can_be(core: &Core, vnode: Vnode, wanted: &PullWanted) -> bool {
+    match wanted {
+        PullWanted::Since { after, .. } => {
+            after.as_ref().is_none_or(|after| core.is_key_of(vnode, after))
+        }
+        PullWanted::Leaves => true,
+        PullWanted::Leaf { leaf, after, has } => {
+            let tokens = || tokens_of(core.document.bits, vnode, *leaf);
+            let is_of_leaf =
+                |after: &Key| core.is_key_of(vnode, after) && is_within(tokens(), after.token);
+            *leaf < LEAVES && has.len() <= HAS_MAX && after.as_ref().is_none_or(is_of_leaf)
+        }
+    }
+}
+
 /// The store has answered.
 pub(crate) fn stored(core: &mut Core, asked: &Asked, result: Result<Stored, StoreError>) {
     let Asked { to, vnode, session, step, below, .. } = *asked;
-    let result = result.map_err(refusal).and_then(|stored| match stored {
-        Stored::Since(clock, Some(page)) => Ok(Pulled::Records(clock, page)),
+    let result = result.map_err(|error| core.refusal(error)).and_then(|stored| match stored {
+        Stored::Since(clock, Some(page)) => Ok(Pulled::Records(clock, cut(page))),
         Stored::Since(_, None) => Ok(Pulled::Compare),
         Stored::Leaves(clock, leaves) => Ok(Pulled::Leaves(clock, leaves)),
         Stored::Page(mut page) => {
             if core.is_wrong(Mutation::CompareKeysAlone) {
                 page.records.retain(|it| asked.has.iter().all(|has| has.0 != hash_of(&it.key)));
             }
+            let page = cut(page);
             let lacks = lacks(&page, &asked.has);
             Ok(Pulled::Leaf(without(page, &asked.has), lacks))
         }
@@ -102,6 +121,13 @@ fn horizon(core: &Core, vnode: Vnode, below: Hlc) -> HorizonIs {
     }
 }
 
+/// A page of no more records than one may have.
+pub(super) fn cut(mut page: Page) -> Page {
+    page.has_more |= page.records.len() > PAGE_RECORDS_MAX;
+    page.records.truncate(PAGE_RECORDS_MAX);
+    page
+}
+
 /// A page without what the other has; but with its last, which tells how far it goes.
 fn without(mut page: Page, has: &[(u64, Digest)]) -> Page {
     let last = page.records.last().filter(|_| page.has_more).map(|it| it.key.clone());
@@ -122,7 +148,13 @@ pub(super) fn summary(records: &[Rc<Record>]) -> Vec<(u64, Digest)> {
     let mut has: Vec<_> =
         records.iter().map(|record| (hash_of(&record.key), record.digest())).collect();
     has.sort_unstable();
+    has.truncate(HAS_MAX);
     has
+}
+
+/// Whether a token is from the first of these to the last.
+pub(super) fn is_within((first, last): (Token, Token), token: Token) -> bool {
+    first <= token && token <= last
 }
 
 /// The tokens of a leaf.

@@ -3,6 +3,9 @@
 //! Each vnode that this node has a copy of is compared with each of the others once a period; with
 //! the first at a moment of its own, so that not all are at once. A vnode that is not held is
 //! compared as often as it takes.
+//!
+//! Vnodes that move have room for a few sessions of their own and the rest wait for them, so that
+//! neither a node that joins floods itself, nor what moves keeps the rest from being compared.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -13,15 +16,18 @@ use std::time::Duration;
 use schemas::ids::{NodeId, Vnode};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::session::{Progress, RepairStep, Session};
+use super::pace::Pace;
+use super::progress::{Move, MoveState};
+use super::session::{Progress, RepairStep, Session, bytes_of};
 use crate::coordinator::{Access, copies};
 use crate::event::{Effect, Order, StoreError, Stored};
 use crate::horizon::{Horizon, HorizonIs};
 use crate::message::{OpId, Pulled, Refusal};
 use crate::moves::{self, Sources};
-use crate::shard::{Purpose, Turn};
+use crate::shard::{Core, Purpose, Sizes, Turn};
 use crate::time::Instant;
 use crate::topology::{Document, Epoch, Standing};
+use crate::tunables::Tunables;
 
 /// Sessions of one core at a time.
 const SESSIONS_MAX: usize = 8;
@@ -45,8 +51,14 @@ pub(crate) struct Repair {
     vnodes: RangeInclusive<Vnode>,
     plans: BTreeMap<Vnode, Plan>,
     next: BTreeSet<(Instant, Vnode)>,
+    /// Vnodes that move and wait for room.
+    queue: BTreeSet<Vnode>,
     sessions: BTreeMap<OpId, Session>,
     next_session: u64,
+    /// Of what moves.
+    moving: Pace,
+    /// Of the rest.
+    steady: Pace,
     /// A copy that has not all that another's horizon is of.
     short: Option<Short>,
 }
@@ -75,20 +87,30 @@ struct Plan {
     wanted: BTreeSet<NodeId>,
     /// Whether it was said that all sources were compared with.
     is_caught_up: bool,
+    /// What has come in this epoch, and since when.
+    bytes: u64,
+    records: u64,
+    since: Option<Instant>,
 }
 
 impl Plan {
+    /// Whether somebody has to be compared with before the vnode may settle.
+    fn moves(&self) -> bool {
+        !self.is_caught_up && !self.sources.are_met(&self.of_holders)
+    }
+
+    /// Who has what this node is to have, too.
+    fn next_wanted(&self, is_up: impl Fn(NodeId) -> bool) -> Option<NodeId> {
+        self.wanted.iter().copied().find(|&node| is_up(node))
+    }
+
     /// Whom to compare with now: who has to be, or whose turn it is.
-    fn next_peer(&mut self, is_up: impl Fn(NodeId) -> bool) -> Option<NodeId> {
+    fn next_peer(&mut self, is_move: bool, is_up: impl Fn(NodeId) -> bool) -> Option<NodeId> {
         let open = self.sources.nodes().filter(|it| !self.of_holders.contains(it) && is_up(*it));
         let open: Vec<NodeId> = open.collect();
         self.turn = self.turn.wrapping_add(1);
-        let wanted = self.wanted.iter().copied().find(|&node| is_up(node));
-        // Once: who is still to be compared with says so again, and who is gone does not.
-        wanted.iter().for_each(|node| {
-            self.wanted.remove(node);
-        });
-        let has_to = if self.sources.are_met(&self.of_holders) { &[][..] } else { &open };
+        let wanted = self.next_wanted(&is_up);
+        let has_to = if is_move { &open } else { &[][..] };
         let of_turn = |list: &[NodeId]| list.get(self.turn % list.len().max(1)).copied();
         let routine = || of_turn(&self.peers).filter(|&node| is_up(node));
         wanted.or_else(|| of_turn(has_to)).or_else(routine)
@@ -118,13 +140,16 @@ impl Plan {
 }
 
 impl Repair {
-    pub(crate) fn new(boot: u32, vnodes: RangeInclusive<Vnode>) -> Self {
+    pub(crate) fn new(boot: u32, vnodes: RangeInclusive<Vnode>, tunables: &Tunables) -> Self {
         Self {
             vnodes,
             plans: BTreeMap::new(),
             next: BTreeSet::new(),
+            queue: BTreeSet::new(),
             sessions: BTreeMap::new(),
             next_session: u64::from(boot) << 40,
+            moving: Pace::new(tunables.move_bytes_per_second),
+            steady: Pace::new(tunables.repair_bytes_per_second),
             short: None,
         }
     }
@@ -140,10 +165,12 @@ impl Repair {
             if let Some(plan) = self.plans.get_mut(&vnode).filter(|plan| plan.epoch == epoch) {
                 // Whom it takes over from may be lost by now.
                 plan.sources = moves::sources(&document, vnode, me);
+                plan.wanted.retain(|&node| document.index_of(node).is_some());
                 owned.push(vnode);
                 continue;
             }
             let before = self.plans.remove(&vnode);
+            self.queue.remove(&vnode);
             if let Some(plan) = &before {
                 self.next.remove(&(plan.at, vnode));
             }
@@ -173,6 +200,9 @@ impl Repair {
                 sources: moves::sources(&document, vnode, me),
                 wanted: BTreeSet::new(),
                 is_caught_up: false,
+                bytes: 0,
+                records: 0,
+                since: None,
             };
             let has_to = !plan.sources.is_empty() && !document.is_paused;
             self.plans.insert(vnode, plan);
@@ -183,12 +213,30 @@ impl Repair {
         turn.core.stored.extend(owned);
         let plans = &self.plans;
         self.sessions.retain(|_, session| plans.contains_key(&session.vnode));
+        let is_paused = turn.core.document.is_paused;
+        let patience = turn.core.tunables.repair_patience;
+        for session in self.sessions.values_mut().filter(|_| !is_paused) {
+            if session.waits == Some(Instant::NEVER) {
+                (session.waits, session.deadline) = (Some(now), now + patience);
+            }
+        }
+        self.fill_room(now, turn.core.tunables.moves_max);
+    }
+
+    /// Vnodes that move and have waited for room come next.
+    fn fill_room(&mut self, now: Instant, moves_max: usize) {
+        let moving = self.sessions.values().filter(|it| it.is_move).count();
+        for _ in moving..moves_max {
+            let Some(vnode) = self.queue.pop_first() else { return };
+            self.soon(now, vnode);
+        }
     }
 
     /// Compares a vnode with whoever has its turn, as soon as there is room.
     pub(crate) fn soon(&mut self, now: Instant, vnode: Vnode) {
         if let Some(plan) = self.plans.get_mut(&vnode).filter(|plan| !plan.peers.is_empty()) {
             self.next.remove(&(plan.at, vnode));
+            self.queue.remove(&vnode);
             plan.at = now;
             self.next.insert((now, vnode));
         }
@@ -212,48 +260,127 @@ impl Repair {
     pub(crate) fn want(&mut self, now: Instant, vnode: Vnode, node: NodeId) {
         if let Some(plan) = self.plans.get_mut(&vnode) {
             plan.wanted.insert(node);
-            self.next.remove(&(plan.at, vnode));
-            plan.at = now;
-            self.next.insert((now, vnode));
+            self.soon(now, vnode);
         }
     }
 
     /// When [`due`](Self::due) has something to do.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let late = self.sessions.values().map(|it| it.deadline).min();
+        let turns = self.sessions.values().filter_map(|it| it.waits).min();
         let has_room = self.sessions.len() < SESSIONS_MAX;
         let next = self.next.first().filter(|_| has_room).map(|(at, _)| *at);
-        [late, next].into_iter().flatten().min()
+        let first = [late, turns, next].into_iter().flatten().min();
+        first.filter(|&at| at != Instant::NEVER)
     }
 
-    /// Begins sessions, and ends those that are late.
+    /// Begins sessions, asks for pages that had to wait, and ends sessions that are late.
     pub(crate) fn due(&mut self, turn: &mut Turn<'_>) {
         let now = turn.now.at;
         let is_late = |it: &&Session| it.deadline <= now;
         let late: Vec<OpId> = self.sessions.values().filter(is_late).map(|it| it.id).collect();
         late.into_iter().for_each(|id| self.end(turn, id, Progress::Failed));
+        // Those that had room found nobody, maybe.
+        self.fill_room(now, turn.core.tunables.moves_max);
+        let turns = self.sessions.values().filter(|it| it.waits.is_some_and(|at| at <= now));
+        let turns: Vec<OpId> = turns.map(|it| it.id).collect();
+        turns.into_iter().for_each(|id| self.end(turn, id, Progress::Turns));
         while self.sessions.len() < SESSIONS_MAX {
-            let Some(&(at, vnode)) = self.next.first().filter(|(at, _)| *at <= now) else { return };
-            self.next.remove(&(at, vnode));
-            let Some(plan) = self.plans.get_mut(&vnode) else { continue };
-            // What is being forgotten must be gone before it is had again.
-            let is_busy = turn.core.is_forgetting(vnode)
-                || turn.core.retaking.contains(&vnode)
-                || self.sessions.values().any(|it| it.vnode == vnode);
-            let peer = if is_busy { None } else { plan.next_peer(|node| turn.core.is_up(node)) };
-            if let Some(peer) = peer {
-                let id = OpId(self.next_session);
-                self.next_session += 1;
-                let session = Session::begin(turn, id, vnode, peer);
-                self.sessions.insert(id, session);
-                turn.core.counts.repairs += 1;
-            }
-            let period = turn.core.tunables.repair_period / plan.peers.len().max(1) as u32;
-            let has_to = !plan.sources.are_met(&plan.of_holders) || !plan.wanted.is_empty();
-            let is_urgent = has_to || !turn.core.is_held(vnode);
-            let soon = turn.core.tunables.repair_retry.min(period);
-            plan.at = now + if is_urgent { soon } else { period };
-            self.next.insert((plan.at, vnode));
+            let Some(&(_, vnode)) = self.next.first().filter(|(at, _)| *at <= now) else { return };
+            self.begin(turn, vnode);
+        }
+    }
+
+    /// Compares a vnode with whoever has its turn, or puts it off.
+    fn begin(&mut self, turn: &mut Turn<'_>, vnode: Vnode) {
+        let now = turn.now.at;
+        let moving = self.sessions.values().filter(|it| it.is_move).count();
+        let plan = self.plans.get_mut(&vnode).expect("it has its next time");
+        self.next.remove(&(plan.at, vnode));
+        // What is being forgotten must be gone before it is had again.
+        let is_busy = turn.core.is_forgetting(vnode)
+            || turn.core.retaking.contains(&vnode)
+            || self.sessions.values().any(|it| it.vnode == vnode);
+        let is_paused = turn.core.document.is_paused;
+        let is_move = plan.moves() && !is_paused;
+        if is_move && moving >= turn.core.tunables.moves_max && !is_busy {
+            self.queue.insert(vnode);
+            return;
+        }
+        let is_up = |node| turn.core.is_up(node);
+        let peer = if is_busy {
+            None
+        } else if plan.moves() && is_paused && !turn.core.is_held(vnode) {
+            plan.next_wanted(is_up)
+        } else {
+            plan.next_peer(is_move, is_up)
+        };
+        let period = turn.core.tunables.repair_period / plan.peers.len().max(1) as u32;
+        let is_wanted = plan.wanted.iter().any(|&node| turn.core.is_up(node));
+        let is_urgent = is_move || is_wanted || !turn.core.is_held(vnode);
+        let soon = turn.core.tunables.repair_retry.min(period);
+        plan.at = now + if is_urgent { soon } else { period };
+        self.next.insert((plan.at, vnode));
+        if let Some(peer) = peer {
+            plan.since = plan.since.or(Some(now));
+            let id = OpId(self.next_session);
+            self.next_session += 1;
+            let session = Session::begin(turn, id, vnode, peer, is_move);
+            self.sessions.insert(id, session);
+            turn.core.counts.repairs += 1;
+        }
+    }
+
+    /// Asks for the next page of a session, when its turn has come.
+    fn turn_page(&mut self, turn: &mut Turn<'_>, id: OpId) -> Progress {
+        let Some(session) = self.sessions.get_mut(&id) else { return Progress::GoesOn };
+        let is_paused = session.is_move && turn.core.document.is_paused;
+        let pace = if session.is_move { &self.moving } else { &self.steady };
+        let free_at = if is_paused { Instant::NEVER } else { pace.free_at() };
+        if free_at <= turn.now.at {
+            return session.turn_page(turn);
+        }
+        session.waits = Some(free_at);
+        session.deadline =
+            if is_paused { Instant::NEVER } else { free_at + turn.core.tunables.repair_patience };
+        Progress::GoesOn
+    }
+
+    /// What moves here, ascending.
+    pub(crate) fn moves(&self, core: &Core, now: Instant) -> Vec<Move> {
+        let moving = self.plans.iter().filter(|(_, plan)| !plan.sources.is_empty());
+        moving.map(|(&vnode, plan)| self.progress(core, now, vnode, plan)).collect()
+    }
+
+    fn progress(&self, core: &Core, now: Instant, vnode: Vnode, plan: &Plan) -> Move {
+        let session = self.sessions.values().find(|it| it.vnode == vnode && it.is_move);
+        let state = match session {
+            _ if plan.is_caught_up => MoveState::CaughtUp,
+            _ if core.document.is_paused => MoveState::Paused,
+            Some(session) => MoveState::Streams(session.peer),
+            None => MoveState::Waits,
+        };
+        let bytes_left = match session {
+            _ if plan.is_caught_up => Some(0),
+            session => session.and_then(Session::bytes_left),
+        };
+        let spent = now.since(plan.since.unwrap_or(now));
+        let eta = |left: u64| {
+            let micros = spent.as_micros() * u128::from(left) / u128::from(plan.bytes.max(1));
+            let as_before = Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX));
+            as_before.max(self.moving.time_for(left))
+        };
+        let open = plan.sources.nodes().filter(|it| !plan.of_holders.contains(it));
+        Move {
+            vnode,
+            epoch: plan.epoch,
+            state,
+            compared: plan.of_holders.iter().copied().collect(),
+            open: open.collect(),
+            bytes: plan.bytes,
+            records: plan.records,
+            bytes_left,
+            eta: bytes_left.map(eta),
         }
     }
 
@@ -307,6 +434,16 @@ impl Repair {
         }
     }
 
+    /// Writes down how much there is of what.
+    pub(crate) fn measure(&self, sizes: &mut Sizes) {
+        let plans = self.plans.values();
+        sizes.plans = self.plans.len();
+        sizes.compared = plans
+            .map(|it| it.peers.len() + it.compared.len() + it.wanted.len() + it.sources.len())
+            .sum();
+        sizes.sessions = self.sessions.len();
+    }
+
     /// Another owner has answered.
     pub(crate) fn pulled(
         &mut self,
@@ -322,6 +459,15 @@ impl Repair {
             turn.core.counts.stray_answers += 1;
             return None;
         };
+        if let Ok(Pulled::Records(_, page) | Pulled::Leaf(page, _)) = &result {
+            let (bytes, now) = (bytes_of(page), turn.now.at);
+            let pace = if session.is_move { &mut self.moving } else { &mut self.steady };
+            pace.took(now, bytes);
+            if let Some(plan) = self.plans.get_mut(&session.vnode) {
+                plan.bytes += bytes;
+                plan.records += page.records.len() as u64;
+            }
+        }
         let progress = session.pulled(turn, step, (is_held, horizon), result);
         self.end(turn, id, progress);
         self.short.take()
@@ -366,13 +512,18 @@ impl Repair {
     }
 
     fn end(&mut self, turn: &mut Turn<'_>, id: OpId, progress: Progress) {
+        let progress = match progress {
+            Progress::Turns => self.turn_page(turn, id),
+            progress => progress,
+        };
         if progress == Progress::GoesOn {
             return;
         }
         let Some(session) = self.sessions.remove(&id) else { return };
+        self.fill_room(turn.now.at, turn.core.tunables.moves_max);
         let vnode = session.vnode;
         match progress {
-            Progress::GoesOn | Progress::Done => {}
+            Progress::GoesOn | Progress::Turns | Progress::Done => {}
             Progress::Failed => {
                 turn.core.counts.repairs_failed += 1;
                 return;

@@ -4,19 +4,23 @@ use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use schemas::clock::VnodeClock;
-use schemas::ids::{NodeId, Vnode};
+use schemas::ids::{NodeId, Token, Vnode};
 
 use super::LEAVES;
-use super::answering::{hash_of, summary, tokens_of};
+use super::answering::{cut, hash_of, is_within, summary, tokens_of};
 use super::schedule::given;
 use crate::event::{Order, Page, StoreError, Stored};
 use crate::horizon::{Horizon, HorizonIs, adopt};
+use crate::limits::{HAS_MAX, PAGE_RECORDS_MAX};
 use crate::message::{HorizonMessage, Message, OpId, Pull, PullWanted, Pulled, Refusal};
 use crate::mutation::Mutation;
 use crate::record::{Key, Record, merge};
 use crate::shard::{Core, Purpose, Turn};
 use crate::time::Instant;
 use crate::topology::Epoch;
+
+/// Bytes of a record beside its key and value, about.
+const RECORD_BYTES: usize = 64;
 
 /// What the store does for a session.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,8 +44,16 @@ pub(super) struct Session {
     pub(super) vnode: Vnode,
     pub(super) peer: NodeId,
     pub(super) deadline: Instant,
+    /// Whether it is for a copy that takes the vnode over, or has not all of it.
+    pub(super) is_move: bool,
+    /// Until when the next page is not asked for.
+    pub(super) waits: Option<Instant>,
     epoch: Epoch,
+    /// Steps that were asked for.
     step: u32,
+    /// Whether the last of them was not answered.
+    is_asking: bool,
+    pub(super) came: Came,
     /// The own clock, from when the session began.
     ours: VnodeClock,
     /// The other's clock, from when the session began.
@@ -83,14 +95,33 @@ fn end_of(page: &Page) -> Option<Key> {
     page.records.last().filter(|_| page.has_more).map(|it| it.key.clone())
 }
 
+/// What has come in a session, and what is to come.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Came {
+    records: u64,
+    bytes: u64,
+    /// Dots that the own clock lacked.
+    lacks: u64,
+    /// Leaves that differed; 0 if they are not compared.
+    leaves: usize,
+}
+
 /// How a session stands.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Progress {
     GoesOn,
+    /// A page is on disk: the next may be asked for.
+    Turns,
     Done,
     Failed,
     /// This node's copy has not all that the other's horizon is of: it is to begin anew.
     FallsShort(Rc<Horizon>),
+}
+
+/// Bytes that count for the pace: what a record is on its way, about.
+pub(super) fn bytes_of(page: &Page) -> u64 {
+    let bytes = page.records.iter().map(|it| it.key.bytes.len() + it.value.len() + RECORD_BYTES);
+    bytes.sum::<usize>() as u64
 }
 
 impl Session {
@@ -99,7 +130,30 @@ impl Session {
         self.epoch
     }
 
-    pub(super) fn begin(turn: &mut Turn<'_>, id: OpId, vnode: Vnode, peer: NodeId) -> Self {
+    /// Bytes that are still to come; `None` before that can be told.
+    pub(super) fn bytes_left(&self) -> Option<u64> {
+        let Came { records, bytes, lacks, leaves } = self.came;
+        let (left, done) = match (&self.stage, leaves) {
+            (_, 0) => (lacks.saturating_sub(records), records),
+            (Stage::Leaf(open, _), all) => (open.len() as u64, (all - open.len()) as u64),
+            (Stage::Joins, _) => (0, 1),
+            (_, all) => (all as u64, 0),
+        };
+        self.theirs.as_ref()?;
+        match (left, done) {
+            (0, _) => Some(0),
+            (_, 0) => None,
+            (left, done) => Some((u128::from(bytes) * u128::from(left) / u128::from(done)) as u64),
+        }
+    }
+
+    pub(super) fn begin(
+        turn: &mut Turn<'_>,
+        id: OpId,
+        vnode: Vnode,
+        peer: NodeId,
+        is_move: bool,
+    ) -> Self {
         let core = &mut *turn.core;
         let is_whole = core.inexact.contains(&vnode);
         core.order(Purpose::Repair(RepairStep::Read(id)), Order::Clock(vnode));
@@ -108,8 +162,12 @@ impl Session {
             vnode,
             peer,
             deadline: turn.now.at + core.tunables.repair_patience,
+            is_move,
+            waits: None,
             epoch: core.document.ring.epoch(vnode),
             step: 0,
+            is_asking: false,
+            came: Came::default(),
             ours: VnodeClock::default(),
             theirs: None,
             is_of_holder: false,
@@ -124,6 +182,7 @@ impl Session {
 
     fn ask(&mut self, core: &mut Core, wanted: PullWanted) {
         self.step += 1;
+        self.is_asking = true;
         let (session, step, epoch) = (self.id, self.step, self.epoch);
         let below = core.below(self.vnode);
         let pull = Pull { session, step, epoch, below, wanted };
@@ -158,13 +217,15 @@ impl Session {
                     .filter(|&leaf| ours.get(usize::from(leaf)) != theirs.get(usize::from(leaf)));
                 let is_hasty = turn.core.is_wrong(Mutation::CompareOneLeaf);
                 let count_max = if is_hasty { 1 } else { usize::from(LEAVES) };
-                self.stage = Stage::Leaf(differ.take(count_max).collect(), None);
+                let differ: VecDeque<u16> = differ.take(count_max).collect();
+                self.came.leaves = differ.len();
+                self.stage = Stage::Leaf(differ, None);
                 self.next_leaf(turn.core)
             }
             (Stage::Leaf(leaves, after), Stored::Page(page)) => {
                 let (leaf, after) = (leaves[0], after.clone());
-                let has = summary(&page.records);
-                self.own = page;
+                self.own = cut(page);
+                let has = summary(&self.own.records);
                 self.ask(turn.core, PullWanted::Leaf { leaf, after, has });
                 Progress::GoesOn
             }
@@ -180,12 +241,11 @@ impl Session {
         (is_held, horizon): (bool, &HorizonIs),
         result: Result<Pulled, Refusal>,
     ) -> Progress {
-        if step != self.step {
+        if step != self.step || !self.is_asking {
             turn.core.counts.stray_answers += 1;
             return Progress::GoesOn;
         }
-        // What is asked next is of a later step; the same answer again is of none.
-        self.step += 1;
+        self.is_asking = false;
         let answer = match result {
             Ok(answer) => answer,
             Err(refusal) => {
@@ -195,12 +255,23 @@ impl Session {
                 return Progress::Failed;
             }
         };
+        let is_horizon = match horizon {
+            HorizonIs::Higher(theirs) => turn.core.is_clock_of(self.vnode, &theirs.clock),
+            HorizonIs::Same | HorizonIs::Lower => true,
+        };
+        if !is_horizon || !self.can_be(turn.core, &answer) {
+            turn.core.counts.malformed += 1;
+            return Progress::Failed;
+        }
         if let Err(progress) = self.compare_horizons(turn.core, horizon, &answer) {
             return progress;
         }
         let stage = std::mem::replace(&mut self.stage, Stage::Begins);
         match (stage, answer) {
             (Stage::Since(_), Pulled::Records(theirs, page)) => {
+                if self.theirs.is_none() {
+                    self.came.lacks = theirs.count_beyond(&self.ours);
+                }
                 if self.theirs.is_none() || turn.core.is_wrong(Mutation::JoinLaterClock) {
                     (self.theirs, self.is_of_holder) = (Some(theirs), is_held);
                 }
@@ -221,12 +292,47 @@ impl Session {
                 }
                 self.store(turn, page, Stage::Leaf(leaves, None))
             }
-            (stage, _) => {
-                self.stage = stage;
-                turn.core.counts.malformed += 1;
-                Progress::Failed
-            }
+            (stage, answer) => unreachable!("{stage:?} has asked for no {answer:?}"),
         }
+    }
+
+    /// Whether an answer is one to what was asked: records of this life's own dots that were never
+    /// given would let dots be given twice, and a page that does not go on would never end.
+    fn can_be(&self, core: &Core, answer: &Pulled) -> bool {
+        let all = core.document.bits.tokens(self.vnode);
+        match (&self.stage, answer) {
+            (Stage::Since(after), Pulled::Records(clock, page)) => {
+                core.is_clock_of(self.vnode, clock) && self.follows(core, all, after, page)
+            }
+            (Stage::Leaf(leaves, after), Pulled::Leaf(page, lacks)) => {
+                let tokens = tokens_of(core.document.bits, self.vnode, leaves[0]);
+                lacks.len() <= HAS_MAX && self.follows(core, tokens, after, page)
+            }
+            (Stage::Leaves, Pulled::Leaves(clock, leaves)) => {
+                core.is_clock_of(self.vnode, clock) && leaves.len() == usize::from(LEAVES)
+            }
+            (Stage::Since(..), Pulled::Compare) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether a page has records of these tokens, ascending from behind `after` on.
+    fn follows(
+        &self,
+        core: &Core,
+        tokens: (Token, Token),
+        after: &Option<Key>,
+        page: &Page,
+    ) -> bool {
+        let records = &page.records;
+        let first = records.first().map(|it| &it.key);
+        records.len() <= PAGE_RECORDS_MAX
+            && (first.is_some() || !page.has_more)
+            && (first.is_none() || after.is_none() || first > after.as_ref())
+            && records.is_sorted_by(|a, b| a.key < b.key)
+            && records
+                .iter()
+                .all(|it| is_within(tokens, it.key.token) && core.is_record_of(self.vnode, it))
     }
 
     /// Goes on only with who has the same horizon, or is to give away what it has.
@@ -274,13 +380,10 @@ impl Session {
     /// Stores a page; what follows is of `then`.
     fn store(&mut self, turn: &mut Turn<'_>, page: Page, then: Stage) -> Progress {
         let core = &mut *turn.core;
-        let fits = |key: &Key| core.vnode_of(key) == self.vnode;
-        if !page.records.iter().all(|record| fits(&record.key)) {
-            core.counts.malformed += 1;
-            return Progress::Failed;
-        }
         self.deadline = turn.now.at + core.tunables.repair_patience;
         core.counts.repaired_records += page.records.len() as u64;
+        self.came.records += page.records.len() as u64;
+        self.came.bytes += bytes_of(&page);
         let mut last = end_of(&page);
         if let (Stage::Leaf(..), true, Some(own)) = (&then, self.is_whole, end_of(&self.own)) {
             // What is there behind it is still to be told.
@@ -365,9 +468,19 @@ impl Session {
         self.stage = *then;
         match &self.stage {
             Stage::Joins => self.join(turn.core),
+            Stage::Since(..) | Stage::Leaf(..) => Progress::Turns,
+            stage => unreachable!("{stage:?} follows no page"),
+        }
+    }
+
+    /// Asks for the next page.
+    pub(super) fn turn_page(&mut self, turn: &mut Turn<'_>) -> Progress {
+        self.waits = None;
+        self.deadline = turn.now.at + turn.core.tunables.repair_patience;
+        match &self.stage {
             Stage::Since(..) => self.next_since(turn.core),
             Stage::Leaf(..) => self.next_leaf(turn.core),
-            stage => unreachable!("{stage:?} follows no page"),
+            stage => unreachable!("{stage:?} has no next page"),
         }
     }
 

@@ -1,9 +1,8 @@
 //! [`Ask`]: whom a replica answers when its store has done something.
 
-use schemas::ids::{NodeId, Vnode};
+use schemas::ids::{NamespaceId, NodeId, Token, Vnode};
 
-use crate::event::StoreError;
-use crate::message::{OpId, Refusal};
+use crate::message::OpId;
 
 /// Who asked for what.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,13 +15,18 @@ pub(crate) enum Ask {
     Hint(NodeId, Vnode, OpId),
     /// What is stored; and whether its data is wanted.
     Read(NodeId, Vnode, OpId, bool),
+    /// A page of what is stored.
+    Scan(AskedPage),
 }
 
-/// What is told of a store that does not do something.
-pub(crate) fn refusal(error: StoreError) -> Refusal {
-    match error {
-        StoreError::Busy => Refusal::Busy,
-        StoreError::Full => Refusal::Full,
-        StoreError::Damaged => Refusal::Damaged,
-    }
+/// Who asked for which page.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct AskedPage {
+    pub(super) to: NodeId,
+    pub(super) vnode: Vnode,
+    pub(super) op: OpId,
+    pub(super) namespace: NamespaceId,
+    /// The last token that is asked for.
+    pub(super) last: Token,
+    pub(super) count_max: usize,
 }

@@ -72,6 +72,32 @@ pub(super) fn fence_write(core: &Core, vnode: Vnode, epoch: Epoch) -> Result<(),
     if core.dropping.contains(&vnode) { Err(Refusal::Busy) } else { Ok(()) }
 }
 
+/// Whether this node may keep a record of `vnode` for `target`, in `epoch` of it: hints are for
+/// members. What owns the vnode meanwhile is looked up when they are handed over.
+///
+/// # Errors
+/// The refusal to.
+pub(super) fn fence_stand_in(
+    core: &Core,
+    vnode: Vnode,
+    epoch: Epoch,
+    target: NodeId,
+) -> Result<(), Refusal> {
+    let document = &core.document;
+    let own = document.ring.epoch(vnode);
+    if core.index.is_none() {
+        Err(Refusal::NotOwner)
+    } else if document.index_of(target).is_some() {
+        Ok(())
+    } else if epoch > own {
+        Err(Refusal::Behind)
+    } else if epoch < own {
+        Err(Refusal::Stale(document.epoch))
+    } else {
+        Err(Refusal::Malformed)
+    }
+}
+
 /// Whether this node has a copy of `vnode`, in `epoch` of it.
 ///
 /// # Errors

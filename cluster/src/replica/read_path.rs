@@ -2,8 +2,9 @@
 
 use schemas::ids::{NodeId, Vnode};
 
-use super::asked::{Ask, refusal};
+use super::asked::Ask;
 use super::fence;
+use super::scan_path::scanned;
 use crate::event::{Order, StoreError, Stored};
 use crate::message::{Answer, Message, Read, Refusal};
 use crate::shard::{Core, Purpose};
@@ -11,14 +12,13 @@ use crate::shard::{Core, Purpose};
 /// A coordinator wants to know what is stored.
 pub(crate) fn read(core: &mut Core, from: NodeId, vnode: Vnode, read: Read) {
     let Read { op, epoch, key, wants_data } = read;
-    let result = if core.vnode_of(&key) == vnode {
+    let result = if core.is_key_of(vnode, &key) {
         fence::fence_read(core, vnode, epoch)
+            .and_then(|()| if core.is_held(vnode) { Ok(()) } else { Err(Refusal::NotHeld) })
+            .and_then(|()| core.has_room())
     } else {
-        core.counts.malformed += 1;
         Err(Refusal::Malformed)
     };
-    let result =
-        result.and_then(|()| if core.is_held(vnode) { Ok(()) } else { Err(Refusal::NotHeld) });
     if let Err(refusal) = result {
         core.count_refusal(from, epoch, refusal);
         return core.send(from, vnode, Message::Answer { op, result: Err(refusal) });
@@ -28,8 +28,12 @@ pub(crate) fn read(core: &mut Core, from: NodeId, vnode: Vnode, read: Read) {
 
 /// The store says what it has.
 pub(crate) fn got(core: &mut Core, ask: Ask, result: Result<Stored, StoreError>) {
-    let Ask::Read(to, vnode, op, wants_data) = ask else { return };
-    let result = result.map_err(refusal).map(|stored| {
+    let (to, vnode, op, wants_data) = match ask {
+        Ask::Read(to, vnode, op, wants_data) => (to, vnode, op, wants_data),
+        Ask::Scan(asked) => return scanned(core, asked, result),
+        Ask::Write(..) | Ask::StandIn(..) | Ask::Hint(..) => unreachable!("it stores"),
+    };
+    let result = result.map_err(|error| core.refusal(error)).map(|stored| {
         let Stored::Record(record) = stored else { unreachable!("{stored:?} is no record") };
         if wants_data {
             Answer::Data(record)

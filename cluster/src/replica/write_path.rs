@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use schemas::ids::{Hlc, NodeId, Vnode};
 
-use super::asked::{Ask, refusal};
+use super::asked::Ask;
 use super::fence;
 use crate::event::{Order, StoreError};
 use crate::horizon::{Arrival, stands_in_from};
@@ -19,23 +19,21 @@ use crate::topology::Epoch;
 pub(crate) fn write(turn: &mut Turn<'_>, from: NodeId, vnode: Vnode, write: Write, last: Hlc) {
     let core = &mut *turn.core;
     let Write { op, epoch, record, stands_in_for } = write;
-    let fits = core.vnode_of(&record.key) == vnode && record.version.dot.counter > 0;
-    let result = if !fits {
-        core.counts.malformed += 1;
-        Err(Refusal::Malformed)
-    } else if stands_in_for.is_some() {
-        let has_room = turn.handoff.has_room(core, &record);
-        let is_late = record.version.hlc < stands_in_from(last, core.tunables.horizon_window);
-        let refusals = [
-            (core.index.is_none(), Refusal::NotOwner),
-            (is_late, Refusal::Late),
-            (!has_room, Refusal::Full),
-        ];
-        let refusal = refusals.into_iter().find_map(|(is_so, it)| is_so.then_some(it));
-        refusal.map_or(Ok(()), Err)
-    } else {
-        fence::fence_write(core, vnode, epoch)
-    };
+    let result = fits(core, vnode, &record).and_then(|()| match stands_in_for {
+        Some(target) => {
+            let has_room = turn.handoff.has_room(core, &record);
+            let is_late = record.version.hlc < stands_in_from(last, core.tunables.horizon_window);
+            fence::fence_stand_in(core, vnode, epoch, target)?;
+            if is_late {
+                Err(Refusal::Late)
+            } else if !has_room {
+                Err(Refusal::Full)
+            } else {
+                Ok(())
+            }
+        }
+        None => fence::fence_write(core, vnode, epoch),
+    });
     if let Err(refusal) = result {
         core.count_refusal(from, epoch, refusal);
         return answer(core, from, vnode, op, Err(refusal));
@@ -56,6 +54,11 @@ pub(crate) fn write(turn: &mut Turn<'_>, from: NodeId, vnode: Vnode, write: Writ
     core.order(Purpose::Replica(ask), order);
 }
 
+/// Whether a record can be of `vnode`, and one more can be taken.
+fn fits(core: &Core, vnode: Vnode, record: &Record) -> Result<(), Refusal> {
+    if core.is_record_of(vnode, record) { core.has_room() } else { Err(Refusal::Malformed) }
+}
+
 /// A node has kept a record for this one.
 pub(crate) fn hint(
     core: &mut Core,
@@ -65,13 +68,7 @@ pub(crate) fn hint(
     epoch: Epoch,
     record: Rc<Record>,
 ) {
-    let fits = core.vnode_of(&record.key) == vnode && record.version.dot.counter > 0;
-    let result = if fits {
-        fence::fence_write(core, vnode, epoch)
-    } else {
-        core.counts.malformed += 1;
-        Err(Refusal::Malformed)
-    };
+    let result = fits(core, vnode, &record).and_then(|()| fence::fence_write(core, vnode, epoch));
     if let Err(refusal) = result {
         core.count_refusal(from, epoch, refusal);
         return core.send(from, vnode, Message::HintStored { op, result });
@@ -85,7 +82,10 @@ pub(crate) fn hint(
 /// The store has taken a record, or will not.
 pub(crate) fn taken(core: &mut Core, ask: Ask, taken: Result<(), StoreError>) {
     match taken {
-        Err(error) => told(core, ask, Err(refusal(error))),
+        Err(error) => {
+            let refusal = core.refusal(error);
+            told(core, ask, Err(refusal));
+        }
         Ok(()) if core.is_wrong(Mutation::AckBeforeReplicaDisk) => told(core, ask, Ok(())),
         Ok(()) => {}
     }
@@ -105,7 +105,7 @@ fn told(core: &mut Core, ask: Ask, result: Result<(), Refusal>) {
             answer(core, from, vnode, op, result);
         }
         Ask::Hint(from, vnode, op) => core.send(from, vnode, Message::HintStored { op, result }),
-        Ask::Read(..) => unreachable!("it stores nothing"),
+        Ask::Read(..) | Ask::Scan(_) => unreachable!("it stores nothing"),
     }
 }
 

@@ -2,27 +2,34 @@
 //! out.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use schemas::ids::{Actor, Hlc, NodeId, Vnode};
+use schemas::clock::VnodeClock;
+use schemas::ids::{Actor, Hlc, NodeId, Token, Vnode};
+use schemas::limits::KEY_BYTES_MAX;
 use slab::Slab;
 
+use super::counts::{Counts, Sizes};
+use super::log::Log;
 use super::peers::Peers;
-use crate::coordinator::Reply;
+use crate::coordinator::{Gathers, Reply};
 use crate::ended::EndedStep;
-use crate::event::{Effect, Order, RequestId, Ticket};
+use crate::event::{Effect, Order, RequestId, StoreError, Ticket};
 use crate::handoff::{Handoff, HintStep};
 use crate::horizon::{Arrival, Horizon, HorizonStep};
+use crate::limits::{ASKED_MAX, COMPARED_MAX};
 use crate::message::{Message, OpId, Refusal};
 use crate::mutation::Mutation;
-use crate::record::{Key, Record};
+use crate::record::{Key, Kind, Record};
 use crate::release::ReleaseStep;
 use crate::repair::{Asked, RepairStep};
 use crate::replica::Ask;
 use crate::time::Now;
-use crate::topology::{Document, Epoch, MemberIndex, Standing};
+use crate::topology::{Document, Epoch, MemberIndex, Policy, Standing};
 use crate::tunables::Tunables;
+use crate::version::DotCounters;
 
 /// What an order to the store was given for.
 #[derive(Clone, Debug)]
@@ -49,58 +56,28 @@ pub(crate) enum Purpose {
     Horizon(HorizonStep),
 }
 
-/// What happened that ought not to, or not often.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Counts {
-    /// Answers that no operation waits for: late, doubled, of strangers.
-    pub stray_answers: u64,
-    /// Messages that contradict themselves.
-    pub malformed: u64,
-    /// Requests that another node sent again.
-    pub doubled: u64,
-    /// Messages of an earlier life of a node.
-    pub former_lives: u64,
-    /// Messages from nodes that are not of the cluster.
-    pub strangers: u64,
-    /// Messages of an older epoch of their vnode.
-    pub stale: u64,
-    /// Messages of a newer epoch of their vnode.
-    pub behind: u64,
-    /// Requests refused since too many were under way.
-    pub overloaded: u64,
-    /// Records sent to replicas that had an older one.
-    pub read_repairs: u64,
-    /// Reads that asked one replica more than they had to.
-    pub hedges: u64,
-    /// Writes acknowledged with the help of stand-ins.
-    pub sloppy: u64,
-    /// Hints that their owners have.
-    pub hints_delivered: u64,
-    /// Hints that were not kept, for want of room.
-    pub hints_dropped: u64,
-    /// Comparisons begun with other owners.
-    pub repairs: u64,
-    /// Those that were not ended.
-    pub repairs_failed: u64,
-    /// Those for which recent dots were not enough.
-    pub repairs_by_leaves: u64,
-    /// Records that they brought.
-    pub repaired_records: u64,
-    /// Ended lives of which nothing more is to come in a vnode.
-    pub lives_ended: u64,
-    /// Purge horizons that this core has advanced.
-    pub horizons: u64,
-    /// Records that came too late to be stored.
-    pub late: u64,
-    /// Those of them that nobody here had seen: they are set aside.
-    pub set_aside: u64,
-    /// Vnodes of which this core had too little, and began anew.
-    pub retaken: u64,
+impl Purpose {
+    /// Whether another node waits for it.
+    fn is_asked(&self) -> bool {
+        use EndedStep::{Compare, Report};
+        let is_of_ended = matches!(self, Self::Ended(Report(..) | Compare(..)));
+        matches!(self, Self::Replica(_)) || is_of_ended || self.is_compared()
+    }
+
+    /// Whether another node compares with it.
+    fn is_compared(&self) -> bool {
+        use HorizonStep::{Advance, Confirm, Tell};
+        let is_of_horizon = matches!(self, Self::Horizon(Tell(..) | Confirm(..) | Advance(..)));
+        is_of_horizon || matches!(self, Self::Answer(_) | Self::Release(ReleaseStep::Compare(..)))
+    }
 }
 
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) me: Actor,
+    /// The vnodes of the core.
+    pub(crate) vnodes: RangeInclusive<Vnode>,
+    pub(crate) dots: DotCounters,
     pub(crate) document: Arc<Document>,
     /// This node, unless it is no member.
     pub(crate) index: Option<MemberIndex>,
@@ -124,16 +101,28 @@ pub(crate) struct Core {
     pub(crate) peers: Peers,
     pub(crate) tunables: Tunables,
     pub(crate) counts: Counts,
+    pub(crate) log: Log,
+    pub(crate) gathers: Gathers,
     effects: VecDeque<Effect>,
     loopback: VecDeque<(Vnode, Message)>,
     tickets: Slab<Purpose>,
+    /// Orders that other nodes wait for, and those of them that are of comparisons.
+    asked: usize,
+    compared: usize,
 }
 
 impl Core {
-    pub(crate) fn new(me: Actor, document: Arc<Document>, tunables: Tunables) -> Self {
+    pub(crate) fn new(
+        me: Actor,
+        vnodes: RangeInclusive<Vnode>,
+        document: Arc<Document>,
+        tunables: Tunables,
+    ) -> Self {
         let index = document.index_of(me.node);
         Self {
             me,
+            dots: DotCounters::new(me, vnodes.clone()),
+            vnodes,
             document,
             index,
             held: BTreeSet::new(),
@@ -147,9 +136,13 @@ impl Core {
             peers: Peers::default(),
             tunables,
             counts: Counts::default(),
+            log: Log::default(),
+            gathers: Gathers::default(),
             effects: VecDeque::new(),
             loopback: VecDeque::new(),
             tickets: Slab::new(),
+            asked: 0,
+            compared: 0,
         }
     }
 
@@ -257,14 +250,86 @@ impl Core {
 
     /// A message of `node`, sent in `epoch` of a vnode, was refused.
     pub(crate) fn count_refusal(&mut self, node: NodeId, epoch: Epoch, refusal: Refusal) {
-        match refusal {
-            Refusal::Stale(_) => self.counts.stale += 1,
-            Refusal::Behind => {
-                self.counts.behind += 1;
-                self.heard_newer(node, epoch);
-            }
-            _ => {}
+        self.counts.count(refusal);
+        if refusal == Refusal::Behind {
+            self.heard_newer(node, epoch);
         }
+    }
+
+    /// What is told of a store that does not do something.
+    pub(crate) fn refusal(&mut self, error: StoreError) -> Refusal {
+        let refusal = match error {
+            StoreError::Busy => Refusal::Busy,
+            StoreError::Full => Refusal::Full,
+            StoreError::Damaged => Refusal::Damaged,
+        };
+        self.counts.count(refusal);
+        refusal
+    }
+
+    /// Whether a message that came from `from` is listened to; counts it if not.
+    pub(crate) fn is_heard(&mut self, from: Actor, vnode: Vnode) -> bool {
+        let count = if from.node == self.me.node {
+            &mut self.counts.impostors
+        } else if self.document.index_of(from.node).is_none() {
+            &mut self.counts.strangers
+        } else if !self.has_vnode(vnode) {
+            &mut self.counts.misdirected
+        } else if !self.peers.is_current(from) {
+            &mut self.counts.former_lives
+        } else {
+            return true;
+        };
+        *count += 1;
+        false
+    }
+
+    /// Whether `vnode` is one of this core's.
+    pub(crate) fn has_vnode(&self, vnode: Vnode) -> bool {
+        self.vnodes.contains(&vnode) && usize::from(vnode.0) < self.document.ring.vnodes()
+    }
+
+    /// Whether a key that came from elsewhere is one, of `vnode`.
+    pub(crate) fn is_key_of(&self, vnode: Vnode, key: &Key) -> bool {
+        (1..=KEY_BYTES_MAX).contains(&key.bytes.len())
+            && self.vnode_of(key) == vnode
+            && key.token == Token::of(&key.bytes, self.document.token_seed)
+    }
+
+    /// Whether a record that came from elsewhere is one, of `vnode`; and of its namespace, if that
+    /// is known: it may have been created since.
+    pub(crate) fn is_record_of(&self, vnode: Vnode, record: &Record) -> bool {
+        let dot = record.version.dot;
+        let policy = self.document.namespace(record.key.namespace).map(|it| it.policy);
+        let fits = match record.kind {
+            Kind::Value => policy != Some(Policy::Siblings),
+            Kind::Tombstone => true,
+            Kind::Siblings | Kind::Context => policy != Some(Policy::LastWriterWins),
+        };
+        fits && self.is_key_of(vnode, &record.key)
+            && (dot.actor != self.me || dot.counter <= self.dots.given(vnode))
+            && record.is_sound()
+    }
+
+    /// Whether a clock that came from elsewhere tells of no dot that this life has not given.
+    pub(crate) fn is_clock_of(&self, vnode: Vnode, clock: &VnodeClock) -> bool {
+        clock.of(self.me).is_none_or(|it| it.greatest() <= self.dots.given(vnode))
+    }
+
+    /// Whether one order more is given for another node.
+    ///
+    /// # Errors
+    /// The refusal to.
+    pub(crate) fn has_room(&self) -> Result<(), Refusal> {
+        if self.asked < ASKED_MAX { Ok(()) } else { Err(Refusal::Busy) }
+    }
+
+    /// As [`has_room`](Self::has_room), for a comparison.
+    ///
+    /// # Errors
+    /// The refusal to.
+    pub(crate) fn has_room_to_compare(&self) -> Result<(), Refusal> {
+        if self.compared < COMPARED_MAX { self.has_room() } else { Err(Refusal::Busy) }
     }
 
     pub(crate) fn reply(&mut self, to: RequestId, reply: Reply) {
@@ -281,6 +346,8 @@ impl Core {
     }
 
     pub(crate) fn order(&mut self, purpose: Purpose, order: Order) {
+        self.asked += usize::from(purpose.is_asked());
+        self.compared += usize::from(purpose.is_compared());
         let ticket = self.tickets.insert(purpose);
         let ticket = Ticket(u32::try_from(ticket).expect("orders under way are bounded"));
         self.effects.push_back(Effect::Store(ticket, order));
@@ -299,7 +366,10 @@ impl Core {
     /// # Panics
     /// If the driver tells of a ticket twice.
     pub(crate) fn end_order(&mut self, ticket: Ticket) -> Purpose {
-        self.tickets.remove(ticket.0 as usize)
+        let purpose = self.tickets.remove(ticket.0 as usize);
+        self.asked -= usize::from(purpose.is_asked());
+        self.compared -= usize::from(purpose.is_compared());
+        purpose
     }
 
     pub(crate) fn effect(&mut self, effect: Effect) {
@@ -318,12 +388,19 @@ impl Core {
         self.index = document.index_of(self.me.node);
         let known = &document;
         self.peers.retain(|node| known.index_of(node).is_some());
+        self.log.epoch_begins();
         self.document = document;
     }
 
-    /// Orders to the store that are under way.
-    pub(crate) fn orders(&self) -> usize {
-        self.tickets.len()
+    /// Writes down how much there is of what.
+    pub(crate) fn measure(&self, sizes: &mut Sizes) {
+        sizes.orders = self.tickets.len();
+        sizes.asked = self.asked;
+        sizes.effects = self.effects.len() + self.loopback.len();
+        let forgets = self.dropping.len() + self.clearing.len() + self.inexact.len();
+        sizes.vnodes = self.held.len() + self.stored.len() + forgets;
+        sizes.horizons = self.horizons.len() + self.retaking.len();
+        sizes.peers = self.peers.len();
     }
 }
 

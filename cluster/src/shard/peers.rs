@@ -39,6 +39,11 @@ impl Peers {
         self.boots.retain(|&node, _| keep(node));
     }
 
+    /// How much is known.
+    pub(crate) fn len(&self) -> usize {
+        self.down.len() + self.latencies.len() + self.boots.len()
+    }
+
     /// Whether no later life of the node was heard of.
     pub(crate) fn is_current(&mut self, from: Actor) -> bool {
         self.has_begun(from);

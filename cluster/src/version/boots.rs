@@ -96,7 +96,6 @@ pub struct EndedBoot {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Ended {
     actor: Actor,
-    upto: u64,
     clocks: Vec<VnodeClock>,
 }
 
@@ -149,18 +148,18 @@ impl EndedBoot {
             self.clocks.retain(|it| !clock.dominates(it));
             self.clocks.push(clock);
         }
-        Ok(self.asked().is_empty().then(|| self.ended()))
-    }
-
-    fn ended(&self) -> Ended {
-        let actor = self.question.actor;
-        let greatest = |it: &VnodeClock| it.of(actor).map_or(0, |it| it.greatest());
-        let upto = self.clocks.iter().map(greatest).max().unwrap_or(0);
-        Ended { actor, upto, clocks: self.clocks.clone() }
+        let is_all = self.asked().is_empty();
+        Ok(is_all.then(|| Ended::new(self.question.actor, self.clocks.clone())))
     }
 }
 
 impl Ended {
+    /// What those have who were asked of `actor`.
+    #[must_use]
+    pub fn new(actor: Actor, clocks: Vec<VnodeClock>) -> Self {
+        Self { actor, clocks }
+    }
+
     /// Whose life it was.
     #[must_use]
     pub fn actor(&self) -> Actor {
@@ -170,16 +169,18 @@ impl Ended {
     /// The greatest counter that anybody has. What is not there below it is void.
     #[must_use]
     pub fn upto(&self) -> u64 {
-        self.upto
+        let greatest = |it: &VnodeClock| it.of(self.actor).map_or(0, |it| it.greatest());
+        self.clocks.iter().map(greatest).max().unwrap_or(0)
     }
 
     /// Adds the void counters to the clock of a copy that has all the others, so that its entry is
     /// a prefix. Whether it has them; if not, the copy has to be brought together with others'
-    /// first, for a clock has only what is here.
+    /// first, for a clock has only what is here. So whoever makes one up cannot have a copy count as
+    /// seen what lies beyond the last that it has.
     pub fn collapse(&self, clock: &mut VnodeClock) -> bool {
         let has_all = self.clocks.iter().all(|it| clock.dominates(it));
         if has_all {
-            clock.insert_upto(self.actor, self.upto);
+            clock.insert_upto(self.actor, self.upto());
         }
         has_all
     }

@@ -44,6 +44,15 @@ impl DotCounters {
         Dot { actor: self.actor, counter: self.given[self.index(vnode)] + 1 }
     }
 
+    /// How many dots were given in `vnode`.
+    ///
+    /// # Panics
+    /// If the core does not own `vnode`.
+    #[must_use]
+    pub fn given(&self, vnode: Vnode) -> u64 {
+        self.given[self.index(vnode)]
+    }
+
     /// Uses up the dot [`DotCounters::next`] names in `vnode`: the write that bears it was taken.
     ///
     /// # Panics

@@ -45,7 +45,7 @@ pub enum Stands<'a> {
 
 impl<'a> Content<'a> {
     /// The set that it is; `None` if it is none, or not what a set's record is.
-    fn set(&self) -> Option<Siblings<'a>> {
+    pub(crate) fn set(&self) -> Option<Siblings<'a>> {
         let set = Siblings::decode(self.version, self.value).ok()?;
         let is_so = set.kind() == self.kind && set.expires_at_ms() == self.expires_at_ms;
         is_so.then_some(set)

@@ -42,6 +42,11 @@ pub(super) enum Verb {
     Mutations(MutationsArgs),
     /// Judge a history that `run --history` wrote, or another program.
     Check(CheckArgs),
+    /// Measure what clusters of many nodes cost: crashes, gossip, changes of the topology, a node
+    /// that joins.
+    ///
+    /// A page of tables is written, and its figures beside it.
+    Scale(ScaleArgs),
 }
 
 /// What a run is made of.
@@ -58,7 +63,7 @@ pub(super) struct RecipeArgs {
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=2_592_000))]
     pub(super) seconds: Option<u64>,
     /// What goes wrong: all, none, or some of crash, pause, cut, clog, slow, clock, disk, stranger,
-    /// topology. With all, each seed leaves out some [default: all].
+    /// forge, topology. With all, each seed leaves out some [default: all].
     #[arg(long, value_name = "KIND,..", value_parser = faults)]
     pub(super) faults: Option<Faults>,
     /// Copies of each key, in the first data centre if there are several [default: drawn].
@@ -188,6 +193,26 @@ pub(super) struct CheckArgs {
     pub(super) output: Output,
 }
 
+/// What `scale` takes.
+#[derive(Debug, ClapArgs)]
+pub(super) struct ScaleArgs {
+    /// The most nodes.
+    #[arg(long, value_name = "COUNT", default_value_t = 1_000, value_parser = nodes_of_scale)]
+    pub(super) nodes: usize,
+    /// The most nodes of gossip alone; 3,000 take 1 GB, 10,000 ten.
+    #[arg(long, value_name = "COUNT", default_value_t = 3_000, value_parser = nodes_of_scale)]
+    pub(super) gossip_nodes: usize,
+    /// Measure less, in seconds.
+    #[arg(long)]
+    pub(super) quick: bool,
+    /// What all chance comes from.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = seed())]
+    pub(super) seed: u64,
+    /// The directory that the page is written to.
+    #[arg(long, value_name = "DIRECTORY", default_value = "docs")]
+    pub(super) out: PathBuf,
+}
+
 /// What a report is written as.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub(super) enum Output {
@@ -207,6 +232,11 @@ pub(super) struct Seeds(pub(super) u64, pub(super) u64);
 
 /// Above what a scenario file can name.
 const SEEDS_MAX: u64 = i64::MAX as u64;
+
+fn nodes_of_scale(text: &str) -> Result<usize, String> {
+    let nodes = text.parse().ok().filter(|nodes| (10..=10_000).contains(nodes));
+    nodes.ok_or_else(|| "10 to 10000 nodes".to_owned())
+}
 
 fn seed() -> clap::builder::RangedU64ValueParser<u64> {
     clap::value_parser!(u64).range(..=SEEDS_MAX)

@@ -11,7 +11,7 @@ use clap::Parser as _;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::args::{Args, RecipeArgs, Verb};
-use super::{judge, mutants, run, shrink, soak};
+use super::{judge, mutants, run, scale, shrink, soak};
 use crate::scenario::{DEFAULT_SAFETY, Recipe, Scenario};
 use cluster::mutation::Mutations;
 
@@ -28,6 +28,7 @@ pub fn main() -> ExitCode {
             with_recipe(&args.recipe, args.seed, |it| shrink::shrink_to_file(args, it))
         }
         Verb::Mutations(args) => Ok(mutants::mutations(args)),
+        Verb::Scale(args) => scale::scale(args).map_err(Stopped::Failed),
         Verb::Check(args) => judge::judge(args).map_err(Stopped::Failed),
     };
     match done {

@@ -30,6 +30,15 @@ pub(super) fn ground(mutation: Mutation) -> (Recipe, Option<&'static str>) {
         Mutation::LateRecordIsStored | Mutation::CopyBelowHorizonServes => {
             ("given-up", include_str!("../../scenarios/given-up.toml"))
         }
+        Mutation::ServeOldEpoch => {
+            ("moves-slow-nodes", include_str!("../../scenarios/moves-slow-nodes.toml"))
+        }
+        Mutation::FinishEarly => {
+            ("moves-cut-in-two", include_str!("../../scenarios/moves-cut-in-two.toml"))
+        }
+        Mutation::DecideWithMinority | Mutation::ForgetPromise | Mutation::DocumentGoesBack => {
+            ("voters-crash", include_str!("../../scenarios/voters-crash.toml"))
+        }
         _ => return (Recipe::default(), None),
     };
     (Recipe { file: Some(text.to_owned()), ..Recipe::default() }, Some(name))

@@ -7,7 +7,7 @@
 //! | `threads` | many runs on a few threads |
 //! | `tally` | what many runs come to |
 //! | `report` | what people and programs are shown |
-//! | `run`, `soak`, `shrink`, `mutants`, `judge` | the verbs |
+//! | `run`, `soak`, `shrink`, `mutants`, `judge`, `scale` | the verbs |
 //! | `grounds` | where each mistake is looked for |
 //! | `ledger` | the rows of `LEDGER.md` |
 
@@ -20,6 +20,7 @@ mod mutants;
 mod progress;
 mod report;
 mod run;
+mod scale;
 mod shrink;
 mod soak;
 mod tally;

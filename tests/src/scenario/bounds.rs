@@ -90,6 +90,8 @@ fn clients(clients: &ClientOptions) -> Result<(), String> {
     }
     let writes = u64::from(clients.put_permille) + u64::from(clients.delete_permille);
     within("put_permille and delete_permille", writes, 0, 1000)?;
+    let many = u64::from(clients.multi_permille) + u64::from(clients.scan_permille);
+    within("multi_permille and scan_permille", many, 0, 1000)?;
     within("ttl_permille", clients.ttl_permille.into(), 0, 1000)?;
     within("ttl_ms_max", clients.ttl_ms_max, 1, TTL_MS_MAX)?;
     let weak = u64::from(clients.weak_permille) + u64::from(clients.sloppy_permille);
@@ -99,6 +101,7 @@ fn clients(clients: &ClientOptions) -> Result<(), String> {
 fn settings(options: &Options) -> Result<(), String> {
     let it = &options.tunables;
     within("operations_max", it.operations_max as u64, 1, 1 << 20)?;
+    within("moves_max", it.moves_max as u64, 1, 1 << 10)?;
     within("resend_after_256ths", it.resend_after_256ths.into(), 1, 256)?;
     wait("behind_pause", it.behind_pause)?;
     wait("hedge_after_min", it.hedge_after_min)?;

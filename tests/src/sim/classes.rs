@@ -6,7 +6,7 @@ use fastrand::Rng;
 
 use super::faults::{Fault, KINDS, What};
 use super::options::Options;
-use super::run::{fault_rng, faults};
+use super::run::{fault_rng, faults, forged_rng};
 
 /// A kind of fault.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -27,6 +27,8 @@ pub enum Class {
     Disk,
     /// Nodes of another cluster that have names and addresses of this one's.
     Stranger,
+    /// Words that are said again, late or in another's name.
+    Forge,
     /// Nodes that join, leave, are lost, come back, get another share, vote or do not; namespaces
     /// that are created, altered, dropped.
     Topology,
@@ -34,7 +36,7 @@ pub enum Class {
 
 impl Class {
     /// All of them, with their names.
-    pub const ALL: [(Self, &'static str); 9] = [
+    pub const ALL: [(Self, &'static str); 10] = [
         (Self::Crash, "crash"),
         (Self::Pause, "pause"),
         (Self::Cut, "cut"),
@@ -43,6 +45,7 @@ impl Class {
         (Self::Clock, "clock"),
         (Self::Disk, "disk"),
         (Self::Stranger, "stranger"),
+        (Self::Forge, "forge"),
         (Self::Topology, "topology"),
     ];
 
@@ -81,9 +84,13 @@ impl What {
             }
             Self::DiskFull { .. } | Self::DiskSlow { .. } | Self::LosePart { .. } => Class::Disk,
             Self::Stranger { .. } => Class::Stranger,
+            Self::Forge => Class::Forge,
             Self::Join
             | Self::Leave { .. }
             | Self::Destroy { .. }
+            | Self::Replace { .. }
+            | Self::PauseMoves
+            | Self::AbortMoves
             | Self::Weigh { .. }
             | Self::Return
             | Self::Unseat { .. }
@@ -108,6 +115,9 @@ pub fn faults_of(options: &Options, classes: Option<&[Class]>) -> Vec<Fault> {
     let mut faults = Fault::draw_of(&mut rng, &kinds, options.nodes, options.safety);
     if classes.contains(&Class::Disk) {
         faults.extend(Fault::draw_losses(&mut rng, options.nodes, options.safety));
+    }
+    if classes.contains(&Class::Forge) {
+        faults.extend(Fault::draw_forged(&mut forged_rng(options), options.safety));
     }
     if classes.contains(&Class::Topology) {
         let changes = options.changes_max.max(1);

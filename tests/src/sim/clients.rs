@@ -4,12 +4,14 @@
 //! that it saw, and of keys with siblings what it saw of them last, unless it forgot. If the node
 //! dies it does not know what became of its request.
 
+mod many;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::rc::Rc;
 
-use cluster::coordinator::{Reply, Request, Wanted};
-use cluster::event::RequestId;
+use cluster::coordinator::{Refused, Reply, Request, Wanted};
+use cluster::event::{Event, RequestId};
 use cluster::record::{Kind as RecordKind, Record};
 use cluster::topology;
 use cluster::version::{Context, Siblings};
@@ -17,6 +19,7 @@ use schemas::consistency::Consistency;
 use schemas::ids::{Hlc, NamespaceId, Token, Version};
 use schemas::status::Applied;
 
+use self::many::Calls;
 use super::namespaces::created;
 use super::options::{ClientOptions, Options};
 use super::places::Asked;
@@ -32,7 +35,7 @@ pub(super) struct Clients {
     seen: Vec<Hlc>,
     /// What a process saw of a key with siblings when it read it last.
     read: BTreeMap<(u32, NamespaceId, u64), Seen>,
-    calls: BTreeMap<RequestId, Call>,
+    calls: BTreeMap<RequestId, Calls>,
     next_request: u64,
     next_value: u64,
     pub(super) is_stopped: bool,
@@ -62,6 +65,8 @@ struct Call {
     asked: Asked,
     repairs_first: bool,
     is_settled: bool,
+    /// Whether it is part of what its process goes by later.
+    is_in_session: bool,
     /// Of a value that is put; 0 if it does not expire.
     ttl_ms: u64,
     seen: Hlc,
@@ -129,13 +134,12 @@ impl World {
         let is_siblings = rng.u32(..1000) < options.siblings_permille;
         let is_blind = rng.u32(..1000) < options.blind_permille;
         let key = options.first_key(self.now_us) + rng.u64(..options.keys);
+        let expires = kind == Kind::Put && rng.u32(..1000) < options.ttl_permille;
+        let ttl_ms = if expires { rng.u64(1..=options.ttl_ms_max) } else { 0 };
         let (node, place) = self.whom_to_ask(process);
         let space = self.space(node, is_siblings);
         let is_siblings = space.policy == Policy::Siblings;
         let asked = self.options.places.ask(&mut self.rng, place, kind, level, space.copies);
-        let options = &self.options.clients;
-        let expires = kind == Kind::Put && self.rng.u32(..1000) < options.ttl_permille;
-        let ttl_ms = if expires { self.rng.u64(1..=options.ttl_ms_max) } else { 0 };
         let (mut value, mut context) = (ABSENT, None);
         if kind != Kind::Get {
             value = self.clients.next_value;
@@ -155,12 +159,16 @@ impl World {
             asked,
             repairs_first: self.options.clients.repairs_first && is_promise,
             is_settled: false,
+            is_in_session: true,
             ttl_ms,
             seen: self.clients.seen[process as usize],
             call_us: self.now_us,
         };
         if self.is_serving(node) {
-            self.ask(call);
+            match kind {
+                Kind::Get => self.get(call),
+                Kind::Put | Kind::Delete => self.ask(call),
+            }
         } else {
             self.ask_later(process);
         }
@@ -209,6 +217,7 @@ impl World {
             asked,
             repairs_first: false,
             is_settled: true,
+            is_in_session: false,
             ttl_ms: 0,
             seen: Hlc(0),
             call_us: self.now_us,
@@ -216,8 +225,7 @@ impl World {
     }
 
     fn ask(&mut self, call: Call) {
-        let id = RequestId(self.clients.next_request);
-        self.clients.next_request += 1;
+        let id = self.next_request();
         let key: Rc<[u8]> = key_bytes(call.key).into();
         let context = call.context.as_ref().map(|seen| Rc::clone(&seen.token));
         let wanted = match call.kind {
@@ -237,13 +245,25 @@ impl World {
             seen: call.seen,
             patience: self.options.clients.patience,
         });
-        self.trace.add(self.now_us, 5, [id.0, call.node as u64, call.key]);
-        let node = call.node;
-        let is_siblings = call.space.policy == Policy::Siblings;
-        self.clients.used.insert((call.key, call.space.id, is_siblings));
-        self.clients.calls.insert(id, call);
-        let core = self.core_of(node, Token::of(&key, self.options.seed));
-        self.drive_request(node, core, id, request);
+        let core = self.core_of(call.node, Token::of(&key, self.options.seed));
+        self.begin(id, core, Calls::One(call), Event::Request(id, request));
+    }
+
+    fn next_request(&mut self) -> RequestId {
+        self.clients.next_request += 1;
+        RequestId(self.clients.next_request - 1)
+    }
+
+    /// Asks a core of the node of `calls`.
+    fn begin(&mut self, id: RequestId, core: usize, calls: Calls, event: Event) {
+        let (node, first) = (calls.first().node, calls.first().key);
+        self.trace.add(self.now_us, 5, [id.0, node as u64, first]);
+        for call in calls.of_keys() {
+            let is_siblings = call.space.policy == Policy::Siblings;
+            self.clients.used.insert((call.key, call.space.id, is_siblings));
+        }
+        self.clients.calls.insert(id, calls);
+        self.drive(node, core, event);
     }
 
     fn ask_later(&mut self, process: u32) {
@@ -253,32 +273,44 @@ impl World {
 
     /// A process is answered.
     pub(super) fn reply(&mut self, id: RequestId, reply: Reply) {
-        let Some(call) = self.clients.calls.remove(&id) else { return };
+        let Some(calls) = self.clients.calls.remove(&id) else { return };
         self.trace.add(self.now_us, 6, [id.0, 0, 0]);
-        match reply {
-            Reply::Written(version) => {
+        match (calls, reply) {
+            (Calls::One(call), Reply::Written(version)) => {
                 let found = Found { version: Some(version), ..Found::default() };
                 self.record(&call, Outcome::Ok, &found);
                 self.saw(&call, version.hlc);
             }
-            Reply::Found(record) => {
-                let now_ms = self.nodes[call.node].now(self.now_us).wall_ms;
-                let found = record.map(|record| Found::of(&record, now_ms)).unwrap_or_default();
-                self.record(&call, Outcome::Ok, &found);
-                self.saw(&call, found.version.map_or(Hlc(0), |version| version.hlc));
-                if call.space.policy == Policy::Siblings && !call.is_settled {
-                    let key = (call.process, call.space.id, call.key);
-                    let Found { token, values, .. } = found;
-                    self.clients.read.insert(key, Seen { token, values });
-                }
+            (Calls::One(call), Reply::Found(record)) => {
+                let stamp = self.read(&call, record.as_deref());
+                self.saw(&call, stamp);
             }
-            Reply::Refused(refused) => {
-                let is_out = refused.applied == Applied::No;
-                let outcome = if is_out { Outcome::Fail } else { Outcome::Unknown };
-                self.record(&call, outcome, &Found::default());
-                self.saw(&call, Hlc(0));
-            }
+            (Calls::Many(calls), Reply::FoundAll(found)) => self.found_all(&calls, &found),
+            (Calls::Page(call), Reply::Page(page)) => self.turn_page(call, &page),
+            (calls, Reply::Refused(refused)) => self.end(&calls, outcome(&refused)),
+            (calls, reply) => unreachable!("{reply:?} is no answer to {calls:?}"),
         }
+    }
+
+    /// A process is told what there is of a key; the stamp of that.
+    fn read(&mut self, call: &Call, record: Option<&Record>) -> Hlc {
+        let now_ms = self.nodes[call.node].now(self.now_us).wall_ms;
+        let found = record.map(|record| Found::of(record, now_ms)).unwrap_or_default();
+        self.record(call, Outcome::Ok, &found);
+        let Found { version, token, values, .. } = found;
+        if call.space.policy == Policy::Siblings && !call.is_settled {
+            let key = (call.process, call.space.id, call.key);
+            self.clients.read.insert(key, Seen { token, values });
+        }
+        version.map_or(Hlc(0), |version| version.hlc)
+    }
+
+    /// Nothing comes of what was asked for.
+    fn end(&mut self, calls: &Calls, outcome: Outcome) {
+        for call in calls.of_keys() {
+            self.record(call, outcome, &Found::default());
+        }
+        self.saw(calls.first(), Hlc(0));
     }
 
     fn saw(&mut self, call: &Call, stamp: Hlc) {
@@ -293,7 +325,7 @@ impl World {
         let is_lost = outcome == Outcome::Unknown;
         // What keeps a session's reads from going back.
         let goes_on = self.options.places.has_sessions(call.space.copies);
-        let is_session = self.options.clients.repairs_first && goes_on && !call.is_settled;
+        let is_session = self.options.clients.repairs_first && goes_on && call.is_in_session;
         let (is_get, is_lww) = (call.kind == Kind::Get, call.space.policy == Policy::Lww);
         let is_told = is_get && !is_lww && outcome == Outcome::Ok;
         let value = if is_get && is_lww { found.values.first().copied() } else { None };
@@ -322,12 +354,11 @@ impl World {
 
     /// A node has died: who asked it does not know what became of it.
     pub(super) fn node_is_gone(&mut self, node: usize) {
-        let gone = |(&id, call): (&RequestId, &Call)| (call.node == node).then_some(id);
+        let gone = |(&id, calls): (&RequestId, &Calls)| (calls.first().node == node).then_some(id);
         let ids: Vec<RequestId> = self.clients.calls.iter().filter_map(gone).collect();
         for id in ids {
-            let Some(call) = self.clients.calls.remove(&id) else { continue };
-            self.record(&call, Outcome::Unknown, &Found::default());
-            self.saw(&call, Hlc(0));
+            let Some(calls) = self.clients.calls.remove(&id) else { continue };
+            self.end(&calls, Outcome::Unknown);
         }
     }
 
@@ -399,6 +430,11 @@ impl Found {
             }
         }
     }
+}
+
+/// What became of what was refused.
+fn outcome(refused: &Refused) -> Outcome {
+    if refused.applied == Applied::No { Outcome::Fail } else { Outcome::Unknown }
 }
 
 fn key_bytes(key: u64) -> [u8; 8] {

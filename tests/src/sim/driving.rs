@@ -1,6 +1,6 @@
 //! How a node's machines are driven: what happens is told to them, and what they want is done.
 
-use cluster::event::{Effect, Event, Order, RequestId, StoreError};
+use cluster::event::{Effect, Event, Order, StoreError};
 use cluster::node::{NodeEffect, NodeEvent};
 use cluster::version::next_ceiling;
 use schemas::ids::NodeId;
@@ -147,6 +147,7 @@ impl World {
 
     pub(super) fn send(&mut self, node: usize, to: NodeId, mut what: impl FnMut() -> ToNode) {
         let Some(to) = self.nodes.iter().position(|it| it.id == to) else { return };
+        self.listen(to, &mut what);
         let arrivals = self.network.arrivals(&mut self.rng, self.now_us, node, to);
         for at_us in arrivals.into_iter().flatten() {
             self.later_to(at_us, to, what());
@@ -175,16 +176,6 @@ impl World {
 
     fn sync_us(&mut self, node: usize) -> u64 {
         self.nodes[node].slow_us + self.rng.u64(20..=self.options.sync_us_max.max(21))
-    }
-
-    pub(super) fn drive_request(
-        &mut self,
-        node: usize,
-        core: usize,
-        id: RequestId,
-        request: std::rc::Rc<cluster::coordinator::Request>,
-    ) {
-        self.drive(node, core, Event::Request(id, request));
     }
 }
 

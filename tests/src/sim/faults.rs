@@ -103,6 +103,8 @@ pub enum What {
         /// As which it appears.
         node: usize,
     },
+    /// What was said is said again, late or in another's name.
+    Forge,
     /// A new node joins.
     Join,
     /// A node is to leave.
@@ -122,6 +124,17 @@ pub enum What {
         /// Its new weight; others have 100.
         weight: u32,
     },
+    /// A new node takes the place of another.
+    Replace {
+        /// Which.
+        node: usize,
+        /// Whether that is gone for ever with its disk; else it leaves.
+        is_lost: bool,
+    },
+    /// Nothing moves until the end.
+    PauseMoves,
+    /// What moves goes back, and nothing moves until the end.
+    AbortMoves,
     /// One that was declared lost was not: it starts with all that it had on its disk.
     Return,
     /// A node is not to vote until the end.
@@ -156,6 +169,7 @@ impl Fault {
         let kinds: Vec<u32> = (0..KINDS).filter(|_| rng.bool()).collect();
         let mut faults = Self::draw_of(rng, &kinds, nodes, length);
         faults.extend(Self::draw_changes(rng, nodes, changes, length));
+        faults.extend(Self::draw_of_moves(rng, nodes, changes, length));
         if rng.u32(..4) == 0 {
             faults.extend(Self::draw_losses(rng, nodes, length));
         }
@@ -171,6 +185,22 @@ impl Fault {
             Self { from_us, to_us, what: What::LosePart { node: rng.usize(..nodes) } }
         };
         (0..4).map(|_| draw()).collect()
+    }
+
+    /// What operators do about nodes that move their vnodes, where there are changes.
+    fn draw_of_moves(rng: &mut Rng, nodes: usize, changes: usize, length: Duration) -> Vec<Self> {
+        let length_us = length.as_micros() as u64;
+        let mut draw = |_| {
+            let from_us = rng.u64(..length_us.max(1));
+            let to_us = (from_us + rng.u64(1000..1 << 28)).min(length_us);
+            let what = match rng.u32(..8) {
+                0..4 => What::PauseMoves,
+                4 | 5 => What::AbortMoves,
+                draw => What::Replace { node: rng.usize(..nodes), is_lost: draw == 6 },
+            };
+            Self { from_us, to_us, what }
+        };
+        (0..changes.div_ceil(2)).map(&mut draw).collect()
     }
 
     /// Changes of the topology that operators want.
@@ -189,6 +219,17 @@ impl Fault {
             Self { from_us, to_us, what }
         };
         (0..changes).map(|_| draw()).collect()
+    }
+
+    /// Two times in which things are said again.
+    pub(super) fn draw_forged(rng: &mut Rng, length: Duration) -> Vec<Self> {
+        let length_us = (length.as_micros() as u64).max(1);
+        let mut draw = || {
+            let from_us = rng.u64(..length_us);
+            let to_us = from_us + rng.u64(..=length_us - from_us);
+            Self { from_us, to_us, what: What::Forge }
+        };
+        vec![draw(), draw()]
     }
 
     /// As above, of some kinds.
@@ -219,7 +260,12 @@ impl Fault {
 impl What {
     /// Whether there is a node more afterwards.
     pub(super) fn adds_node(&self) -> bool {
-        *self == Self::Join
+        matches!(self, Self::Join | Self::Replace { .. })
+    }
+
+    /// Whether a node is gone with its disk.
+    pub(super) fn destroys(&self) -> bool {
+        matches!(self, Self::Destroy { .. } | Self::Replace { is_lost: true, .. })
     }
 
     /// The nodes that it names.
@@ -240,11 +286,17 @@ impl What {
             | Self::Stranger { node }
             | Self::Leave { node }
             | Self::Destroy { node }
+            | Self::Replace { node, .. }
             | Self::Weigh { node, .. }
             | Self::Unseat { node } => vec![*node],
-            Self::Join | Self::Return | Self::Alter { .. } | Self::Create { .. } | Self::Drop => {
-                Vec::new()
-            }
+            Self::Forge
+            | Self::Join
+            | Self::PauseMoves
+            | Self::AbortMoves
+            | Self::Return
+            | Self::Alter { .. }
+            | Self::Create { .. }
+            | Self::Drop => Vec::new(),
         }
     }
 

@@ -32,6 +32,7 @@ impl World {
                 self.nodes[node].set_clock_off(if begins { by_ms } else { 0 });
             }
             What::ClockFrozen { node } => self.nodes[node].freeze_clock(self.now_us, begins),
+            What::Forge => self.forge(begins),
             What::DiskFull { node } => {
                 self.nodes[node].cores.iter_mut().for_each(|it| it.store.is_full = begins);
             }
@@ -43,6 +44,7 @@ impl World {
             }
             What::Stranger { node } => self.stranger(node, begins),
             What::Unseat { node } if !begins => self.seat(node),
+            What::PauseMoves | What::AbortMoves if !begins => self.resume_moves(),
             What::Return if begins => self.return_lost(),
             What::Clog { .. } | What::Return => {}
             what if begins => self.want_change(&what),
@@ -127,6 +129,7 @@ impl World {
     /// Everything is mended and started.
     pub(super) fn heal(&mut self) {
         self.network.heal();
+        self.end_forging();
         self.network.options.loss_permille = 0;
         for node in 0..self.nodes.len() {
             self.nodes[node].set_clock_off(0);

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use cluster::node::{NodeEvent, Origin};
 use cluster::topology::agreement::{ProposalError, Ticket};
-use cluster::topology::{Change, ChangeRefused, Document, Epoch, Standing};
+use cluster::topology::{Change, ChangeRefused, Document, Epoch, Member, Standing};
 
-use super::faults::What;
+use super::faults::{Fault, What};
 use super::namespaces;
 use super::node::Node;
+use super::options::Options;
 use super::places::Places;
 use super::topology;
 use super::world::{Happening, World};
@@ -36,6 +37,8 @@ enum Wanted {
     Change(Change),
     /// Whatever this comes to with the topology of then.
     Namespaces(What),
+    /// Moves go on: since when. Until what was proposed before has come to its end.
+    Resume(u64),
 }
 
 impl Operators {
@@ -54,17 +57,30 @@ impl World {
     /// Somebody wants a change.
     pub(super) fn want_change(&mut self, what: &What) {
         let change = match *what {
-            What::Join => self.new_node(),
+            What::Join => Change::Join(self.new_node()),
+            What::PauseMoves => Change::Pause,
+            What::AbortMoves => Change::Abort,
+            // One that comes to another data centre replaces nobody.
+            What::Replace { node, is_lost } if !self.is_place_of_next(node) => {
+                let what = if is_lost { What::Destroy { node } } else { What::Leave { node } };
+                return self.want_change(&what);
+            }
+            What::Replace { node, is_lost } => {
+                if is_lost && !self.destroy(node) {
+                    return;
+                }
+                self.operators.leaving.insert(node);
+                let new = self.new_node();
+                Change::Replace { old: topology::node(node), new, is_lost }
+            }
             What::Leave { node } => {
                 self.operators.leaving.insert(node);
                 Change::Leave(topology::node(node))
             }
             What::Destroy { node } => {
-                if !self.operators.destroyed.is_empty() || !self.may_lose_a_node() {
+                if !self.destroy(node) {
                     return;
                 }
-                self.crash(node);
-                self.operators.destroyed.insert(node, self.operators.wanted.len());
                 Change::Lost { node: topology::node(node), with_last_copies: false }
             }
             What::Weigh { node, weight } => Change::Weight { node: topology::node(node), weight },
@@ -74,6 +90,26 @@ impl World {
             ref what => return self.want(Wanted::Namespaces(what.clone())),
         };
         self.want(Wanted::Change(change));
+    }
+
+    /// A node is gone, which the next change that is wanted says; whether it may be.
+    fn destroy(&mut self, node: usize) -> bool {
+        if !self.operators.destroyed.is_empty() || !may_lose_a_node(&self.options, &self.faults) {
+            return false;
+        }
+        self.crash(node);
+        self.operators.destroyed.insert(node, self.operators.wanted.len());
+        true
+    }
+
+    /// Nobody wants moves to wait any more.
+    pub(super) fn resume_moves(&mut self) {
+        for wanted in &mut self.operators.wanted {
+            let waits =
+                |it: &mut Wanted| matches!(it, Wanted::Change(Change::Pause | Change::Abort));
+            let _ = wanted.take_if(waits);
+        }
+        self.want(Wanted::Resume(self.now_us));
     }
 
     /// A node may vote again.
@@ -95,25 +131,20 @@ impl World {
         }
     }
 
-    fn new_node(&mut self) -> Change {
+    /// Whether the next new node is of the data centre of `node`.
+    fn is_place_of_next(&self, node: usize) -> bool {
+        let places = self.options.places;
+        places.of(self.nodes.len()) == places.of(node)
+    }
+
+    fn new_node(&mut self) -> Member {
         let number = self.nodes.len();
         let document = topology::document(&self.options);
         let seeds = document.members.iter().map(|member| member.id).collect();
         let origin = Origin::Join(document.cluster, seeds);
         self.nodes.push(Node::new(number, origin, &self.options));
         self.start(number);
-        Change::Join(topology::member(number, self.options.places))
-    }
-
-    /// Whether nothing that was acknowledged goes with any one node: not with what a level asks
-    /// for, nor with what a namespace has or was to have.
-    fn may_lose_a_node(&self) -> bool {
-        let places = self.options.places;
-        let is_least = |it: &super::faults::Fault| match it.what {
-            What::Alter { copies, .. } | What::Create { copies, .. } => copies >= 2,
-            _ => true,
-        };
-        places.survives_a_loss(&Places::layout(&self.options)) && self.faults.iter().all(is_least)
+        topology::member(number, self.options.places)
     }
 
     fn want(&mut self, wanted: Wanted) {
@@ -124,8 +155,8 @@ impl World {
 
     /// A node that was given up for lost is to be a member again, with what it has on its disk.
     pub(super) fn want_back(&mut self, node: usize) {
-        let it = &self.operators;
-        let is_unwanted = it.destroyed.contains_key(&node) || it.leaving.contains(&node);
+        let of = &self.operators;
+        let is_unwanted = of.destroyed.contains_key(&node) || of.leaving.contains(&node);
         if !is_unwanted && self.is_given_up(node) == Some(true) {
             let member = topology::member(node, self.options.places);
             self.want(Wanted::Change(Change::Join(member)));
@@ -146,19 +177,19 @@ impl World {
         let serving: Vec<usize> =
             (0..self.nodes.len()).filter(|&node| self.is_serving(node)).collect();
         self.later(self.now_us + AGAIN_US, Happening::Operator(number));
+        if let Wanted::Change(Change::Join(member)) = &wanted
+            && self.document().is_some_and(|it| it.index_of(member.id).is_some())
+            && self.is_given_up(member.id.0.get() as usize - 1) == Some(true)
+        {
+            // It has to be gone before it comes back.
+            return;
+        }
         let Some(&node) = self.rng.choice(&serving) else { return };
         let Some(document) = self.nodes[node].document().cloned() else { return };
         let Some(change) = self.change_to(&document, wanted) else {
             self.operators.wanted[number] = None;
             return;
         };
-        if let Change::Join(member) = &change
-            && document.index_of(member.id).is_some()
-            && self.is_given_up(member.id.0.get() as usize - 1) == Some(true)
-        {
-            // It has to be gone before it comes back.
-            return;
-        }
         let deadline = self.nodes[node].now(self.now_us).at + Duration::from_secs(10);
         let ticket = Ticket(number as u64);
         self.drive_node(node, NodeEvent::Propose { ticket, change, deadline });
@@ -167,6 +198,7 @@ impl World {
     fn change_to(&self, document: &Document, wanted: Wanted) -> Option<Change> {
         match wanted {
             Wanted::Change(change) => Some(change),
+            Wanted::Resume(_) => Some(Change::Resume),
             Wanted::Namespaces(what) => namespaces::change(&self.options, document, &what),
         }
     }
@@ -179,7 +211,12 @@ impl World {
             Err(ProposalError::Refused { why, .. }) => !passes(why),
             Err(_) => false,
         };
-        if let Some(wanted) = self.operators.wanted.get_mut(ticket.0 as usize).filter(|_| is_over) {
+        let Some(wanted) = self.operators.wanted.get_mut(ticket.0 as usize) else { return };
+        let is_early = match wanted {
+            Some(Wanted::Resume(since_us)) => self.now_us < *since_us + AGAIN_US,
+            _ => false,
+        };
+        if is_over && !is_early {
             *wanted = None;
         }
     }
@@ -188,4 +225,14 @@ impl World {
 /// Whether a refusal is one for moments: all others stay, or say that the change is made already.
 fn passes(why: &ChangeRefused) -> bool {
     matches!(why, ChangeRefused::Altering(_) | ChangeRefused::Settling(_))
+}
+
+/// Whether nothing that was acknowledged goes with any one node: not with what a level asks for,
+/// nor with what a namespace has or was to have.
+pub(super) fn may_lose_a_node(options: &Options, faults: &[Fault]) -> bool {
+    let is_least = |it: &Fault| match it.what {
+        What::Alter { copies, .. } | What::Create { copies, .. } => copies >= 2,
+        _ => true,
+    };
+    options.places.survives_a_loss(&Places::layout(options)) && faults.iter().all(is_least)
 }

@@ -1,6 +1,7 @@
 //! [`Options`]: what a run is like, drawn from its seed: small limits and odd settings find more
 //! than sensible ones (Groce et al., "Swarm Testing", ISSTA 2012).
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use cluster::liveness;
@@ -92,6 +93,10 @@ pub struct ClientOptions {
     pub siblings_permille: u32,
     /// Of a thousand writes of those, how many forget what was read before.
     pub blind_permille: u32,
+    /// Of a thousand reads, how many are of several keys at once.
+    pub multi_permille: u32,
+    /// Of a thousand reads, how many are of all keys of a vnode, page by page.
+    pub scan_permille: u32,
     /// Whether reads make sure that no later one tells less.
     pub repairs_first: bool,
 }
@@ -101,46 +106,14 @@ impl Options {
     #[must_use]
     pub fn draw(seed: u64, nodes: usize, safety: Duration) -> Self {
         let mut rng = Rng::with_seed(seed ^ 0x6f70_7469_6f6e_7300);
-        let rare = |rng: &mut Rng, permille: u32| if rng.bool() { 0 } else { rng.u32(..permille) };
         let network = NetworkOptions {
             delay_us_min: rng.u64(20..500),
             delay_us_mean: rng.u64(20..3000),
             loss_permille: rare(&mut rng, 50),
             double_permille: rare(&mut rng, 50),
         };
-        let clients = ClientOptions {
-            processes: rng.u32(2..12),
-            keys: rng.u64(1..40),
-            keys_for: Duration::ZERO,
-            think_us_mean: rng.u64(100_000..1_000_000),
-            patience: Duration::from_millis(rng.u64(200..5000)),
-            put_permille: rng.u32(100..700),
-            delete_permille: rare(&mut rng, 200),
-            ttl_permille: 0,
-            ttl_ms_max: 1,
-            weak_permille: rare(&mut rng, 300),
-            sloppy_permille: rare(&mut rng, 300),
-            siblings_permille: *rng.choice([0, 500, 1000].iter()).expect("three"),
-            blind_permille: rng.u32(..500),
-            repairs_first: rng.bool(),
-        };
-        let tunables = Tunables {
-            operations_max: rng.usize(4..200),
-            resend_after_256ths: rng.u32(16..240),
-            behind_pause: Duration::from_millis(rng.u64(1..100)),
-            hedge_after_min: Duration::from_millis(rng.u64(1..50)),
-            latency_first: Duration::from_millis(rng.u64(1..100)),
-            counted_hint_bytes_max: 1 << rng.u32(9..20),
-            spare_hint_bytes_max: 1 << rng.u32(7..16),
-            handoff_patience: Duration::from_millis(rng.u64(500..20_000)),
-            repair_period: Duration::from_secs(rng.u64(10..300)),
-            repair_retry: Duration::from_millis(rng.u64(100..3000)),
-            repair_patience: Duration::from_millis(rng.u64(500..20_000)),
-            repair_page_bytes_max: 1 << rng.u32(6..16),
-            horizon_period: Duration::from_millis(rng.u64(1_000..60_000)),
-            horizon_window: Duration::from_millis(rng.u64(1_000..60_000)),
-            mutations: Mutations::default(),
-        };
+        let clients = ClientOptions::draw(&mut rng, seed);
+        let tunables = draw_tunables(&mut rng, seed);
         let mut options = Self {
             seed,
             nodes,
@@ -187,4 +160,57 @@ impl Options {
     pub fn copies_in_all(&self) -> u8 {
         Places::layout(self).iter().map(|dc| dc.copies).sum()
     }
+}
+
+impl ClientOptions {
+    fn draw(rng: &mut Rng, seed: u64) -> Self {
+        let mut reads = Rng::with_seed(seed ^ 0x7265_6164_7300_0000);
+        Self {
+            processes: rng.u32(2..12),
+            keys: rng.u64(1..40),
+            keys_for: Duration::ZERO,
+            think_us_mean: rng.u64(100_000..1_000_000),
+            patience: Duration::from_millis(rng.u64(200..5000)),
+            put_permille: rng.u32(100..700),
+            delete_permille: rare(rng, 200),
+            ttl_permille: 0,
+            ttl_ms_max: 1,
+            weak_permille: rare(rng, 300),
+            sloppy_permille: rare(rng, 300),
+            siblings_permille: *rng.choice([0, 500, 1000].iter()).expect("three"),
+            blind_permille: rng.u32(..500),
+            multi_permille: rare(&mut reads, 400),
+            scan_permille: rare(&mut reads, 400),
+            repairs_first: rng.bool(),
+        }
+    }
+}
+
+fn draw_tunables(rng: &mut Rng, seed: u64) -> Tunables {
+    let mut moves = Rng::with_seed(seed ^ 0x6d6f_7665_7300_0000);
+    Tunables {
+        operations_max: rng.usize(4..200),
+        resend_after_256ths: rng.u32(16..240),
+        behind_pause: Duration::from_millis(rng.u64(1..100)),
+        hedge_after_min: Duration::from_millis(rng.u64(1..50)),
+        latency_first: Duration::from_millis(rng.u64(1..100)),
+        counted_hint_bytes_max: 1 << rng.u32(9..20),
+        spare_hint_bytes_max: 1 << rng.u32(7..16),
+        handoff_patience: Duration::from_millis(rng.u64(500..20_000)),
+        repair_period: Duration::from_secs(rng.u64(10..300)),
+        repair_retry: Duration::from_millis(rng.u64(100..3000)),
+        repair_patience: Duration::from_millis(rng.u64(500..20_000)),
+        repair_page_bytes_max: 1 << rng.u32(6..16),
+        repair_bytes_per_second: NonZeroU64::MIN.saturating_add(1 << moves.u32(14..24)),
+        moves_max: moves.usize(1..6),
+        move_bytes_per_second: NonZeroU64::MIN.saturating_add(1 << moves.u32(14..24)),
+        horizon_period: Duration::from_millis(rng.u64(1_000..60_000)),
+        horizon_window: Duration::from_millis(rng.u64(1_000..60_000)),
+        mutations: Mutations::default(),
+    }
+}
+
+/// Half of the time none of a thousand, else fewer than `permille`.
+fn rare(rng: &mut Rng, permille: u32) -> u32 {
+    if rng.bool() { 0 } else { rng.u32(..permille) }
 }

@@ -7,7 +7,7 @@ use slab::Slab;
 
 /// What is to happen, and when.
 #[derive(Debug)]
-pub(super) struct Queue<T> {
+pub(crate) struct Queue<T> {
     /// Time, number, and where it is kept: what is sorted is small.
     heap: BinaryHeap<Reverse<(u64, u64, u32)>>,
     kept: Slab<T>,
@@ -21,19 +21,19 @@ impl<T> Default for Queue<T> {
 }
 
 impl<T> Queue<T> {
-    pub(super) fn push(&mut self, at_us: u64, it: T) {
+    pub(crate) fn push(&mut self, at_us: u64, it: T) {
         let place = u32::try_from(self.kept.insert(it)).expect("far fewer are under way");
         self.heap.push(Reverse((at_us, self.next, place)));
         self.next += 1;
     }
 
     /// The next, and when it happens.
-    pub(super) fn pop(&mut self) -> Option<(u64, T)> {
+    pub(crate) fn pop(&mut self) -> Option<(u64, T)> {
         let Reverse((at_us, _, place)) = self.heap.pop()?;
         Some((at_us, self.kept.remove(place as usize)))
     }
 
-    pub(super) fn next_at(&self) -> Option<u64> {
+    pub(crate) fn next_at(&self) -> Option<u64> {
         self.heap.peek().map(|Reverse((at_us, ..))| *at_us)
     }
 }

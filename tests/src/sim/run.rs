@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cluster::limits::{SETS_APART_MAX, SIBLINGS_MAX};
+use cluster::node::NodeTunables;
 use cluster::tunables::Tunables;
 use fastrand::Rng;
 use schemas::ids::Hlc;
@@ -10,6 +11,7 @@ use schemas::ids::Hlc;
 use super::convergence::stuck_horizon;
 use super::faults::{Fault, What};
 use super::node::START_MS;
+use super::operators::may_lose_a_node;
 use super::options::Options;
 use super::world::World;
 use crate::checker::{Allowed, Findings, check};
@@ -42,7 +44,18 @@ pub struct Outcome {
 #[must_use]
 pub fn faults(options: &Options) -> Vec<Fault> {
     let (nodes, changes) = (options.nodes, options.changes_max);
-    Fault::draw(&mut fault_rng(options), nodes, changes, options.safety)
+    let mut faults = Fault::draw(&mut fault_rng(options), nodes, changes, options.safety);
+    // Of a chance of its own: what else goes wrong is the same with and without.
+    let mut rng = forged_rng(options);
+    if rng.u32(..3) == 0 {
+        faults.extend(Fault::draw_forged(&mut rng, options.safety));
+    }
+    faults
+}
+
+/// What forging is drawn from.
+pub(super) fn forged_rng(options: &Options) -> Rng {
+    Rng::with_seed(options.seed ^ 0x666f_7267_6564_0000)
 }
 
 /// What the faults of a run are drawn from.
@@ -91,8 +104,11 @@ impl World {
 pub fn run(options: &Options, faults: Vec<Fault>) -> Outcome {
     let allowed = allowed(options, &faults);
     let mut options = options.clone();
-    let loses = |fault: &Fault| matches!(fault.what, What::Destroy { .. } | What::LosePart { .. });
+    if !may_lose_a_node(&options, &faults) {
+        options.forget_after = NodeTunables::default().forget_after;
+    }
     let is_short = options.forget_after < options.safety;
+    let loses = |it: &Fault| it.what.destroys() || matches!(it.what, What::LosePart { .. });
     if is_short || faults.iter().any(loses) {
         // What one copy alone acknowledged goes with it.
         options.clients.weak_permille = 0;

@@ -1,6 +1,7 @@
 //! Settings of the nodes as data: for serde, field by field as [`Tunables`] has them, so that one
 //! that is forgotten here does not compile.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use cluster::mutation::{Mutation, Mutations};
@@ -28,6 +29,9 @@ struct Settings {
     #[serde(with = "crate::duration")]
     repair_patience: Duration,
     repair_page_bytes_max: usize,
+    repair_bytes_per_second: NonZeroU64,
+    moves_max: usize,
+    move_bytes_per_second: NonZeroU64,
     #[serde(with = "crate::duration")]
     horizon_period: Duration,
     #[serde(with = "crate::duration")]

@@ -64,12 +64,12 @@ fn namespace(id: NamespaceId, name: &str, policy: Policy, layout: &[DataCentre])
 }
 
 /// The node `number`, from 0.
-pub(super) fn node(number: usize) -> NodeId {
+pub(crate) fn node(number: usize) -> NodeId {
     NodeId(NonZeroU64::MIN.saturating_add(number as u64))
 }
 
 /// Where it is reached.
-pub(super) fn address(number: usize) -> SocketAddr {
+pub(crate) fn address(number: usize) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, (number >> 8) as u8, number as u8)), 7401)
 }
 

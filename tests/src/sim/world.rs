@@ -16,6 +16,7 @@ use schemas::ids::{Actor, Hlc, Token, Vnode};
 
 use super::clients::Clients;
 use super::faults::Fault;
+use super::forge::Forger;
 use super::invariants::Invariants;
 use super::network::Network;
 use super::node::Node;
@@ -35,6 +36,8 @@ pub(super) enum Happening {
     Client(u32),
     /// An operator tries again.
     Operator(usize),
+    /// Something is said again.
+    Forged,
     /// The deadline of a stranger.
     StrangerDue(usize, Instant),
     FaultBegins(usize),
@@ -69,6 +72,7 @@ pub(super) struct World {
     pub(super) nodes: Vec<Node>,
     pub(super) clients: Clients,
     pub(super) operators: Operators,
+    pub(super) forger: Forger,
     pub(super) strangers: Vec<Stranger>,
     pub(super) invariants: Invariants,
     pub(super) trace: Trace,
@@ -101,6 +105,7 @@ impl World {
             nodes: (0..options.nodes).map(node).collect(),
             clients: Clients::new(&options),
             operators: Operators::default(),
+            forger: Forger::default(),
             strangers: Vec::new(),
             invariants: Invariants::default(),
             trace: Trace::default(),
@@ -162,6 +167,7 @@ impl World {
             }
             Happening::Client(process) => self.client(process),
             Happening::Operator(number) => self.try_change(number),
+            Happening::Forged => self.say_again(),
             Happening::StrangerDue(number, at) => self.stranger_due(number, at),
             Happening::FaultBegins(number) => self.fault(number, true),
             Happening::FaultEnds(number) => self.fault(number, false),
@@ -243,6 +249,8 @@ fn kind_of(message: &Message) -> u64 {
         Message::Wrote { op, .. } => op.0 << 3 | 2,
         Message::Read(read) => read.op.0 << 3 | 3,
         Message::Answer { op, .. } => op.0 << 3 | 4,
+        Message::Scan(scan) => scan.op.0 << 3 | 3,
+        Message::Scanned { op, .. } => op.0 << 3 | 4,
         Message::Forward { op, .. } => op.0 << 3 | 5,
         Message::Forwarded { op, .. } => op.0 << 3 | 6,
         Message::Hint { op, .. } | Message::HintStored { op, .. } => op.0 << 3 | 7,

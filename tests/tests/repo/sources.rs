@@ -20,7 +20,7 @@ impl Source {
     /// Whether a person wrote it: what programs write keeps its own shape.
     pub(crate) fn is_written(&self) -> bool {
         let generated = self.path.split('/').any(|part| part.starts_with("generated"));
-        let kept = ["Cargo.lock", ".proptest-regressions"];
+        let kept = ["Cargo.lock", ".proptest-regressions", ".svg"];
         let is_fuzzed = self.path.starts_with("tests/fuzz/corpus/");
         !generated && !is_fuzzed && !kept.iter().any(|end| self.path.ends_with(end))
     }

@@ -47,4 +47,12 @@ pub(crate) const KEPT: &[Kept] = &[
         story: "assertion: a page of a comparison that arrived twice, the second time while the \
                 session read its own records of the next leaf",
     },
+    Kept {
+        seed: 113,
+        nodes: 4,
+        seconds: 540,
+        scenario: Some(include_str!("../../scenarios/kept/left-before-compared.toml")),
+        story: "P4: a node that had left was waited for with what it has, before all others: a \
+                vnode was compared with nobody any more",
+    },
 ];

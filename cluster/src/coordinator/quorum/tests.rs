@@ -47,8 +47,11 @@ fn a_level_counts_in_the_data_centres_it_names() {
     let two = ring(&[("a", STABLE), ("b", STABLE_B)], Phase::Stable);
     for (level, met, not_met) in [
         ("ONE", &[6u16][..], &[][..]),
+        ("TWO", &[1, 6], &[6]),
         ("THREE", &[1, 4, 6], &[1, 4]),
+        ("5", &[1, 2, 4, 5, 6], &[1, 4, 5, 6]),
         ("QUORUM", &[1, 4, 5, 6], &[4, 5, 6]),
+        ("DEFAULT", &[1, 2, 3, 4], &[1, 2, 3]),
         ("ALL", &[1, 2, 3, 4, 5, 6], &[1, 2, 3, 4, 5]),
         ("LOCAL_ONE", &[3], &[4, 5, 6]),
         ("LOCAL_QUORUM", &[1, 3], &[1, 4, 5, 6]),

@@ -157,7 +157,7 @@ impl Network {
         let seed = self.rng.u64(..);
         let cluster = ClusterId(CLUSTER.0 + (index % self.clusters) as u128);
         let mut machine = Liveness::new(self.now, cluster, me, address(index), self.tunables, seed);
-        machine.set_members(self.now, &self.members);
+        machine.set_members(self.now, &self.members[..]);
         machine
     }
 
@@ -208,7 +208,7 @@ impl Network {
     pub(super) fn set_members(&mut self, members: Vec<(NodeId, SocketAddr)>) {
         self.members = members;
         for index in 0..self.nodes.len() {
-            self.nodes[index].machine.set_members(self.now, &self.members);
+            self.nodes[index].machine.set_members(self.now, &self.members[..]);
             self.carry_out(index);
         }
     }

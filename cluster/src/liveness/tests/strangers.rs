@@ -45,12 +45,12 @@ fn a_node_that_has_left_is_forgotten_when_room_is_needed() {
 fn a_topology_that_shrinks_keeps_few_strangers() {
     let mut machine = machine_of_five();
     let now = machine.outside.now;
-    machine.set_members(now, &members(500));
+    machine.set_members(now, members(500));
     for index in 5..500 {
         machine.handle(now, Event::Datagram(&Forged::from(identity(index, 1, 0)).bytes()));
     }
     assert_eq!(machine.nodes().count(), 499);
-    machine.set_members(now, &members(5));
+    machine.set_members(now, members(5));
     assert_eq!(machine.nodes().count(), 4 + STRANGERS_MAX);
     super::assert_as_foca(&machine);
     for index in 1..5 {
@@ -61,5 +61,5 @@ fn a_topology_that_shrinks_keeps_few_strangers() {
 #[test]
 #[should_panic(expected = "a topology of 10001 members")]
 fn a_topology_of_too_many_is_our_own_bug() {
-    machine_of_five().set_members(crate::time::Instant(2_000_000), &members(10_001));
+    machine_of_five().set_members(crate::time::Instant(2_000_000), members(10_001));
 }

@@ -62,6 +62,11 @@ impl Disk {
         self.held.insert(to, (self.changes, body));
     }
 
+    /// Answers that wait.
+    pub(super) fn held(&self) -> usize {
+        self.held.len()
+    }
+
     /// An answer that need not wait any more.
     pub(super) fn release(&mut self) -> Option<(NodeId, Body)> {
         let ready = self.held.iter().find(|(_, (changes, _))| *changes <= self.durable);

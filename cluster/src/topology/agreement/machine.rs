@@ -10,7 +10,7 @@
 mod proposing;
 mod receiving;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use fastrand::Rng;
@@ -23,7 +23,7 @@ use super::driving::{Effect, Event, ProposalError, Ticket};
 use super::message::{Body, Message};
 use super::proposals::{Outcome, Proposals};
 use super::round::Round;
-use super::spread::Spread;
+use super::spread::{Spread, heirs};
 use super::state::{State, StateError};
 use super::timing::{Timing, about};
 use crate::mutation::{Mutation, Mutations};
@@ -195,6 +195,21 @@ impl Agreement {
         self.counts
     }
 
+    /// Changes that wait to be decided.
+    pub(crate) fn proposals(&self) -> usize {
+        self.proposals.len()
+    }
+
+    /// Answers that wait for the disk.
+    pub(crate) fn held(&self) -> usize {
+        self.disk.held()
+    }
+
+    /// Nodes that are to be offered a document.
+    pub(crate) fn offers(&self) -> usize {
+        self.spread.offers()
+    }
+
     /// Does all that is due.
     fn drive(&mut self, now: Instant) {
         self.expire(now);
@@ -315,7 +330,13 @@ impl Agreement {
             return;
         }
         let until = now + about(self.timing.offer, &mut self.rng);
-        while let Some(node) = self.spread.next_offer(now, until) {
+        let Some(document) = self.state.as_ref().map(|it| Arc::clone(it.document.document()))
+        else {
+            return;
+        };
+        let me = self.node;
+        let of = |node| heirs(&document, node).filter(|it| *it != me).collect();
+        while let Some(node) = self.spread.next_offer(now, until, of) {
             self.send(node, Body::Offer);
         }
     }

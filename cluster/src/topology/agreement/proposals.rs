@@ -52,6 +52,10 @@ impl Proposals {
         self.queue.front_mut()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }

@@ -1,7 +1,8 @@
 //! The proposer's part: whose turn it is, rounds, outcomes.
 
 use super::*;
-use crate::limits::ROUND_MAX;
+use crate::limits::{OFFERS_MAX, ROUND_MAX};
+use crate::topology::agreement::spread::order;
 use crate::topology::{Encoded, apply};
 
 /// How often waits are doubled.
@@ -139,15 +140,19 @@ impl Agreement {
     pub(super) fn receive_accepted(&mut self, now: Instant, from: NodeId, ballot: Ballot) {
         let Some(round) = self.round_of(ballot) else { return };
         let Some(value) = round.accepted(from) else { return };
-        // Those who decide the next epoch first; those that are no members any more learn it, too.
-        let members = |document: &Document| document.members.iter().map(|it| it.id).collect();
-        let mut others: BTreeSet<NodeId> = members(value.document());
-        others.extend(self.now().map(members).unwrap_or_default());
-        let mut nodes = value.document().voters.clone();
-        nodes.extend(others.into_iter().filter(|it| !value.document().voters.contains(it)));
-        nodes.retain(|it| *it != self.node);
+        let document = Arc::clone(value.document());
+        let former = self.now().map(|it| it.members.iter().map(|it| it.id));
+        // Those that are no members any more learn it, too.
+        let gone = former.into_iter().flatten().filter(|it| document.index_of(*it).is_none());
+        let (gone, me): (Vec<NodeId>, _) = (gone.collect(), self.node);
+        let mut all = order(&document);
+        let first = all.by_ref().take(OFFERS_MAX).chain(gone).filter(|it| *it != me);
+        let first: Vec<NodeId> = first.collect();
+        let rest: Vec<NodeId> = all.filter(|it| *it != me).collect();
         self.adopt(now, value);
-        self.spread.offer_to(nodes.into_iter());
+        let own = heirs(&document, me);
+        self.spread.offer_to(first.into_iter().chain(own));
+        self.spread.offer_later(rest, now + self.timing.offer * 3);
     }
 
     /// Another attempt has precedence.

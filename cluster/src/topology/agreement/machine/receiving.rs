@@ -15,6 +15,8 @@ impl Agreement {
         }
         self.hear(now, from, message.epoch);
         match message.body {
+            // Whoever was asked has nothing newer, so the next who has is asked at once.
+            Body::Notice if message.epoch <= self.epoch() => self.spread.asked_until = now,
             Body::Notice => {}
             Body::Offer => self.receive_offer(from, message.epoch),
             Body::Ask => self.receive_ask(from, message.epoch),
@@ -82,7 +84,8 @@ impl Agreement {
             self.counts.absurd += 1;
             return;
         }
-        self.adopt(now, document);
+        self.adopt(now, document.clone());
+        self.spread.offer_to(heirs(document.document(), self.node));
         self.disk.hold(from, Body::Notice);
     }
 

@@ -9,6 +9,7 @@ use super::super::state::State;
 use super::super::*;
 use crate::limits::{PROPOSALS_MAX, ROUND_MAX, SEEDS_MAX};
 use crate::time::Instant;
+use crate::topology::bytes::put_crc;
 use crate::topology::sample::{cluster, done, first, node};
 use crate::topology::{Change, Document, Encoded, Epoch};
 
@@ -273,4 +274,33 @@ fn a_damaged_disk_is_not_gone_on_with() {
     assert_eq!(restart(node(1), &bytes[1..]), Err(StateError::Checksum));
     let other = StateError::Node { expected: node(2), got: 1 };
     assert_eq!(restart(node(2), &bytes), Err(other));
+}
+
+/// Whoever can compute a checksum has a state that is written like this in no other way, or an
+/// error.
+#[test]
+fn a_state_of_any_bytes_is_sound_or_refused() {
+    let (_, document) = voter();
+    let mut state = State::new(Encoded::new(document.clone()));
+    state.acceptor.promised = Some(ballot(9, 2));
+    state.acceptor.accepted = Some((ballot(8, 3), next(&document)));
+    let good = state.encode(node(1));
+    assert_eq!(State::decode(node(1), &good).as_ref(), Ok(&state));
+    let mut rng = Rng::with_seed(1);
+    let mut sound = 0;
+    for _ in 0..20_000 {
+        let mut bytes = good[..good.len() - 4].to_vec();
+        for _ in 0..rng.usize(1..4) {
+            let near = rng.usize(..60).min(bytes.len() - 1);
+            let at = if rng.bool() { near } else { rng.usize(..bytes.len()) };
+            bytes[at] = if rng.bool() { rng.u8(..) } else { bytes[at] ^ 1 << rng.u32(..8) };
+        }
+        bytes.truncate(if rng.u32(..4) == 0 { rng.usize(..bytes.len()) } else { bytes.len() });
+        put_crc(&mut bytes);
+        if let Ok(decoded) = State::decode(node(1), &bytes) {
+            assert_eq!(decoded.encode(node(1)), bytes);
+            sound += 1;
+        }
+    }
+    assert!(sound > 100, "promises are numbers: {sound}");
 }
