@@ -41,14 +41,14 @@ fn the_admin_port_tells_health_and_figures() {
     });
     let (status, text) = server.get("/metrics");
     assert_eq!(status, 200);
-    for line in [
-        "kvcore_core_up{core=\"0\"} 1",
-        "kvcore_ready 1",
-        "kvcore_puts_total{core=\"0\"} 0",
-        "kvcore_disk_level{core=\"0\"} 0",
-    ] {
+    for line in
+        ["kvcore_core_up{core=\"0\"} 1", "kvcore_ready 1", "kvcore_puts_total{core=\"0\"} 0"]
+    {
         assert!(text.lines().any(|found| found == line), "{line} in {text}");
     }
+    // What it is depends on the disk of whoever runs this, and has no place in a test.
+    let level = text.lines().find_map(|line| line.strip_prefix("kvcore_disk_level{core=\"0\"} "));
+    assert!(matches!(level, Some("0" | "1" | "2" | "3")), "{level:?} in {text}");
     assert!(text.contains("node=\"n1\",cluster=\"kvcore\""), "{text}");
     assert!(text.contains("process_cpu_seconds_total "), "{text}");
     server.stop();
