@@ -14,6 +14,17 @@ of 0.1 to 1 ms without clients. All chance comes from a seed, so the same comman
 numbers on every machine. Times are of the simulation. This page was written by
 ";
 
+/// What it says behind them: numbers that no usual run gives.
+const TAIL: &str = "
+## How far it goes
+
+Gossip of 5,000 nodes alone (`--gossip-nodes 5000`) takes four minutes and 2.4 GB: a record is with
+all after 9 rounds, a claim after 8, for 3.2 KB a node. 10,000 would take 10 GB and eight times as
+long, nearly all of it for the start, where each node learns of each; by the rows above they need a
+round more. Where a third of all datagrams is lost, suspicions grow with the nodes, and what is said
+of each goes to all nodes: 1,000 nodes at 30 % were given up after four minutes for less than one.
+";
+
 impl Survey {
     /// The page, as the command line `by` wrote it.
     #[must_use]
@@ -23,6 +34,7 @@ impl Survey {
         self.tell_gossip(&mut page).expect(INFALLIBLE);
         self.tell_changes(&mut page).expect(INFALLIBLE);
         self.tell_joins(&mut page).expect(INFALLIBLE);
+        page.push_str(TAIL);
         page
     }
 
@@ -32,7 +44,8 @@ impl Survey {
              From a crash until half of the others, and all, have the node as down: the longest of \
              some crashes.\nNodes are watched before that while nothing happens: a false positive \
              is a node that has another as\ndown which is up. Loss is of datagrams. Nodes tell no \
-             loads here.\n\n![Detection](scale/detection.svg)\n\n\
+             loads here.\nOf more than 300 nodes no more than 10 % is lost: a second of the \
+             simulation would take minutes.\n\n![Detection](scale/detection.svg)\n\n\
              | nodes | loss | suspects may refute for | half | all | watched | suspicions an hour \
              | false positives | bytes a node and second |\n|--|--|--|--|--|--|--|--|--|\n",
         );
