@@ -535,9 +535,9 @@ impl Repair {
         }
         let is_of_now = |plan: &&mut Plan| plan.epoch == session.epoch();
         let Some(plan) = self.plans.get_mut(&vnode).filter(is_of_now) else { return };
-        plan.compared.insert(session.peer);
+        let mut is_news = plan.compared.insert(session.peer);
         if session.is_of_holder {
-            plan.of_holders.insert(session.peer);
+            is_news |= plan.of_holders.insert(session.peer);
         }
         if session.is_whole {
             plan.wholly.insert(session.peer);
@@ -549,7 +549,11 @@ impl Repair {
         }
         let moves = !plan.sources.is_empty();
         if !plan.has_all(&turn.core.document) {
-            return self.soon(turn.now.at, vnode);
+            // Those that are up may all not have it, and have to wait for one that is not.
+            if is_news {
+                self.soon(turn.now.at, vnode);
+            }
+            return;
         }
         if !turn.core.is_held(vnode) {
             let purpose = Purpose::Repair(RepairStep::Hold(vnode));
