@@ -9,6 +9,7 @@ use schemas::ids::{NodeId, Token, Vnode};
 use super::LEAVES;
 use super::answering::{cut, hash_of, is_within, summary, tokens_of};
 use super::schedule::given;
+use crate::coordinator::{Access, copies};
 use crate::event::{Order, Page, StoreError, Stored};
 use crate::horizon::{Horizon, HorizonIs, adopt};
 use crate::limits::{HAS_MAX, PAGE_RECORDS_MAX};
@@ -155,7 +156,9 @@ impl Session {
         is_move: bool,
     ) -> Self {
         let core = &mut *turn.core;
-        let is_whole = core.inexact.contains(&vnode);
+        // Who gives the vnode away takes nothing more of it.
+        let is_owner = copies(&core.document, vnode, None, Access::Write).contains(&peer);
+        let is_whole = is_owner && core.inexact.contains(&vnode);
         core.order(Purpose::Repair(RepairStep::Read(id)), Order::Clock(vnode));
         Self {
             id,
