@@ -7,7 +7,7 @@
 //! Vnodes that move have room for a few sessions of their own and the rest wait for them, so that
 //! neither a node that joins floods itself, nor what moves keeps the rest from being compared.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -75,6 +75,8 @@ struct Plan {
     /// Whose turn it is.
     turn: usize,
     at: Instant,
+    /// From one turn to the next.
+    period: Duration,
     /// Who was compared with to the end, in this epoch of the vnode.
     compared: BTreeSet<NodeId>,
     /// Who of them had all of the vnode.
@@ -83,8 +85,11 @@ struct Plan {
     wholly: BTreeSet<NodeId>,
     /// Who has to be, before the vnode may settle.
     sources: Sources,
-    /// Who has what this node is to have too, asked for as soon as can be.
-    wanted: BTreeSet<NodeId>,
+    /// Who has what this node is to have too, asked for as soon as can be, in their order. Each is
+    /// asked once: who is still to be compared with says so again, and who is gone does not.
+    wanted: VecDeque<NodeId>,
+    /// When it is somebody's turn, whoever is wanted.
+    routine_at: Instant,
     /// Whether it was said that all sources were compared with.
     is_caught_up: bool,
     /// What has come in this epoch, and since when.
@@ -100,20 +105,31 @@ impl Plan {
     }
 
     /// Who has what this node is to have, too.
-    fn next_wanted(&self, is_up: impl Fn(NodeId) -> bool) -> Option<NodeId> {
-        self.wanted.iter().copied().find(|&node| is_up(node))
+    fn next_wanted(&mut self, is_up: impl Fn(NodeId) -> bool) -> Option<NodeId> {
+        let at = self.wanted.iter().position(|&node| is_up(node))?;
+        self.wanted.remove(at)
     }
 
     /// Whom to compare with now: who has to be, or whose turn it is.
-    fn next_peer(&mut self, is_move: bool, is_up: impl Fn(NodeId) -> bool) -> Option<NodeId> {
-        let open = self.sources.nodes().filter(|it| !self.of_holders.contains(it) && is_up(*it));
-        let open: Vec<NodeId> = open.collect();
+    fn next_peer(
+        &mut self,
+        now: Instant,
+        is_move: bool,
+        is_up: impl Fn(NodeId) -> bool,
+    ) -> Option<NodeId> {
+        let is_routine = self.routine_at <= now && !is_move;
+        let wanted = if is_routine { None } else { self.next_wanted(&is_up) };
+        if wanted.is_some() {
+            return wanted;
+        }
         self.turn = self.turn.wrapping_add(1);
-        let wanted = self.next_wanted(&is_up);
-        let has_to = if is_move { &open } else { &[][..] };
         let of_turn = |list: &[NodeId]| list.get(self.turn % list.len().max(1)).copied();
-        let routine = || of_turn(&self.peers).filter(|&node| is_up(node));
-        wanted.or_else(|| of_turn(has_to)).or_else(routine)
+        let open = self.sources.nodes().filter(|it| !self.of_holders.contains(it) && is_up(*it));
+        let open: Vec<NodeId> = if is_move { open.collect() } else { Vec::new() };
+        of_turn(&open).or_else(|| {
+            self.routine_at = now + self.period;
+            of_turn(&self.peers).filter(|&node| is_up(node))
+        })
     }
 }
 
@@ -180,9 +196,9 @@ impl Repair {
             }
             owned.push(vnode);
             let peers: Vec<NodeId> = all.iter().copied().filter(|&node| node != me).collect();
-            let period_us = core.tunables.repair_period.as_micros() as u64;
+            let period = core.tunables.repair_period / peers.len().max(1) as u32;
             let hash = xxh3_64_with_seed(&vnode.0.to_le_bytes(), me.0.get());
-            let spread_us = period_us / peers.len().max(1) as u64 + 1;
+            let spread_us = period.as_micros() as u64 + 1;
             let fresh = (now + Duration::from_micros(hash % spread_us), hash as usize);
             // A vnode that changes again and again is compared all the same.
             let (at, whose) = before.map_or(fresh, |plan| (plan.at.min(fresh.0), plan.turn));
@@ -198,7 +214,9 @@ impl Repair {
                 of_holders: BTreeSet::new(),
                 wholly: BTreeSet::new(),
                 sources: moves::sources(&document, vnode, me),
-                wanted: BTreeSet::new(),
+                wanted: VecDeque::new(),
+                routine_at: at,
+                period,
                 is_caught_up: false,
                 bytes: 0,
                 records: 0,
@@ -259,7 +277,9 @@ impl Repair {
     /// `node` has what this node is to have of `vnode`, too.
     pub(crate) fn want(&mut self, now: Instant, vnode: Vnode, node: NodeId) {
         if let Some(plan) = self.plans.get_mut(&vnode) {
-            plan.wanted.insert(node);
+            if !plan.wanted.contains(&node) {
+                plan.wanted.push_back(node);
+            }
             self.soon(now, vnode);
         }
     }
@@ -313,13 +333,12 @@ impl Repair {
         } else if plan.moves() && is_paused && !turn.core.is_held(vnode) {
             plan.next_wanted(is_up)
         } else {
-            plan.next_peer(is_move, is_up)
+            plan.next_peer(now, is_move, is_up)
         };
-        let period = turn.core.tunables.repair_period / plan.peers.len().max(1) as u32;
         let is_wanted = plan.wanted.iter().any(|&node| turn.core.is_up(node));
         let is_urgent = is_move || is_wanted || !turn.core.is_held(vnode);
-        let soon = turn.core.tunables.repair_retry.min(period);
-        plan.at = now + if is_urgent { soon } else { period };
+        let soon = turn.core.tunables.repair_retry.min(plan.period);
+        plan.at = now + if is_urgent { soon } else { plan.period };
         self.next.insert((plan.at, vnode));
         if let Some(peer) = peer {
             plan.since = plan.since.or(Some(now));
