@@ -18,6 +18,7 @@ use schemas::ids::{Actor, NodeId};
 
 use super::identity::Identity;
 use crate::limits::{MEMBERS_MAX, STRANGERS_MAX};
+use crate::time::Instant;
 
 /// How a node looks from here.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -55,6 +56,8 @@ struct Peer {
     /// here as down, for its boot not to go back.
     is_held: bool,
     is_member: bool,
+    /// When it was last told that it is suspected.
+    told_at: Instant,
 }
 
 /// What a claim about another node is worth.
@@ -111,7 +114,8 @@ impl Peers {
         let is_member = self.is_member(id.node);
         let health = Health::of(held.state());
         let (life, incarnation) = (id.life(), held.incarnation());
-        let peer = Peer { life, incarnation, health, is_held: true, is_member };
+        let told_at = self.known.get(&id.node).map_or(Instant(0), |it| it.told_at);
+        let peer = Peer { life, incarnation, health, is_held: true, is_member, told_at };
         let before = self.known.insert(id.node, peer);
         if before.is_none() && !is_member {
             self.strangers.push(id.node);
@@ -223,6 +227,22 @@ impl Peers {
     pub(super) fn suspicion(&self, id: &Identity) -> Option<u16> {
         let peer = self.known.get(&id.node).filter(|it| it.life == id.life())?;
         (peer.health == Health::Suspect).then_some(peer.incarnation)
+    }
+
+    /// As above, if `id` was not told so since `since`; it is told at `now`.
+    pub(super) fn suspicion_to_tell(
+        &mut self,
+        id: &Identity,
+        since: Instant,
+        now: Instant,
+    ) -> Option<u16> {
+        let incarnation = self.suspicion(id)?;
+        let peer = self.known.get_mut(&id.node)?;
+        let is_due = peer.told_at <= since;
+        if is_due {
+            peer.told_at = now;
+        }
+        is_due.then_some(incarnation)
     }
 
     pub(super) fn boot(&self, node: NodeId) -> Option<u32> {

@@ -54,7 +54,8 @@ impl Liveness {
         }
         let result = self.swim.handle_data(datagram.head, &mut self.outside);
         self.check(result);
-        if let Some(incarnation) = self.peers.suspicion(&src) {
+        let (now, rtt) = (self.outside.now, self.tunables.probe_rtt);
+        if let Some(incarnation) = self.peers.suspicion_to_tell(&src, now - rtt, now) {
             self.tell_suspect(Member::new(src, incarnation, State::Suspect));
         }
         if is_heeded {
@@ -97,7 +98,8 @@ impl Liveness {
     }
 
     /// A suspect that speaks is told at once that it is one: word of it may have been lost while it
-    /// could not be reached, and it can only refute what it has heard of.
+    /// could not be reached, and it can only refute what it has heard of. But once in a while: it
+    /// answers each time, and two that suspect each other would answer answers without end.
     ///
     /// The "buddy system" of Lifeguard (see [`Timers::forgive`](super::timers::Timers::forgive)).
     fn tell_suspect(&mut self, claim: Member<Identity>) {

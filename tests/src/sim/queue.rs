@@ -33,6 +33,11 @@ impl<T> Queue<T> {
         Some((at_us, self.kept.remove(place as usize)))
     }
 
+    /// How much is to happen.
+    pub(crate) fn len(&self) -> usize {
+        self.kept.len()
+    }
+
     pub(crate) fn next_at(&self) -> Option<u64> {
         self.heap.peek().map(|Reverse((at_us, ..))| *at_us)
     }

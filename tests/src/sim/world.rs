@@ -27,6 +27,10 @@ use super::stranger::Stranger;
 use super::topology;
 use super::trace::Trace;
 
+/// What is to happen at most, and a hundred times what ever is: where there is more, nodes answer
+/// each other's answers.
+const STORM: usize = 200_000;
+
 /// What happens.
 #[derive(Debug)]
 pub(super) enum Happening {
@@ -136,6 +140,7 @@ impl World {
         while self.queue.next_at().is_some_and(|at_us| at_us <= until_us) {
             let Some((at_us, happening)) = self.queue.pop() else { break };
             self.now_us = at_us;
+            assert!(self.queue.len() < STORM, "a storm at {at_us} us: {happening:?}");
             self.happen(happening);
         }
         self.now_us = until_us;

@@ -357,6 +357,24 @@ fn a_claim_that_was_refuted_is_not_believed() {
     assert_eq!(machine.health(id(2)), Health::Down);
 }
 
+/// Two nodes that suspected each other over a slow link answered each other's answers, with more
+/// each time, until memory ran out (the simulator's seed 1443 of its day).
+#[test]
+fn a_suspect_that_says_much_is_told_so_once_in_a_while() {
+    let mut machine = machine_of_five();
+    let suspect = || Forged::from(identity(2, 1, 0)).bytes();
+    let claim = Forged::from(identity(1, 1, 0)).claiming(identity(2, 1, 0), 0, State::Suspect);
+    assert_eq!(feed(&mut machine, &suspect()), 0, "it is up");
+    feed(&mut machine, &claim.bytes());
+    for _ in 0..3 {
+        assert_eq!(feed(&mut machine, &suspect()), 1, "it is told");
+        for _ in 0..100 {
+            assert_eq!(feed(&mut machine, &suspect()), 0, "it was told");
+        }
+        machine.outside.now = machine.outside.now + machine.tunables.probe_rtt;
+    }
+}
+
 #[test]
 fn bytes_of_any_kind_do_no_harm() {
     let mut rng = fastrand::Rng::with_seed(1);
