@@ -97,178 +97,186 @@ pub enum Mutation {
     ScanToLongest,
 }
 
+/// Each with its name, and with what is wrong when it is on; in the order of the mistakes.
+const DESCRIBED: [(Mutation, &str, &str); 43] = [
+    (
+        Mutation::AckBeforeQuorum,
+        "ack-before-quorum",
+        "a write is acknowledged when one copy has it",
+    ),
+    (
+        Mutation::AckBeforeOwnDisk,
+        "ack-before-own-disk",
+        "a coordinator counts its copy before its disk has it",
+    ),
+    (
+        Mutation::AckBeforeReplicaDisk,
+        "ack-before-replica-disk",
+        "a replica answers a write before its disk has it",
+    ),
+    (Mutation::CountRefusals, "count-refusals", "a replica that refused counts"),
+    (
+        Mutation::CountDoubledAnswers,
+        "count-doubled-answers",
+        "an answer that comes twice counts for two copies",
+    ),
+    (
+        Mutation::StrictCountsStandIns,
+        "strict-counts-stand-ins",
+        "stand-ins count for strict writes",
+    ),
+    (
+        Mutation::TimeoutIsFailure,
+        "timeout-is-failure",
+        "a write whose time is over is told to have failed",
+    ),
+    (
+        Mutation::SendBeforeOwnStore,
+        "send-before-own-store",
+        "others have a write that the own store may refuse",
+    ),
+    (Mutation::BeginTwice, "begin-twice", "a forwarded request that arrives twice is begun twice"),
+    (
+        Mutation::IgnoreSeenStamp,
+        "ignore-seen-stamp",
+        "a stamp may be below what its client has seen",
+    ),
+    (Mutation::ReuseDots, "reuse-dots", "a node gives the same dots in each of its lives"),
+    (Mutation::ForgetSentHint, "forget-sent-hint", "a hint is forgotten once it was sent"),
+    (
+        Mutation::ForgetHintsAtStart,
+        "forget-hints-at-start",
+        "a node that starts does not look for hints",
+    ),
+    (Mutation::HintsReplaceNewer, "hints-replace-newer", "a hint takes the place of a newer one"),
+    (
+        Mutation::DropNewerHint,
+        "drop-newer-hint",
+        "a hint is dropped though a newer one has its place",
+    ),
+    (Mutation::ReadBelowQuorum, "read-below-quorum", "one answer is enough for a read"),
+    (
+        Mutation::IgnoreNewerDigest,
+        "ignore-newer-digest",
+        "what another copy has that is newer is not fetched",
+    ),
+    (Mutation::ReadFirstData, "read-first-data", "a read tells the first data that comes"),
+    (
+        Mutation::RepairWithoutWaiting,
+        "repair-without-waiting",
+        "a read that is to repair first does not wait",
+    ),
+    (
+        Mutation::LastArrivalWins,
+        "last-arrival-wins",
+        "what a store was given last replaces what is newer",
+    ),
+    (Mutation::TombstoneLoses, "tombstone-loses", "a tombstone loses against any value"),
+    (
+        Mutation::JoinAfterPage,
+        "join-after-page",
+        "a comparison joins the clock behind its first page",
+    ),
+    (Mutation::JoinLaterClock, "join-later-clock", "a comparison joins the clock of its end"),
+    (Mutation::CompareOneLeaf, "compare-one-leaf", "a comparison looks at one leaf that differs"),
+    (
+        Mutation::CompareKeysAlone,
+        "compare-keys-alone",
+        "a comparison takes records of one key for equal",
+    ),
+    (
+        Mutation::VoidWithoutGivers,
+        "void-without-givers",
+        "counters are void, though hints may have them",
+    ),
+    (
+        Mutation::NewerIsJoined,
+        "newer-is-joined",
+        "a set is taken to be stored where a greater version is",
+    ),
+    (
+        Mutation::LossKeepsClock,
+        "loss-keeps-clock",
+        "what was seen of a vnode counts though some of it is lost",
+    ),
+    (Mutation::DropSibling, "drop-sibling", "of concurrent values the newest alone stays"),
+    (
+        Mutation::ServeOldEpoch,
+        "serve-old-epoch",
+        "a replica serves an older epoch of a vnode than its own",
+    ),
+    (
+        Mutation::CountSuccessors,
+        "count-successors",
+        "a successor counts as the reader that it is to replace",
+    ),
+    (Mutation::SettleEarly, "settle-early", "vnodes settle before successors have caught up"),
+    (
+        Mutation::FinishEarly,
+        "finish-early",
+        "vnodes are stable before those that gave them away know it",
+    ),
+    (
+        Mutation::DecideWithMinority,
+        "decide-with-minority",
+        "half of the voters, or less, decide an epoch",
+    ),
+    (
+        Mutation::ForgetPromise,
+        "forget-promise",
+        "a voter that starts has forgotten what it is bound to",
+    ),
+    (
+        Mutation::DocumentGoesBack,
+        "document-goes-back",
+        "a node takes an older document for the newer one",
+    ),
+    (Mutation::PurgeBelowNoHorizon, "purge-below-no-horizon", "what is dead is purged at once"),
+    (
+        Mutation::PromiseIgnoresHints,
+        "promise-ignores-hints",
+        "a node promises in spite of what it keeps for others",
+    ),
+    (
+        Mutation::HorizonWithoutAllOwners,
+        "horizon-without-all-owners",
+        "a horizon advances when one owner has all",
+    ),
+    (
+        Mutation::ExpiredUncoversOlder,
+        "expired-uncovers-older",
+        "what is past its time is gone before all have it",
+    ),
+    (
+        Mutation::LateRecordIsStored,
+        "late-record-is-stored",
+        "a record below the horizon is merged as any",
+    ),
+    (
+        Mutation::CopyBelowHorizonServes,
+        "copy-below-horizon-serves",
+        "a copy takes a horizon that it has not all of",
+    ),
+    (Mutation::ScanToLongest, "scan-to-longest", "a page of a scan goes as far as any answer"),
+];
+
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 43] = [
-        Self::AckBeforeQuorum,
-        Self::AckBeforeOwnDisk,
-        Self::AckBeforeReplicaDisk,
-        Self::CountRefusals,
-        Self::CountDoubledAnswers,
-        Self::StrictCountsStandIns,
-        Self::TimeoutIsFailure,
-        Self::SendBeforeOwnStore,
-        Self::BeginTwice,
-        Self::IgnoreSeenStamp,
-        Self::ReuseDots,
-        Self::ForgetSentHint,
-        Self::ForgetHintsAtStart,
-        Self::HintsReplaceNewer,
-        Self::DropNewerHint,
-        Self::ReadBelowQuorum,
-        Self::IgnoreNewerDigest,
-        Self::ReadFirstData,
-        Self::RepairWithoutWaiting,
-        Self::LastArrivalWins,
-        Self::TombstoneLoses,
-        Self::JoinAfterPage,
-        Self::JoinLaterClock,
-        Self::CompareOneLeaf,
-        Self::CompareKeysAlone,
-        Self::VoidWithoutGivers,
-        Self::NewerIsJoined,
-        Self::LossKeepsClock,
-        Self::DropSibling,
-        Self::ServeOldEpoch,
-        Self::CountSuccessors,
-        Self::SettleEarly,
-        Self::FinishEarly,
-        Self::DecideWithMinority,
-        Self::ForgetPromise,
-        Self::DocumentGoesBack,
-        Self::PurgeBelowNoHorizon,
-        Self::PromiseIgnoresHints,
-        Self::HorizonWithoutAllOwners,
-        Self::ExpiredUncoversOlder,
-        Self::LateRecordIsStored,
-        Self::CopyBelowHorizonServes,
-        Self::ScanToLongest,
-    ];
+    pub const ALL: [Self; DESCRIBED.len()] = {
+        let mut all = [Self::AckBeforeQuorum; DESCRIBED.len()];
+        let mut at = 0;
+        while at < all.len() {
+            all[at] = DESCRIBED[at].0;
+            at += 1;
+        }
+        all
+    };
 
     /// What it is called, and what is wrong with it on.
     #[must_use]
     pub fn describe(self) -> (&'static str, &'static str) {
-        match self {
-            Self::AckBeforeQuorum => {
-                ("ack-before-quorum", "a write is acknowledged when one copy has it")
-            }
-            Self::AckBeforeOwnDisk => {
-                ("ack-before-own-disk", "a coordinator counts its copy before its disk has it")
-            }
-            Self::AckBeforeReplicaDisk => {
-                ("ack-before-replica-disk", "a replica answers a write before its disk has it")
-            }
-            Self::CountRefusals => ("count-refusals", "a replica that refused counts"),
-            Self::CountDoubledAnswers => {
-                ("count-doubled-answers", "an answer that comes twice counts for two copies")
-            }
-            Self::StrictCountsStandIns => {
-                ("strict-counts-stand-ins", "stand-ins count for strict writes")
-            }
-            Self::TimeoutIsFailure => {
-                ("timeout-is-failure", "a write whose time is over is told to have failed")
-            }
-            Self::SendBeforeOwnStore => {
-                ("send-before-own-store", "others have a write that the own store may refuse")
-            }
-            Self::BeginTwice => {
-                ("begin-twice", "a forwarded request that arrives twice is begun twice")
-            }
-            Self::IgnoreSeenStamp => {
-                ("ignore-seen-stamp", "a stamp may be below what its client has seen")
-            }
-            Self::ReuseDots => ("reuse-dots", "a node gives the same dots in each of its lives"),
-            Self::ForgetSentHint => ("forget-sent-hint", "a hint is forgotten once it was sent"),
-            Self::ForgetHintsAtStart => {
-                ("forget-hints-at-start", "a node that starts does not look for hints")
-            }
-            Self::HintsReplaceNewer => {
-                ("hints-replace-newer", "a hint takes the place of a newer one")
-            }
-            Self::DropNewerHint => {
-                ("drop-newer-hint", "a hint is dropped though a newer one has its place")
-            }
-            Self::ReadBelowQuorum => ("read-below-quorum", "one answer is enough for a read"),
-            Self::IgnoreNewerDigest => {
-                ("ignore-newer-digest", "what another copy has that is newer is not fetched")
-            }
-            Self::ReadFirstData => ("read-first-data", "a read tells the first data that comes"),
-            Self::RepairWithoutWaiting => {
-                ("repair-without-waiting", "a read that is to repair first does not wait")
-            }
-            Self::LastArrivalWins => {
-                ("last-arrival-wins", "what a store was given last replaces what is newer")
-            }
-            Self::TombstoneLoses => ("tombstone-loses", "a tombstone loses against any value"),
-            Self::JoinAfterPage => {
-                ("join-after-page", "a comparison joins the clock behind its first page")
-            }
-            Self::JoinLaterClock => ("join-later-clock", "a comparison joins the clock of its end"),
-            Self::CompareOneLeaf => {
-                ("compare-one-leaf", "a comparison looks at one leaf that differs")
-            }
-            Self::CompareKeysAlone => {
-                ("compare-keys-alone", "a comparison takes records of one key for equal")
-            }
-            Self::VoidWithoutGivers => {
-                ("void-without-givers", "counters are void, though hints may have them")
-            }
-            Self::NewerIsJoined => {
-                ("newer-is-joined", "a set is taken to be stored where a greater version is")
-            }
-            Self::LossKeepsClock => {
-                ("loss-keeps-clock", "what was seen of a vnode counts though some of it is lost")
-            }
-            other => other.describe_more(),
-        }
-    }
-
-    /// As above, of the topology and of what is purged, and of pages.
-    fn describe_more(self) -> (&'static str, &'static str) {
-        match self {
-            Self::DropSibling => ("drop-sibling", "of concurrent values the newest alone stays"),
-            Self::ServeOldEpoch => {
-                ("serve-old-epoch", "a replica serves an older epoch of a vnode than its own")
-            }
-            Self::CountSuccessors => {
-                ("count-successors", "a successor counts as the reader that it is to replace")
-            }
-            Self::SettleEarly => ("settle-early", "vnodes settle before successors have caught up"),
-            Self::FinishEarly => {
-                ("finish-early", "vnodes are stable before those that gave them away know it")
-            }
-            Self::DecideWithMinority => {
-                ("decide-with-minority", "half of the voters, or less, decide an epoch")
-            }
-            Self::ForgetPromise => {
-                ("forget-promise", "a voter that starts has forgotten what it is bound to")
-            }
-            Self::DocumentGoesBack => {
-                ("document-goes-back", "a node takes an older document for the newer one")
-            }
-            Self::PurgeBelowNoHorizon => {
-                ("purge-below-no-horizon", "what is dead is purged at once")
-            }
-            Self::PromiseIgnoresHints => {
-                ("promise-ignores-hints", "a node promises in spite of what it keeps for others")
-            }
-            Self::HorizonWithoutAllOwners => {
-                ("horizon-without-all-owners", "a horizon advances when one owner has all")
-            }
-            Self::ExpiredUncoversOlder => {
-                ("expired-uncovers-older", "what is past its time is gone before all have it")
-            }
-            Self::LateRecordIsStored => {
-                ("late-record-is-stored", "a record below the horizon is merged as any")
-            }
-            Self::CopyBelowHorizonServes => {
-                ("copy-below-horizon-serves", "a copy takes a horizon that it has not all of")
-            }
-            Self::ScanToLongest => {
-                ("scan-to-longest", "a page of a scan goes as far as any answer")
-            }
-            other => unreachable!("{other:?} is described above"),
-        }
+        let (_, name, mistake) = DESCRIBED[self as usize];
+        (name, mistake)
     }
 
     /// What it is called.

@@ -175,8 +175,8 @@ impl Ended {
 
     /// Adds the void counters to the clock of a copy that has all the others, so that its entry is
     /// a prefix. Whether it has them; if not, the copy has to be brought together with others'
-    /// first, for a clock has only what is here. So whoever makes one up cannot have a copy count as
-    /// seen what lies beyond the last that it has.
+    /// first, for a clock has only what is here. So whoever makes one up cannot have a copy count
+    /// as seen what lies beyond the last that it has.
     pub fn collapse(&self, clock: &mut VnodeClock) -> bool {
         let has_all = self.clocks.iter().all(|it| clock.dominates(it));
         if has_all {

@@ -244,6 +244,16 @@ impl Attacker {
                     *result = self.scanned()
                 }
             }
+            Message::Release { epoch, clock } | Message::Released { epoch, clock } => {
+                if self.rng.bool() { *epoch = self.epoch() } else { *clock = self.clock() }
+            }
+            other => self.change_more(other),
+        }
+        message
+    }
+
+    fn change_more(&mut self, message: &mut Message) {
+        match message {
             Message::Ended(question) => *question = self.question(),
             Message::EndedReport(report) => match self.rng.u32(..3) {
                 0 => report.question = self.question(),
@@ -267,11 +277,8 @@ impl Attacker {
                     _ => self.change_pulled(result),
                 }
             }
-            Message::Release { epoch, clock } | Message::Released { epoch, clock } => {
-                if self.rng.bool() { *epoch = self.epoch() } else { *clock = self.clock() }
-            }
+            other => *other = self.made_up(),
         }
-        message
     }
 
     fn change_write(&mut self, it: &mut Write) {
