@@ -27,6 +27,9 @@ pub(super) fn ground(mutation: Mutation) -> (Recipe, Option<&'static str>) {
         Mutation::VoidWithoutGivers => {
             ("hints-late", include_str!("../../scenarios/hints-late.toml"))
         }
+        Mutation::PromiseIgnoresHints => {
+            ("hints-below-horizons", include_str!("../../scenarios/hints-below-horizons.toml"))
+        }
         Mutation::LateRecordIsStored | Mutation::CopyBelowHorizonServes => {
             ("given-up", include_str!("../../scenarios/given-up.toml"))
         }
