@@ -39,6 +39,13 @@ const _: () = assert!(AUTOSCALE_BAND_PERMILLE_MAX < 1000);
 /// stamps into the future. 500 ms is far more than synchronised clocks differ by.
 pub const SKEW_MS_MAX: u64 = 500;
 
+/// How far ahead of the node's own clock a purge horizon that another copy has may be, in
+/// milliseconds: a day.
+///
+/// Past it the other is not believed: all that is written here would be late. A node whose clock is
+/// behind by more has worse to fear.
+pub const HORIZON_AHEAD_MS_MAX: u64 = 86_400_000;
+
 /// How far ahead of what is in use the synced ceiling of the clock is set, in milliseconds.
 ///
 /// Large enough that a renewal which takes a second (a disk with a full queue) is never waited

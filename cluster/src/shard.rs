@@ -345,7 +345,10 @@ impl Shard {
                     release.falls_short(&mut turn, short);
                 }
             }
-            Message::Horizon(message) => horizon::hear(&mut turn, rounds, node, vnode, message),
+            Message::Horizon(message) => {
+                let last = coordinator.pass(now.wall_ms, Hlc(0));
+                horizon::hear(&mut turn, rounds, (node, last), vnode, message);
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use schemas::clock::VnodeClock;
-use schemas::ids::{NodeId, Vnode};
+use schemas::ids::{Hlc, NodeId, Vnode};
 
 use super::mark::Horizon;
 use super::rounds::Rounds;
@@ -42,11 +42,12 @@ pub(super) fn may_take_part(core: &Core, peer: NodeId, vnode: Vnode, epoch: Epoc
     is_whole && readers.contains(&peer) && readers.contains(&core.me.node)
 }
 
-/// Another reader says something of a horizon, or this node itself.
+/// Another reader says something of a horizon, or this node itself; `last` is the last stamp that
+/// this node gave. A horizon above it is none: this node has promised nothing like it.
 pub(crate) fn hear(
     turn: &mut Turn<'_>,
     rounds: &mut Rounds,
-    from: NodeId,
+    (from, last): (NodeId, Hlc),
     vnode: Vnode,
     message: HorizonMessage,
 ) {
@@ -59,6 +60,9 @@ pub(crate) fn hear(
         HorizonMessage::Ask { round, epoch } => (epoch, HorizonStep::Tell(from, vnode, round)),
         HorizonMessage::Confirm { round, epoch, clock } => {
             (epoch, HorizonStep::Confirm(from, vnode, round, clock))
+        }
+        HorizonMessage::Advance { horizon, .. } if horizon.below > last => {
+            return core.counts.malformed += 1;
         }
         HorizonMessage::Advance { epoch, horizon } => {
             (epoch, HorizonStep::Advance(vnode, epoch, horizon))

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use schemas::clock::VnodeClock;
-use schemas::ids::{NodeId, Token, Vnode};
+use schemas::ids::{Hlc, NodeId, Token, Vnode};
 
 use super::LEAVES;
 use super::answering::{cut, hash_of, is_within, summary, tokens_of};
@@ -12,7 +12,7 @@ use super::schedule::given;
 use crate::coordinator::{Access, copies};
 use crate::event::{Order, Page, StoreError, Stored};
 use crate::horizon::{Horizon, HorizonIs, adopt};
-use crate::limits::{HAS_MAX, PAGE_RECORDS_MAX};
+use crate::limits::{HAS_MAX, HORIZON_AHEAD_MS_MAX, PAGE_RECORDS_MAX};
 use crate::message::{HorizonMessage, Message, OpId, Pull, PullWanted, Pulled, Refusal};
 use crate::mutation::Mutation;
 use crate::record::{Key, Record, merge};
@@ -259,7 +259,11 @@ impl Session {
             }
         };
         let is_horizon = match horizon {
-            HorizonIs::Higher(theirs) => turn.core.is_clock_of(self.vnode, &theirs.clock),
+            HorizonIs::Higher(theirs) => {
+                let latest =
+                    Hlc::from_millis(turn.now.wall_ms.saturating_add(HORIZON_AHEAD_MS_MAX));
+                theirs.below <= latest && turn.core.is_clock_of(self.vnode, &theirs.clock)
+            }
             HorizonIs::Same | HorizonIs::Lower => true,
         };
         if !is_horizon || !self.can_be(turn.core, &answer) {

@@ -13,9 +13,11 @@ use schemas::status::Status;
 use super::rig::{BOOT, Rig, SIBLINGS, START_MS, document, key, put, record, request, set};
 use crate::coordinator::{Reply, Request, Wanted};
 use crate::event::{Event, Page};
-use crate::horizon::HorizonIs;
+use crate::horizon::{Horizon, HorizonIs};
 use crate::limits::{ASKED_MAX, COMPARED_MAX, HAS_MAX, PATIENCE_MAX};
-use crate::message::{Answer, Message, OpId, Pull, PullWanted, Pulled, Read, Refusal, Write};
+use crate::message::{
+    Answer, HorizonMessage, Message, OpId, Pull, PullWanted, Pulled, Read, Refusal, Write,
+};
 use crate::record::{Digest, Key, Kind, Record};
 use crate::shard::{Counts, Sizes};
 use crate::topology::Epoch;
@@ -492,6 +494,24 @@ fn an_absurd_stamp_does_not_move_the_clock() {
     rig.work_all();
     let Some(Reply::Written(version)) = rig.replies.get(&id) else { panic!("written") };
     assert_eq!(version.hlc.millis(), START_MS);
+}
+
+/// It would make all that is written late.
+#[test]
+fn a_horizon_of_the_far_future_is_not_believed() {
+    let mut rig = rig();
+    let far = || Rc::new(Horizon { below: Hlc(u64::MAX), clock: VnodeClock::default() });
+    let epoch = rig.document.ring.epoch(VNODE);
+    let advance = HorizonMessage::Advance { epoch, horizon: far() };
+    rig.hear(2, VNODE, Message::Horizon(advance));
+    rig.work_all();
+    assert_eq!((rig.shard.counts().malformed, rig.shard.sizes().horizons), (1, 0));
+    let (from, vnode, pull) = session(&mut rig);
+    let (session, step, horizon) = (pull.session, pull.step, HorizonIs::Higher(far()));
+    let result = Ok(Pulled::Records(VnodeClock::default(), Page::default()));
+    rig.hear(from, vnode, Message::Pulled { session, step, is_held: true, horizon, result });
+    rig.work_all();
+    assert_eq!((rig.shard.counts().malformed, rig.shard.sizes().horizons), (2, 0));
 }
 
 /// A stand-in whose disk was full was not replaced, though others were free.
