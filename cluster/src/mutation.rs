@@ -69,6 +69,8 @@ pub enum Mutation {
     DropSibling,
     /// A replica answers and stores in an older epoch of a vnode than its own.
     ServeOldEpoch,
+    /// A replica answers reads of a vnode that it has not all of.
+    ServeNotHeld,
     /// What a successor has counts as what the reader has that it is to replace.
     CountSuccessors,
     /// Vnodes settle before their successors have caught up.
@@ -98,7 +100,7 @@ pub enum Mutation {
 }
 
 /// Each with its name, and with what is wrong when it is on; in the order of the mistakes.
-const DESCRIBED: [(Mutation, &str, &str); 43] = [
+const DESCRIBED: [(Mutation, &str, &str); 44] = [
     (
         Mutation::AckBeforeQuorum,
         "ack-before-quorum",
@@ -204,6 +206,11 @@ const DESCRIBED: [(Mutation, &str, &str); 43] = [
         Mutation::ServeOldEpoch,
         "serve-old-epoch",
         "a replica serves an older epoch of a vnode than its own",
+    ),
+    (
+        Mutation::ServeNotHeld,
+        "serve-not-held",
+        "a replica answers reads of a vnode that it has not all of",
     ),
     (
         Mutation::CountSuccessors,

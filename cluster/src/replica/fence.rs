@@ -55,12 +55,15 @@ fn fence(core: &Core, vnode: Vnode, epoch: Epoch, access: Access) -> Result<(), 
     }
 }
 
-/// Whether this node may say what it has of a key of `vnode`, in `epoch` of it.
+/// Whether this node may say what it has of keys of `vnode`, in `epoch` of it: whoever takes a vnode
+/// anew has some of it, and nothing to say.
 ///
 /// # Errors
 /// The refusal to.
 pub(super) fn fence_read(core: &Core, vnode: Vnode, epoch: Epoch) -> Result<(), Refusal> {
-    fence(core, vnode, epoch, Access::Read)
+    fence(core, vnode, epoch, Access::Read)?;
+    let is_whole = core.is_held(vnode) || core.is_wrong(Mutation::ServeNotHeld);
+    if is_whole { Ok(()) } else { Err(Refusal::NotHeld) }
 }
 
 /// Whether this node may store a record of `vnode`, in `epoch` of it.

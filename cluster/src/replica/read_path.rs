@@ -13,9 +13,7 @@ use crate::shard::{Core, Purpose};
 pub(crate) fn read(core: &mut Core, from: NodeId, vnode: Vnode, read: Read) {
     let Read { op, epoch, key, wants_data } = read;
     let result = if core.is_key_of(vnode, &key) {
-        fence::fence_read(core, vnode, epoch)
-            .and_then(|()| if core.is_held(vnode) { Ok(()) } else { Err(Refusal::NotHeld) })
-            .and_then(|()| core.has_room())
+        fence::fence_read(core, vnode, epoch).and_then(|()| core.has_room())
     } else {
         Err(Refusal::Malformed)
     };

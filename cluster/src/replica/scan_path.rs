@@ -29,8 +29,6 @@ pub(crate) fn scan(core: &mut Core, from: NodeId, vnode: Vnode, scan: ScanRead) 
     } else {
         Err(Refusal::Malformed)
     };
-    let result =
-        result.and_then(|()| if core.is_held(vnode) { Ok(()) } else { Err(Refusal::NotHeld) });
     if let Err(refusal) = result {
         core.count_refusal(from, epoch, refusal);
         return core.send(from, vnode, Message::Scanned { op, result: Err(refusal) });

@@ -21,7 +21,7 @@ pub(super) fn ground(mutation: Mutation) -> (Recipe, Option<&'static str>) {
         Mutation::JoinLaterClock => {
             ("comparisons-in-pages", include_str!("../../scenarios/comparisons-in-pages.toml"))
         }
-        Mutation::LossKeepsClock => {
+        Mutation::LossKeepsClock | Mutation::ServeNotHeld => {
             ("disks-lose-part", include_str!("../../scenarios/disks-lose-part.toml"))
         }
         Mutation::VoidWithoutGivers => {
