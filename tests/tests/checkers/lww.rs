@@ -254,6 +254,19 @@ fn p5_the_deleted_stays_deleted() {
             "it had expired",
             [old.expires(5), get(1).ms(16, 17).stamp(1).weak()],
         ),
+        fine(
+            "nobody knows when its time began, but by when it was read",
+            [put(1).ms(1, 2).unknown().expires(5), get(1).ms(30, 31).stamp(1).weak()],
+        ),
+        broken(
+            &[Promise::P5],
+            "it had been read, and had expired since",
+            [
+                put(1).ms(1, 2).unknown().expires(5),
+                get(1).ms(3, 4).stamp(1).weak(),
+                get(1).ms(30, 31).stamp(1).weak(),
+            ],
+        ),
         broken(
             &[Promise::P3, Promise::P5],
             "what expired uncovers an older one",

@@ -220,6 +220,18 @@ fn p5_the_deleted_stays_deleted() {
             vec![one, gone.sloppy(), siblings(&[1]).ms(5, 6).settled()],
         ),
         broken("it had expired", vec![one.expires(5), siblings(&[1]).ms(16, 17)]),
+        fine(
+            "nobody knows when its time began, but by when it was read",
+            vec![put(1).ms(1, 2).unknown().expires(5), siblings(&[1]).ms(30, 31).weak()],
+        ),
+        broken(
+            "it had been read, and had expired since",
+            vec![
+                put(1).ms(1, 2).unknown().expires(5),
+                siblings(&[1]).ms(3, 4).weak(),
+                siblings(&[1]).ms(30, 31).weak(),
+            ],
+        ),
     ]);
 }
 
