@@ -220,6 +220,13 @@ fn p5_the_deleted_stays_deleted() {
             vec![one, gone.sloppy(), siblings(&[1]).ms(5, 6).settled()],
         ),
         broken("it had expired", vec![one.expires(5), siblings(&[1]).ms(16, 17)]),
+    ]);
+}
+
+#[test]
+fn p5_the_time_of_a_put_of_unknown_outcome_begins_by_when_it_was_read() {
+    let broken = |what, operations: Vec<_>| broken(&[Promise::P5], what, operations);
+    judge([
         fine(
             "nobody knows when its time began, but by when it was read",
             vec![put(1).ms(1, 2).unknown().expires(5), siblings(&[1]).ms(30, 31).weak()],
