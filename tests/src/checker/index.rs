@@ -28,6 +28,8 @@ pub(super) struct Index<'h> {
     written: Vec<(u64, u32)>,
     /// Stamps of writes that were told none, as reads told them.
     learned: BTreeMap<u32, Version>,
+    /// Of puts with unknown outcomes that expire, when a read first returned that showed them.
+    shown_by: BTreeMap<u32, u64>,
 }
 
 /// A call or a return. Calls come before returns of the same moment: such operations overlap.
@@ -88,9 +90,25 @@ impl<'h> Index<'h> {
         let twice = written.windows(2).find(|two| two[0].0 == two[1].0);
         assert_eq!(twice, None, "each write has a value of its own");
         let by_key = order.into_iter().map(|(.., number)| number).collect();
-        let mut index = Self { history, skew_ns, by_key, keys, written, learned: BTreeMap::new() };
+        let (learned, shown_by) = (BTreeMap::new(), BTreeMap::new());
+        let mut index = Self { history, skew_ns, by_key, keys, written, learned, shown_by };
         index.learn_stamps();
+        index.learn_moments();
         index
+    }
+
+    fn learn_moments(&mut self) {
+        for (_, get) in self.history.operations().filter(|(_, it)| it.is_answered_get()) {
+            let one = (get.policy == Policy::Lww && get.value != ABSENT).then_some(get.value);
+            for value in one.into_iter().chain(get.siblings.iter().copied()) {
+                let Some(writer) = self.writer(value) else { continue };
+                let put = self.history.operation(writer);
+                if put.outcome == Outcome::Unknown && put.expires_ns != NEVER {
+                    let first_ns = self.shown_by.entry(writer).or_insert(get.return_ns);
+                    *first_ns = get.return_ns.min(*first_ns);
+                }
+            }
+        }
     }
 
     fn learn_stamps(&mut self) {
@@ -192,9 +210,16 @@ impl<'h> Key<'h> {
     }
 
     /// Whether what an operation wrote had expired at a moment, by the clocks of all nodes.
+    ///
+    /// Its time begins when it is stamped. A put whose outcome is unknown may have been on its way
+    /// to an owner for long: it was stamped by the time a read first returned that showed it.
     #[inline]
-    pub(super) fn has_expired(&self, write: &Operation<'_>, at_ns: u64) -> bool {
-        write.expires_ns != NEVER && write.expires_ns.saturating_add(self.index.skew_ns) <= at_ns
+    pub(super) fn has_expired(&self, operation: u32, at_ns: u64) -> bool {
+        let write = self.operation(operation);
+        let shown_by = self.index.shown_by.get(&operation);
+        let late_ns = shown_by.map_or(0, |shown_ns| shown_ns.saturating_sub(write.call_ns));
+        let upto_ns = self.expires_upto(&write).saturating_add(late_ns);
+        write.expires_ns != NEVER && upto_ns <= at_ns
     }
 
     /// When what an operation wrote expires at the earliest.

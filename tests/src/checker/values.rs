@@ -4,7 +4,8 @@
 //!   read returned.
 //! - Of an `lww` key one value has one version, and one version belongs to one write; a read that
 //!   finds nothing never names a put that had not expired.
-//! - A value that had expired by everybody's clock is not read (P5).
+//! - A value that had expired by everybody's clock is not read (P5). If the outcome of its put is
+//!   unknown, its time begins by when it was first read.
 
 use schemas::ids::Version;
 
@@ -78,7 +79,7 @@ fn value_read(
         (Promise::P2, "failed to be written")
     } else if put.call_ns > get.return_ns {
         (Promise::P2, "was written only later")
-    } else if key.has_expired(&put, get.call_ns) {
+    } else if key.has_expired(writer, get.call_ns) {
         (Promise::P5, "had expired")
     } else {
         return;

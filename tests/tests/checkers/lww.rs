@@ -263,6 +263,25 @@ fn p5_the_deleted_stays_deleted() {
 }
 
 #[test]
+fn p5_the_time_of_a_put_of_unknown_outcome_begins_by_when_it_was_read() {
+    judge([
+        fine(
+            "nobody knows when its time began, but by when it was read",
+            [put(1).ms(1, 2).unknown().expires(5), get(1).ms(30, 31).stamp(1).weak()],
+        ),
+        broken(
+            &[Promise::P5],
+            "it had been read, and had expired since",
+            [
+                put(1).ms(1, 2).unknown().expires(5),
+                get(1).ms(3, 4).stamp(1).weak(),
+                get(1).ms(30, 31).stamp(1).weak(),
+            ],
+        ),
+    ]);
+}
+
+#[test]
 fn p8_a_session_never_goes_back() {
     let (old, new) = (put(1).ms(1, 2).stamp(1), put(2).ms(3, 8).stamp(3));
     let broken = |what, operations: Vec<_>| broken(&[Promise::P8], what, operations);

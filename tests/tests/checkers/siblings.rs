@@ -224,6 +224,25 @@ fn p5_the_deleted_stays_deleted() {
 }
 
 #[test]
+fn p5_the_time_of_a_put_of_unknown_outcome_begins_by_when_it_was_read() {
+    let broken = |what, operations: Vec<_>| broken(&[Promise::P5], what, operations);
+    judge([
+        fine(
+            "nobody knows when its time began, but by when it was read",
+            vec![put(1).ms(1, 2).unknown().expires(5), siblings(&[1]).ms(30, 31).weak()],
+        ),
+        broken(
+            "it had been read, and had expired since",
+            vec![
+                put(1).ms(1, 2).unknown().expires(5),
+                siblings(&[1]).ms(3, 4).weak(),
+                siblings(&[1]).ms(30, 31).weak(),
+            ],
+        ),
+    ]);
+}
+
+#[test]
 fn p8_a_session_never_goes_back() {
     let (one, two) = (put(1).ms(1, 2), put(2).ms(3, 8).covers(&[1]));
     let back = |first, second| {
