@@ -23,6 +23,7 @@ use self::many::Calls;
 use super::namespaces::created;
 use super::options::{ClientOptions, Options};
 use super::places::Asked;
+use super::run::gives_up;
 use super::topology::{LWW, SIBLINGS};
 use super::world::{Happening, World};
 use crate::history::{ABSENT, History, Kind, Level, NEVER, Operation, Outcome, Policy};
@@ -139,7 +140,12 @@ impl World {
         let (node, place) = self.whom_to_ask(process);
         let space = self.space(node, is_siblings);
         let is_siblings = space.policy == Policy::Siblings;
-        let asked = self.options.places.ask(&mut self.rng, place, kind, level, space.copies);
+        let mut asked = self.options.places.ask(&mut self.rng, place, kind, level, space.copies);
+        // Who was given up and does not know it answers with what it has, and nobody else is asked.
+        let is_alone = asked.consistency == Consistency::ONE && space.copies > 1;
+        if is_alone && kind == Kind::Get && gives_up(&self.options, &self.faults) {
+            asked.level = Level::Weak;
+        }
         let (mut value, mut context) = (ABSENT, None);
         if kind != Kind::Get {
             value = self.clients.next_value;

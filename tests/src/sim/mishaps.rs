@@ -1,9 +1,13 @@
 //! What goes wrong, done to the world.
 
-use super::convergence::false_claim;
-use super::faults::{Fault, What};
+use std::rc::Rc;
+
+use cluster::record::{Record, merge};
 use schemas::ids::Vnode;
 
+use super::convergence::false_claim;
+use super::faults::{Fault, What};
+use super::operators::may_lose_a_node;
 use super::world::{Happening, ToNode, World};
 
 impl World {
@@ -93,8 +97,8 @@ impl World {
 
     fn may_lose(&self, node: usize) -> bool {
         let Some(document) = self.document() else { return false };
-        let destroys = |fault: &Fault| matches!(fault.what, What::Destroy { .. });
-        if self.options.copies < 2 || self.faults.iter().any(destroys) {
+        let destroys = |fault: &Fault| fault.what.destroys();
+        if !may_lose_a_node(&self.options, &self.faults) || self.faults.iter().any(destroys) {
             return false;
         }
         let others = || self.nodes.iter().enumerate().filter(|(at, _)| *at != node);
@@ -111,7 +115,18 @@ impl World {
             it.cores.iter().all(|core| core.store.lost.is_empty() && core.store.inexact.is_empty())
                 && document.ring.all().filter(reads).all(holds)
         });
-        is_whole && !is_kept
+        is_whole && !is_kept && (!self.has_lost || self.has_nothing_alone(node))
+    }
+
+    /// Whether somebody else has each record of a node: a hint of it may be what was lost before.
+    fn has_nothing_alone(&self, node: usize) -> bool {
+        let others = || self.nodes.iter().enumerate().filter(|(at, _)| *at != node);
+        let stores = || others().flat_map(|(_, it)| it.cores.iter().map(|core| &core.store));
+        let is_elsewhere = |record: &Rc<Record>| {
+            let mut found = stores().filter_map(|store| store.records.get(&record.key));
+            found.any(|has| merge(has, record) == *has)
+        };
+        self.nodes[node].cores.iter().all(|core| core.store.records.values().all(is_elsewhere))
     }
 
     fn pause(&mut self, node: usize, begins: bool) {

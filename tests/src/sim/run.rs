@@ -99,6 +99,11 @@ impl World {
     }
 }
 
+/// Whether a node may be given up for lost that lives on.
+pub(super) fn gives_up(options: &Options, faults: &[Fault]) -> bool {
+    options.forget_after < options.safety || faults.iter().any(|fault| fault.what.destroys())
+}
+
 /// Runs.
 #[must_use]
 pub fn run(options: &Options, faults: Vec<Fault>) -> Outcome {
@@ -107,9 +112,8 @@ pub fn run(options: &Options, faults: Vec<Fault>) -> Outcome {
     if !may_lose_a_node(&options, &faults) {
         options.forget_after = NodeTunables::default().forget_after;
     }
-    let is_short = options.forget_after < options.safety;
-    let loses = |it: &Fault| it.what.destroys() || matches!(it.what, What::LosePart { .. });
-    if is_short || faults.iter().any(loses) {
+    let loses = |it: &Fault| matches!(it.what, What::LosePart { .. });
+    if gives_up(&options, &faults) || faults.iter().any(loses) {
         // What one copy alone acknowledged goes with it.
         options.clients.weak_permille = 0;
     }
