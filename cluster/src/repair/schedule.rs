@@ -110,6 +110,20 @@ impl Plan {
         self.wanted.remove(at)
     }
 
+    /// Who has to be compared with, and is up. Where sources were, and had not all themselves, it is
+    /// everybody else, and they again once that was so, too.
+    fn open(&self, is_up: impl Fn(NodeId) -> bool) -> Vec<NodeId> {
+        let sources = self.sources.nodes().filter(|it| !self.of_holders.contains(it));
+        let sources: Vec<NodeId> = sources.filter(|&node| is_up(node)).collect();
+        let is_new = |node: &NodeId| !self.compared.contains(node);
+        if sources.iter().any(is_new) {
+            return sources.into_iter().filter(is_new).collect();
+        }
+        let others = self.peers.iter().copied().filter(|node| is_new(node) && is_up(*node));
+        let others: Vec<NodeId> = others.collect();
+        if others.is_empty() { sources } else { others }
+    }
+
     /// Whom to compare with now: who has to be, or whose turn it is.
     fn next_peer(
         &mut self,
@@ -124,8 +138,7 @@ impl Plan {
         }
         self.turn = self.turn.wrapping_add(1);
         let of_turn = |list: &[NodeId]| list.get(self.turn % list.len().max(1)).copied();
-        let open = self.sources.nodes().filter(|it| !self.of_holders.contains(it) && is_up(*it));
-        let open: Vec<NodeId> = if is_move { open.collect() } else { Vec::new() };
+        let open = if is_move { self.open(&is_up) } else { Vec::new() };
         of_turn(&open).or_else(|| {
             self.routine_at = now + self.period;
             of_turn(&self.peers).filter(|&node| is_up(node))
