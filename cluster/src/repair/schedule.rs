@@ -110,8 +110,8 @@ impl Plan {
         self.wanted.remove(at)
     }
 
-    /// Who has to be compared with, and is up. Where sources were, and had not all themselves, it is
-    /// everybody else, and they again once that was so, too.
+    /// Who has to be compared with, and is up. Where sources were, and had not all themselves, it
+    /// is everybody else, and they again once that was so, too.
     fn open(&self, is_up: impl Fn(NodeId) -> bool) -> Vec<NodeId> {
         let sources = self.sources.nodes().filter(|it| !self.of_holders.contains(it));
         let sources: Vec<NodeId> = sources.filter(|&node| is_up(node)).collect();

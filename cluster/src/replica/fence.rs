@@ -55,8 +55,8 @@ fn fence(core: &Core, vnode: Vnode, epoch: Epoch, access: Access) -> Result<(), 
     }
 }
 
-/// Whether this node may say what it has of keys of `vnode`, in `epoch` of it: whoever takes a vnode
-/// anew has some of it, and nothing to say.
+/// Whether this node may say what it has of keys of `vnode`, in `epoch` of it: whoever takes a
+/// vnode anew has some of it, and nothing to say.
 ///
 /// # Errors
 /// The refusal to.
