@@ -34,24 +34,40 @@ impl Row {
         format!("| {} |\n", cells.join(" | "))
     }
 
-    /// Puts the row above all others of a ledger, which is begun if it is not there.
+    /// Puts the row above all others of a ledger that was [begun](begin).
     ///
     /// # Errors
     /// If the file cannot be read or written, or has no table.
     pub(super) fn add_to(&self, path: &Path) -> io::Result<()> {
-        let text = match fs::read_to_string(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => HEAD.to_owned(),
-            read => read?,
-        };
-        let no_table = || io::Error::new(io::ErrorKind::InvalidData, "it has no table of six");
-        fs::write(path, self.above(&text).ok_or_else(no_table)?)
+        fs::write(path, self.above(&fs::read_to_string(path)?)?)
     }
 
-    fn above(&self, text: &str) -> Option<String> {
-        const RULE: &str = "|---|---|---|---|---|---|\n";
-        let at = text.find(RULE)? + RULE.len();
-        Some(format!("{}{}{}", &text[..at], self.line(), &text[at..]))
+    fn above(&self, text: &str) -> io::Result<String> {
+        let at = first_row(text)?;
+        Ok(format!("{}{}{}", &text[..at], self.line(), &text[at..]))
     }
+}
+
+/// Begins a ledger if there is none, and sees that rows can be added: before the work that they
+/// tell of is done.
+///
+/// # Errors
+/// If the file cannot be read or written, or has no table.
+pub(super) fn begin(path: &Path) -> io::Result<()> {
+    match fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => fs::write(path, HEAD),
+        read => {
+            first_row(&read?)?;
+            fs::OpenOptions::new().append(true).open(path).map(drop)
+        }
+    }
+}
+
+/// Where the rows of a ledger begin.
+fn first_row(text: &str) -> io::Result<usize> {
+    const RULE: &str = "|---|---|---|---|---|---|\n";
+    let no_table = || io::Error::new(io::ErrorKind::InvalidData, "it has no table of six");
+    text.find(RULE).map(|at| at + RULE.len()).ok_or_else(no_table)
 }
 
 /// The date of a moment in seconds since 1970, as a calendar says it (Hinnant,
@@ -102,6 +118,6 @@ mod tests {
         let rows: Vec<&str> = text.lines().skip(7).collect();
         assert_eq!(rows[0], "| 2026-11-27 | abc | second | 1 | a   b  | 0 |");
         assert!(rows[1].contains("first") && rows.len() == 2);
-        assert_eq!(row("none").above("# something else\n"), None);
+        assert!(row("none").above("# something else\n").is_err());
     }
 }

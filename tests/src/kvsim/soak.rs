@@ -12,7 +12,7 @@ use anyhow::Context as _;
 
 use super::args::SoakArgs;
 use super::command::{Checked, cpu_time, print};
-use super::ledger::{Row, date};
+use super::ledger::{self, Row, date};
 use super::progress::bar;
 use super::report::{self, count};
 use super::tally::Tally;
@@ -28,6 +28,8 @@ const FAILURES_MAX: usize = 100;
 /// # Errors
 /// If the ledger or the file of failures cannot be written.
 pub(super) fn soak(args: &SoakArgs, checked: &Checked) -> anyhow::Result<bool> {
+    let cannot_add = || format!("cannot add to {}", args.ledger.display());
+    ledger::begin(&args.ledger).with_context(cannot_add)?;
     let start = Instant::now();
     // Of 2^40 soaks few share a seed, and a number of twelve digits is easily told on.
     let first = args.seed.unwrap_or_else(|| fastrand::u64(..1 << 40));
@@ -49,8 +51,7 @@ pub(super) fn soak(args: &SoakArgs, checked: &Checked) -> anyhow::Result<bool> {
     tally.failed.sort_by_key(|failed| failed.seed);
     print(&(report::text(&tally, cpu_time()) + &report::failed(&tally)));
     let row = row(args, checked, &tally, (first, last), start.elapsed());
-    let context = || format!("cannot add to {}", args.ledger.display());
-    row.add_to(&args.ledger).with_context(context)?;
+    row.add_to(&args.ledger).with_context(cannot_add)?;
     if !tally.is_sound() {
         write_failures(&args.failures, &tally)?;
     }

@@ -124,6 +124,18 @@ fn a_soak_adds_a_row_to_its_ledger_and_writes_failures_down() {
     assert!(written.contains("--mutation last-arrival-wins"), "{written}");
 }
 
+/// It said so when its time was over, and the row of eight hours was gone.
+#[test]
+fn a_soak_whose_ledger_cannot_be_written_does_not_begin() {
+    let dir = scratch();
+    let ledger = dir.path().join("none").join("ledger.md");
+    let mut command = kvsim(&["soak", "--for", "8h", "--ledger"]);
+    let ended = command.arg(&ledger).assert().code(1);
+    let output = ended.get_output();
+    assert!(output.stdout.is_empty());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cannot add to"));
+}
+
 #[test]
 fn mutations_are_listed() {
     let (stdout, _) = ends(&["mutations"], 0);
