@@ -55,4 +55,20 @@ pub(crate) const KEPT: &[Kept] = &[
         story: "P4: a node that had left was waited for with what it has, before all others: a \
                 vnode was compared with nobody any more",
     },
+    Kept {
+        seed: 1443,
+        nodes: 4,
+        seconds: 270,
+        scenario: Some(include_str!("../../scenarios/kept/mutual-suspicion.toml")),
+        story: "a storm: nodes that suspected each other told each other so with each datagram, \
+                and answered each of those, until memory ran out",
+    },
+    Kept {
+        seed: 2033,
+        nodes: 2,
+        seconds: 600,
+        scenario: Some(include_str!("../../scenarios/kept/successor-of-a-loser.toml")),
+        story: "P4: a successor asked the owner that had lost part of a vnode again and again, \
+                and not the one who had all: neither came to hold it",
+    },
 ];
