@@ -47,7 +47,6 @@ pub(super) fn figure(words: Words<'_>, lines: &[Line]) -> anyhow::Result<String>
         chart.configure_series_labels().background_style(box_style).border_style(BLACK).draw()?;
         root.present()?;
     }
-    svg.push('\n');
     Ok(svg)
 }
 
