@@ -112,9 +112,9 @@ pub enum Order {
     /// be merged, and what it is was never known here. At most
     /// [`SET_ASIDE_MAX`](crate::limits::SET_ASIDE_MAX) are kept, then none that is new.
     SetAside(Rc<Record>),
-    /// Remember a horizon of a vnode, unless there is a later one. What
-    /// [may be purged](crate::horizon::may_purge) below it is in no answer from then on, and goes
-    /// when that suits the store. Whatever clears the vnode's clock takes the horizon with it.
+    /// Remember a horizon of a vnode, unless there is a later one. What is not
+    /// [kept](crate::horizon::kept) below it is in no answer from then on, and goes when that
+    /// suits the store. Whatever clears the vnode's clock takes the horizon with it.
     Horizon(Vnode, Rc<Horizon>),
     /// Keep a record for an owner that is not this node, merged into what is kept for it already.
     PutHint {

@@ -56,11 +56,22 @@ impl Horizon {
     }
 }
 
-/// Whether nothing would miss `record` where everything stamped below `below` is known: it is a
-/// tombstone, a set in which nothing stands, or a value whose time was over by then.
+/// What a copy keeps of `record` that has the horizon `below`. Nothing would miss the rest: a
+/// tombstone, a set in which nothing stands, a value whose time was over by then, alone or in a
+/// set. Copies of one horizon that have the same keep the same, whenever they forget it.
 #[must_use]
-pub fn may_purge(record: &Record, below: Hlc) -> bool {
-    record.version.hlc < below && record.is_dead(below.millis())
+pub fn kept(record: &Rc<Record>, below: Hlc) -> Option<Rc<Record>> {
+    if record.version.hlc < below && record.is_dead(below.millis()) {
+        return None;
+    }
+    let set = match record.kind {
+        Kind::Siblings => Siblings::decode(record.version, &record.value).ok(),
+        _ => None,
+    };
+    let Some(set) = set.filter(|set| set.oldest().is_some_and(|oldest| oldest < below)) else {
+        return Some(Rc::clone(record));
+    };
+    Some(Rc::new(Record::of_set(record.key.clone(), &set.kept(below))))
 }
 
 /// The least stamp of what `record` brings: of a set, that of a value in it that stands.
@@ -97,7 +108,7 @@ mod tests {
     use schemas::ids::{Actor, Dot, NamespaceId, NodeId, Token, Version};
 
     use super::*;
-    use crate::record::Key;
+    use crate::record::{Key, merge};
     use crate::version::{Context, Sibling};
 
     fn version(node: u64, counter: u64, millis: u64) -> Version {
@@ -130,9 +141,39 @@ mod tests {
             (Kind::Siblings, 90, 100, true),
         ] {
             let record = record(kind, millis, expires_at_ms);
-            assert_eq!(may_purge(&record, below), goes, "{record:?}");
+            let record = Rc::new(record);
+            assert_eq!(kept(&record, below), (!goes).then(|| Rc::clone(&record)));
         }
-        assert!(!may_purge(&record(Kind::Tombstone, 0, 0), Hlc(0)), "no horizon, no purge");
+        let record = Rc::new(record(Kind::Tombstone, 0, 0));
+        assert!(kept(&record, Hlc(0)).is_some(), "no horizon, no purge");
+    }
+
+    /// One copy had purged the first value's own set whole; others kept the value in the next.
+    #[test]
+    fn what_is_over_below_goes_from_newer_sets_too() {
+        let of = |counter, millis, expires_at_ms| Sibling {
+            version: version(1, counter, millis),
+            expires_at_ms,
+            value: b"",
+        };
+        let written = [of(1, 20, 90), of(2, 30, 101), of(3, 40, 0), of(4, 100, 100)];
+        let set = |count: usize| {
+            let writes = written[..count].iter().copied();
+            let set = writes.fold(Siblings::default(), |set, it| {
+                set.write(it, &Context::NOTHING, Hlc(0)).unwrap()
+            });
+            Rc::new(Record::of_set(key(), &set))
+        };
+        let below = Hlc::from_millis(100);
+        assert_eq!(kept(&set(1), below), None);
+        let all = kept(&set(4), below).unwrap();
+        let decoded = Siblings::decode(all.version, &all.value).unwrap();
+        assert_eq!(decoded.live(), &written[1..]);
+        assert_eq!(all.version, written[3].version);
+        // In which order it was forgotten and merged does not matter.
+        assert_eq!(kept(&fit(None, &set(4), Hlc::from_millis(21)), below), Some(Rc::clone(&all)));
+        assert_eq!(kept(&merge(&all, &set(3)), below), Some(Rc::clone(&all)));
+        assert_eq!(kept(&all, below), Some(all));
     }
 
     #[test]

@@ -20,7 +20,7 @@ mod promise;
 mod rounds;
 
 pub(crate) use self::answering::{HorizonStep, adopt, clock_read, hear, taken};
-pub use self::mark::{Arrival, Horizon, HorizonIs, fit, may_purge, oldest};
+pub use self::mark::{Arrival, Horizon, HorizonIs, fit, kept, oldest};
 pub use self::promise::{Promise, Promised};
 pub(crate) use self::promise::{Promises, stands_in_from};
 pub(crate) use self::rounds::Rounds;

@@ -40,6 +40,13 @@ pub struct Sibling<'a> {
     pub value: &'a [u8],
 }
 
+impl Sibling<'_> {
+    /// Whether it is below the purge horizon `below`, and its time was over by then.
+    fn is_over(&self, below: Hlc) -> bool {
+        self.version.hlc < below && self.expires_at_ms != 0 && self.expires_at_ms <= below.millis()
+    }
+}
+
 /// The values of one key that stand, and all that was seen of the key. By default the set of a key
 /// that was never written.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -255,6 +262,14 @@ impl<'a> Siblings<'a> {
     #[must_use]
     pub fn late(mut self, here: &Siblings<'_>, horizon: Hlc) -> Self {
         self.live.retain(|it| it.version.hlc >= horizon || here.find(&it.version).is_some());
+        self
+    }
+
+    /// The set as a copy keeps it that has the purge horizon `below`: without the values stamped
+    /// below whose time was over by then.
+    #[must_use]
+    pub fn kept(mut self, below: Hlc) -> Self {
+        self.live.retain(|it| !it.is_over(below));
         self
     }
 

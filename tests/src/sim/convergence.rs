@@ -8,7 +8,7 @@
 
 use std::collections::BTreeSet;
 
-use cluster::horizon::{Horizon, may_purge};
+use cluster::horizon::{Horizon, kept};
 use cluster::record::{Kind, merge};
 use cluster::topology::{Document, Phase, Standing};
 use schemas::ids::{Actor, Hlc, NodeId, Vnode};
@@ -130,7 +130,7 @@ fn records(world: &World, document: &Document, found: &mut Vec<String>) {
         let below = below.max().unwrap_or_default();
         let has: Vec<_> = owners_of(world, document, vnode)
             .map(|(node, core)| {
-                let record = core.store.get(&key).filter(|it| !may_purge(it, below));
+                let record = core.store.get(&key).and_then(|it| kept(&it, below));
                 (node.id, record.map(|record| record.digest()))
             })
             .collect();

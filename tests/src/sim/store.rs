@@ -10,7 +10,7 @@ use std::ops::Bound;
 use std::rc::Rc;
 
 use cluster::event::{Hint, Order, Page, Stored, Ticket};
-use cluster::horizon::{Horizon, fit, may_purge, oldest};
+use cluster::horizon::{Horizon, fit, kept, oldest};
 use cluster::limits::SET_ASIDE_MAX;
 use cluster::mutation::{Mutation, Mutations};
 use cluster::record::{Digest, Key, Kind, Record, merge};
@@ -161,7 +161,10 @@ impl ModelStore {
                 if horizon.below > self.below(vnode) {
                     let (bits, below) = (self.bits, horizon.below);
                     let is_here = |key: &Key| key.token.vnode(bits) == vnode;
-                    self.records.retain(|key, it| !is_here(key) || !may_purge(it, below));
+                    self.records.retain(|key, it| {
+                        let rest = if is_here(key) { kept(it, below) } else { return true };
+                        rest.map(|rest| *it = rest).is_some()
+                    });
                     self.horizons.insert(vnode, horizon);
                 }
             }
@@ -241,11 +244,10 @@ impl ModelStore {
             || Rc::clone(&record),
             |known| merge_with(self.mutations, now_ms, known, &record),
         );
-        if may_purge(&merged, below) || self.is_purged_wrongly(&merged) {
-            self.records.remove(&key);
-        } else {
-            self.records.insert(key, merged);
-        }
+        match kept(&merged, below).filter(|it| !self.is_purged_wrongly(it)) {
+            Some(record) => self.records.insert(key, record),
+            None => self.records.remove(&key),
+        };
     }
 
     fn is_purged_wrongly(&self, record: &Record) -> bool {
@@ -372,9 +374,9 @@ impl ModelStore {
         let (first, last) = self.bits.tokens(vnode);
         let width = (last.0 - first.0) / u64::from(LEAVES) + 1;
         let mut leaves = vec![0u64; usize::from(LEAVES)];
-        for record in self.range((first, last), None).filter(|it| !may_purge(it, below)) {
+        for record in self.range((first, last), None).filter_map(|it| kept(it, below)) {
             let leaf = ((record.key.token.0 - first.0) / width) as usize;
-            leaves[leaf] = leaves[leaf].wrapping_add(leaf_hash(record));
+            leaves[leaf] = leaves[leaf].wrapping_add(leaf_hash(&record));
         }
         leaves
     }

@@ -7,7 +7,7 @@ use tests::kvsim::{Tally, Verdict, available, in_parallel};
 use tests::scenario::Recipe;
 
 /// Simulated time of the test, in days.
-const DAYS: u64 = 12;
+const DAYS: u64 = 20;
 
 /// The first seed; others follow it.
 const FIRST_SEED: u64 = 1_000;

@@ -71,4 +71,12 @@ pub(crate) const KEPT: &[Kept] = &[
         story: "P4: a successor asked the owner that had lost part of a vnode again and again, \
                 and not the one who had all: neither came to hold it",
     },
+    Kept {
+        seed: 2451,
+        nodes: 4,
+        seconds: 168,
+        scenario: Some(include_str!("../../scenarios/kept/over-in-a-newer-set.toml")),
+        story: "P4: a value whose time was over below the horizon had been purged where it was \
+                alone, and stood elsewhere in a newer set: copies differed for ever",
+    },
 ];
