@@ -409,7 +409,8 @@ impl Session {
         };
         let mut count = 0;
         for record in page.records {
-            let order = if self.is_mirrored {
+            let is_dropped = core.document.is_dropped(record.key.namespace);
+            let order = if self.is_mirrored && !is_dropped {
                 Some(Order::Put(record))
             } else {
                 core.as_it_arrives(self.vnode, record)

@@ -195,6 +195,13 @@ impl Document {
         Some(&self.namespaces[at])
     }
 
+    /// Whether there was a namespace `id` and is none: what comes of it is nobody's. Of one that
+    /// this document has not heard of yet that is not said.
+    #[must_use]
+    pub fn is_dropped(&self, id: NamespaceId) -> bool {
+        id <= self.last_namespace && self.namespace(id).is_none()
+    }
+
     /// The copies of `namespace` that the readers of `vnode` keep, and those that its successors
     /// will; the same but where the namespace is being altered.
     ///

@@ -121,8 +121,7 @@ fn owners(world: &World, document: &Document, found: &mut Vec<String>) {
 
 fn records(world: &World, document: &Document, found: &mut Vec<String>) {
     let keys: BTreeSet<_> = world.nodes.iter().flat_map(|node| node.keys()).collect();
-    // Nobody reads what is of a dropped namespace, and engines forget it each in its time.
-    for key in keys.into_iter().filter(|key| document.namespace(key.namespace).is_some()) {
+    for key in keys {
         let vnode = key.token.vnode(document.bits);
         // Who has not heard of the last horizon has what others have purged.
         let below =

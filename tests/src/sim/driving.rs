@@ -127,6 +127,7 @@ impl World {
                 let epoch = u64::from(document.epoch.0);
                 self.trace.add(self.now_us, 9, [node as u64, epoch, 0]);
                 self.invariants.adopted(self.nodes[node].id, &document);
+                self.nodes[node].cores.iter_mut().for_each(|core| core.store.adopt(&document));
                 if self.nodes[node].cores[0].shard.is_some() {
                     return self.drive_all(node, &Event::Topology(document));
                 }

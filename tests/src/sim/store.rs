@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use cluster::event::{Hint, Order, Page, Stored, Ticket};
 use cluster::horizon::{Horizon, fit, kept, oldest};
@@ -15,6 +16,7 @@ use cluster::limits::SET_ASIDE_MAX;
 use cluster::mutation::{Mutation, Mutations};
 use cluster::record::{Digest, Key, Kind, Record, merge};
 use cluster::repair::LEAVES;
+use cluster::topology::Document;
 use fastrand::Rng;
 use schemas::clock::VnodeClock;
 use schemas::ids::{Actor, Dot, Hlc, NamespaceId, NodeId, Token, Version, Vnode, VnodeBits};
@@ -60,6 +62,8 @@ pub(super) struct ModelStore {
     last_durable_us: u64,
     pub(super) is_full: bool,
     mutations: Mutations,
+    /// Which namespaces there are, once that was told.
+    document: Option<Arc<Document>>,
 }
 
 impl ModelStore {
@@ -81,7 +85,14 @@ impl ModelStore {
             last_durable_us: 0,
             is_full: false,
             mutations,
+            document: None,
         }
+    }
+
+    /// Forgets what is of namespaces that were dropped, and what comes of them.
+    pub(super) fn adopt(&mut self, document: &Arc<Document>) {
+        self.records.retain(|key, _| !document.is_dropped(key.namespace));
+        self.document = Some(Arc::clone(document));
     }
 
     /// Takes what is to be kept; when it will be durable. `None` if it will not be.
@@ -244,7 +255,8 @@ impl ModelStore {
             || Rc::clone(&record),
             |known| merge_with(self.mutations, now_ms, known, &record),
         );
-        match kept(&merged, below).filter(|it| !self.is_purged_wrongly(it)) {
+        let is_dropped = self.document.as_ref().is_some_and(|it| it.is_dropped(key.namespace));
+        match kept(&merged, below).filter(|it| !is_dropped && !self.is_purged_wrongly(it)) {
             Some(record) => self.records.insert(key, record),
             None => self.records.remove(&key),
         };
