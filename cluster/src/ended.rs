@@ -53,6 +53,8 @@ pub(crate) enum EndedStep {
     Compare(Vnode, Epoch, Rc<Ended>),
     /// Counts what is void as seen.
     Add,
+    /// Counts what is there as seen.
+    Recount,
 }
 
 /// The ended lives that one core asks about.
@@ -65,6 +67,8 @@ pub(crate) struct EndedLives {
     next_number: u64,
     /// What was asked by whom, and the first operation that began after.
     waiting: BTreeMap<(NodeId, Vnode, Actor), (Question, OpId)>,
+    /// Vnodes that were counted anew, and until when that is not done again.
+    recounted: BTreeMap<Vnode, Instant>,
 }
 
 #[derive(Debug)]
@@ -82,6 +86,7 @@ impl EndedLives {
             asking: BTreeMap::new(),
             next_number: u64::from(boot) << 40,
             waiting: BTreeMap::new(),
+            recounted: BTreeMap::new(),
         }
     }
 
@@ -141,11 +146,14 @@ impl EndedLives {
     pub(crate) fn read(&mut self, turn: &mut Turn<'_>, step: EndedStep, stored: Stored) {
         match (step, stored) {
             (EndedStep::Look(vnode), Stored::Clock(clock)) => self.looked(turn, vnode, &clock),
-            (EndedStep::Report(to, vnode, question), Stored::Dots(clock, is_exact)) => {
-                let is_known = !turn.core.is_forgetting(vnode) && is_of_now(turn.core, question);
-                if is_known {
-                    let report = Report { question, is_exact, clock };
-                    turn.core.send(to, vnode, Message::EndedReport(Box::new(report)));
+            (EndedStep::Report(to, vnode, question), Stored::Dots(dots)) => {
+                match dots.filter(|_| !turn.core.is_forgetting(vnode)) {
+                    Some(clock) if is_of_now(turn.core, question) => {
+                        let report = Box::new(Report { question, clock });
+                        turn.core.send(to, vnode, Message::EndedReport(report));
+                    }
+                    Some(_) => {}
+                    None => self.recount(turn, vnode),
                 }
             }
             (EndedStep::Compare(vnode, epoch, ended), Stored::Clock(mut clock)) => {
@@ -158,6 +166,17 @@ impl EndedLives {
                 }
             }
             (step, stored) => unreachable!("{step:?} asks for no {stored:?}"),
+        }
+    }
+
+    /// The clock of `vnode` ran out of room: counts anew what is there, before it is asked again.
+    fn recount(&mut self, turn: &mut Turn<'_>, vnode: Vnode) {
+        let now = turn.now.at;
+        self.recounted.retain(|_, until| *until > now);
+        let is_wanted = !turn.core.inexact.contains(&vnode) && !turn.core.is_forgetting(vnode);
+        if is_wanted && !self.recounted.contains_key(&vnode) {
+            self.recounted.insert(vnode, now + look_every(turn.core));
+            turn.core.order(Purpose::Ended(EndedStep::Recount), Order::Recount(vnode));
         }
     }
 

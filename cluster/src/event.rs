@@ -141,8 +141,12 @@ pub enum Order {
     /// Forget which dots of a vnode are seen, its horizon, and that it was held: some of it was
     /// lost. What is there stays, and its clock does not tell all of that until [`Order::Exact`].
     Clear(Vnode),
-    /// The clock of a vnode tells all that is there that other owners have not got.
+    /// The clock of a vnode tells all that is there that other owners have not got, as far as it
+    /// was cleared.
     Exact(Vnode),
+    /// Count the dots of all records of a vnode as seen, since its clock ran out of room once. If
+    /// there is room for all, it tells all that is there from then on.
+    Recount(Vnode),
     /// Forget all of a vnode: records, clock, horizon, and that it was held.
     Drop(Vnode),
     /// Read a record: [`Stored::Record`].
@@ -209,9 +213,9 @@ pub enum Stored {
     OldestHint(Option<Hlc>),
     /// Which dots are seen and on disk.
     Clock(VnodeClock),
-    /// The dots of an actor, and whether they are all that there are: the clock of the vnode never
-    /// ran out of room, and was not cleared since it was exact.
-    Dots(VnodeClock, bool),
+    /// The dots of an actor; `None` if they may not be all that there are: the clock of the vnode
+    /// has run out of room since [`Order::Recount`], or was cleared since [`Order::Exact`].
+    Dots(Option<VnodeClock>),
     /// What another lacks; `None` if the store does not know without comparing everything.
     Since(VnodeClock, Option<Page>),
     /// The hashes of the leaves of a vnode, equal parts of its tokens in their order; and its

@@ -88,7 +88,7 @@ pub struct Start {
     /// The vnodes of which something was lost since [`Order::Clear`](crate::event::Order::Clear)
     /// was last durable for them: damaged, set aside, or in the part of a log that is suspect.
     pub lost: BTreeSet<Vnode>,
-    /// The vnodes whose clock does not tell all that is there.
+    /// The vnodes whose clock was cleared, and does not tell all that is there.
     pub inexact: BTreeSet<Vnode>,
     /// The purge horizons of vnodes.
     pub horizons: BTreeMap<Vnode, Rc<Horizon>>,

@@ -187,7 +187,7 @@ impl Repair {
     pub(crate) fn topology(&mut self, turn: &mut Turn<'_>) {
         let (core, me, now) = (&*turn.core, turn.core.me.node, turn.now.at);
         let document = Arc::clone(&core.document);
-        let mut owned = Vec::new();
+        let (mut owned, mut alone) = (Vec::new(), Vec::new());
         let vnodes = self.vnodes.start().0..=self.vnodes.end().0;
         for vnode in vnodes.map(Vnode).filter(|it| usize::from(it.0) < document.ring.vnodes()) {
             let epoch = document.ring.epoch(vnode);
@@ -236,12 +236,17 @@ impl Repair {
                 since: None,
             };
             let has_to = !plan.sources.is_empty() && !document.is_paused;
+            let is_cleared = core.inexact.contains(&vnode) && !core.clearing.contains(&vnode);
+            if plan.peers.is_empty() && is_cleared {
+                alone.push(vnode);
+            }
             self.plans.insert(vnode, plan);
             if has_to {
                 self.soon(now, vnode);
             }
         }
         turn.core.stored.extend(owned);
+        alone.into_iter().for_each(|vnode| is_alone(turn.core, vnode));
         let plans = &self.plans;
         self.sessions.retain(|_, session| plans.contains_key(&session.vnode));
         let is_paused = turn.core.document.is_paused;
@@ -537,8 +542,7 @@ impl Repair {
     pub(crate) fn cleared(&mut self, turn: &mut Turn<'_>, vnode: Vnode) {
         let Some(plan) = self.plans.get(&vnode) else { return };
         if plan.peers.is_empty() {
-            turn.core.order(Purpose::Repair(RepairStep::Hold(vnode)), Order::Hold(vnode, true));
-            turn.core.order(Purpose::Repair(RepairStep::Exact(vnode)), Order::Exact(vnode));
+            is_alone(turn.core, vnode);
         }
         self.soon(turn.now.at, vnode);
     }
@@ -595,4 +599,10 @@ impl Repair {
             turn.core.effect(Effect::CaughtUp(vnode, session.epoch()));
         }
     }
+}
+
+/// Nobody else has copies of a vnode that was cleared: what is here is all.
+fn is_alone(core: &mut Core, vnode: Vnode) {
+    core.order(Purpose::Repair(RepairStep::Hold(vnode)), Order::Hold(vnode, true));
+    core.order(Purpose::Repair(RepairStep::Exact(vnode)), Order::Exact(vnode));
 }

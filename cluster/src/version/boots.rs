@@ -64,9 +64,7 @@ pub struct Question {
 pub struct Report {
     /// What it was asked. The answer was made after the question came.
     pub question: Question,
-    /// Whether the clock has all that the node has of the actor.
-    pub is_exact: bool,
-    /// The dots that the node has; of other actors too, if it likes.
+    /// All dots that the node has; of other actors too, if it likes.
     pub clock: VnodeClock,
 }
 
@@ -77,8 +75,6 @@ pub enum Ignored {
     OtherQuestion,
     /// Of a node that is not asked, or has answered.
     NotAsked,
-    /// It may not tell all. The node is still asked.
-    Inexact,
 }
 
 /// Asks who has what of an ended life in one vnode.
@@ -137,9 +133,6 @@ impl EndedBoot {
         }
         if !self.asked().contains(&from) {
             return Err(Ignored::NotAsked);
-        }
-        if !report.is_exact {
-            return Err(Ignored::Inexact);
         }
         let round = if self.givers.is_empty() { &mut self.owners } else { &mut self.givers };
         round.remove(&from);

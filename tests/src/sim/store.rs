@@ -36,6 +36,7 @@ enum Entry {
     Hold(Vnode, bool),
     Clear(Vnode),
     Exact(Vnode),
+    Recount(Vnode),
     Drop(Vnode),
 }
 
@@ -47,8 +48,10 @@ pub(super) struct ModelStore {
     pub(super) hints: BTreeMap<(NodeId, Key), Hint>,
     clocks: BTreeMap<Vnode, VnodeClock>,
     pub(super) held: BTreeSet<Vnode>,
-    /// Vnodes whose clocks do not tell all that is there.
+    /// Vnodes whose clocks were cleared, and do not tell all that is there.
     pub(super) inexact: BTreeSet<Vnode>,
+    /// Vnodes whose clocks have run out of room.
+    overflowed: BTreeSet<Vnode>,
     /// Vnodes of which something was lost.
     pub(super) lost: BTreeSet<Vnode>,
     pub(super) horizons: BTreeMap<Vnode, Rc<Horizon>>,
@@ -76,6 +79,7 @@ impl ModelStore {
             clocks: BTreeMap::new(),
             held: BTreeSet::new(),
             inexact: BTreeSet::new(),
+            overflowed: BTreeSet::new(),
             lost: BTreeSet::new(),
             horizons: BTreeMap::new(),
             aside: Vec::new(),
@@ -115,6 +119,7 @@ impl ModelStore {
             Order::Hold(vnode, is_held) => Entry::Hold(vnode, is_held),
             Order::Clear(vnode) => Entry::Clear(vnode),
             Order::Exact(vnode) => Entry::Exact(vnode),
+            Order::Recount(vnode) => Entry::Recount(vnode),
             Order::Drop(vnode) => Entry::Drop(vnode),
             order => unreachable!("{order:?} keeps nothing"),
         };
@@ -219,6 +224,7 @@ impl ModelStore {
             Entry::Exact(vnode) => {
                 self.inexact.remove(&vnode);
             }
+            Entry::Recount(vnode) => self.recount(vnode),
             Entry::Drop(vnode) => {
                 let bits = self.bits;
                 self.records.retain(|key, _| key.token.vnode(bits) != vnode);
@@ -226,6 +232,7 @@ impl ModelStore {
                 self.horizons.remove(&vnode);
                 self.recent.remove(&vnode);
                 self.inexact.remove(&vnode);
+                self.overflowed.remove(&vnode);
                 self.held.remove(&vnode);
             }
         }
@@ -244,7 +251,7 @@ impl ModelStore {
             }
         }
         if clock.is_full() {
-            self.inexact.insert(vnode);
+            self.overflowed.insert(vnode);
         }
         let (key, below) = (record.key.clone(), self.below(vnode));
         let now_ms = START_MS + self.last_durable_us / 1000;
@@ -260,6 +267,18 @@ impl ModelStore {
             Some(record) => self.records.insert(key, record),
             None => self.records.remove(&key),
         };
+    }
+
+    fn recount(&mut self, vnode: Vnode) {
+        let mut clock = self.clock(vnode);
+        let here = self.range(self.bits.tokens(vnode), None);
+        here.flat_map(|record| record.dots()).for_each(|dot| {
+            clock.insert(dot);
+        });
+        if !clock.is_full() {
+            self.overflowed.remove(&vnode);
+        }
+        self.clocks.insert(vnode, clock);
     }
 
     fn is_purged_wrongly(&self, record: &Record) -> bool {
@@ -290,10 +309,7 @@ impl ModelStore {
                 Stored::Hints(hints, has_more)
             }
             Order::Clock(vnode) => Stored::Clock(self.clock(*vnode)),
-            Order::Dots { vnode, actor } => {
-                let (clock, is_exact) = self.dots(*vnode, *actor);
-                Stored::Dots(clock, is_exact)
-            }
+            Order::Dots { vnode, actor } => Stored::Dots(self.dots(*vnode, *actor)),
             Order::Since { vnode, theirs, after, bytes_max } => {
                 let page = self.since(*vnode, theirs).map(|keys| {
                     let behind = |key: &&Key| after.as_ref().is_none_or(|after| *key > after);
@@ -326,18 +342,17 @@ impl ModelStore {
         self.clocks.get(&vnode).cloned().unwrap_or_default()
     }
 
-    /// What there is of an actor in a vnode, and whether that is all.
-    fn dots(&self, vnode: Vnode, actor: Actor) -> (VnodeClock, bool) {
+    /// What there is of an actor in a vnode; `None` if that may not be all.
+    fn dots(&self, vnode: Vnode, actor: Actor) -> Option<VnodeClock> {
         let mut clock = self.clock(vnode).only(actor);
         let of_vnode = |(_, key): &&(NodeId, Key)| key.token.vnode(self.bits) == vnode;
         let hints = self.hints.iter().filter(|(place, _)| of_vnode(place));
         let dots = hints.flat_map(|(_, hint)| hint.record.dots());
-        let mut is_exact = !self.inexact.contains(&vnode);
         for dot in dots.filter(|dot| dot.actor == actor) {
             clock.insert(dot);
         }
-        is_exact &= !clock.is_full();
-        (clock, is_exact)
+        let lacks = [&self.inexact, &self.overflowed].into_iter().any(|it| it.contains(&vnode));
+        (!lacks && !clock.is_full()).then_some(clock)
     }
 
     /// When all that was taken is durable.

@@ -255,11 +255,8 @@ impl Attacker {
     fn change_more(&mut self, message: &mut Message) {
         match message {
             Message::Ended(question) => *question = self.question(),
-            Message::EndedReport(report) => match self.rng.u32(..3) {
-                0 => report.question = self.question(),
-                1 => report.is_exact = !report.is_exact,
-                _ => report.clock = self.clock(),
-            },
+            Message::EndedReport(report) if self.rng.bool() => report.question = self.question(),
+            Message::EndedReport(report) => report.clock = self.clock(),
             Message::Void { epoch, ended } => {
                 if self.rng.bool() {
                     *epoch = self.epoch()
@@ -367,7 +364,7 @@ impl Attacker {
     }
 
     fn report(&mut self, question: Question) -> Report {
-        Report { question, is_exact: self.rng.u32(..3) > 0, clock: self.clock() }
+        Report { question, clock: self.clock() }
     }
 
     fn ended(&mut self) -> Rc<Ended> {

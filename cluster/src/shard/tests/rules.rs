@@ -23,6 +23,7 @@ use crate::shard::{Counts, Sizes};
 use crate::topology::Epoch;
 use crate::topology::fixture::node;
 use crate::tunables::Tunables;
+use crate::version::{Question, Round};
 
 /// Of nodes 1, 2 and 3.
 const VNODE: Vnode = Vnode(0);
@@ -513,6 +514,28 @@ fn what_is_of_a_dropped_namespace_is_not_kept() {
     rig.work_all();
     assert!(matches!(rig.sent.last(), Some((_, _, Message::HintStored { result: Ok(()), .. }))));
     assert!(rig.store.records.is_empty());
+}
+
+/// It never was: what was missing in a vnode that had been streamed stayed missing.
+#[test]
+fn a_clock_that_ran_out_of_room_is_counted_anew() {
+    let mut rig = rig();
+    let over = Actor { node: node(3), boot: BOOT };
+    rig.handle(Event::Life(Actor { boot: BOOT + 1, ..over }));
+    rig.store.overflowed.insert(VNODE);
+    let epoch = rig.document.epoch;
+    let question = Question { actor: over, epoch, number: 1, round: Round::Owners };
+    assert_eq!(answer(&mut rig, Message::Ended(question)), None);
+    assert!(rig.store.overflowed.is_empty());
+    let told = answer(&mut rig, Message::Ended(question));
+    assert!(matches!(told, Some(Message::EndedReport(_))));
+    // It has run out of room again: not at once.
+    rig.store.overflowed.insert(VNODE);
+    assert_eq!(answer(&mut rig, Message::Ended(question)), None);
+    assert!(!rig.store.overflowed.is_empty());
+    rig.pass(Tunables::default().repair_period);
+    assert_eq!(answer(&mut rig, Message::Ended(question)), None);
+    assert!(rig.store.overflowed.is_empty());
 }
 
 /// It would make all that is written late.

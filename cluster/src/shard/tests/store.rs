@@ -1,7 +1,7 @@
 //! What a shard's store does, as far as the shard can tell: it merges, forgets nothing, and is done
 //! when the test says so.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::rc::Rc;
 
@@ -26,13 +26,20 @@ pub(super) struct Store {
     pub(super) records: BTreeMap<Key, Rc<Record>>,
     pub(super) hints: BTreeMap<(NodeId, Key), Hint>,
     clocks: BTreeMap<Vnode, VnodeClock>,
+    /// Vnodes whose clocks have run out of room.
+    pub(super) overflowed: BTreeSet<Vnode>,
     pub(super) jobs: VecDeque<Job>,
 }
 
 impl Store {
     pub(super) fn new() -> Self {
-        let (records, hints) = (BTreeMap::new(), BTreeMap::new());
-        Self { records, hints, clocks: BTreeMap::new(), jobs: VecDeque::new() }
+        Self {
+            records: BTreeMap::new(),
+            hints: BTreeMap::new(),
+            clocks: BTreeMap::new(),
+            overflowed: BTreeSet::new(),
+            jobs: VecDeque::new(),
+        }
     }
 
     /// Does what was to be kept.
@@ -64,6 +71,9 @@ impl Store {
             Order::Clear(vnode) => {
                 self.clocks.remove(&vnode);
             }
+            Order::Recount(vnode) => {
+                self.overflowed.remove(&vnode);
+            }
             Order::Drop(vnode) => {
                 self.records.retain(|key, _| key.token.vnode(bits) != vnode);
                 self.clocks.remove(&vnode);
@@ -85,7 +95,8 @@ impl Store {
                 for dot in hints.flat_map(|it| it.record.dots()) {
                     dots.insert(dot);
                 }
-                Stored::Dots(dots.only(*actor), true)
+                let is_all = !self.overflowed.contains(vnode);
+                Stored::Dots(is_all.then(|| dots.only(*actor)))
             }
             Order::OldestHint => {
                 Stored::OldestHint(self.hints.values().map(|it| oldest(&it.record)).min())

@@ -33,7 +33,7 @@ fn clock_of(counters: impl IntoIterator<Item = u64>) -> VnodeClock {
 }
 
 fn report(boot: &EndedBoot, counters: impl IntoIterator<Item = u64>) -> Report {
-    Report { question: boot.question(), is_exact: true, clock: clock_of(counters) }
+    Report { question: boot.question(), clock: clock_of(counters) }
 }
 
 fn boot(givers: impl IntoIterator<Item = usize>, owners: Range<usize>) -> EndedBoot {
@@ -66,10 +66,8 @@ fn givers_are_asked_first_and_each_once() {
         assert_eq!(boot.take(id(not_asked), &first), Err(Ignored::NotAsked));
     }
     let question = Question { epoch: Epoch(4), ..boot.question() };
-    let stale = Report { question, ..first.clone() };
+    let stale = Report { question, ..first };
     assert_eq!(boot.take(id(1), &stale), Err(Ignored::OtherQuestion));
-    let inexact = Report { is_exact: false, ..first };
-    assert_eq!(boot.take(id(1), &inexact), Err(Ignored::Inexact));
     let ended = last(boot, 1, [2]);
     assert_eq!((ended.actor(), ended.upto()), (actor(), 5));
 }
