@@ -11,7 +11,7 @@ use super::rounds::Rounds;
 use crate::coordinator::{Access, copies};
 use crate::event::{Order, StoreError, Stored};
 use crate::message::{HorizonMessage, Message, OpId};
-use crate::replica::fence_own;
+use crate::replica::{fence_own, fence_peer};
 use crate::shard::{Core, Purpose, Turn};
 use crate::topology::{Epoch, Phase};
 
@@ -37,9 +37,17 @@ pub(super) fn may_take_part(core: &Core, peer: NodeId, vnode: Vnode, epoch: Epoc
         return false;
     }
     let readers = copies(&core.document, vnode, None, Access::Read);
-    let is_whole =
-        core.is_held(vnode) && !core.retaking.contains(&vnode) && !core.dropping.contains(&vnode);
-    is_whole && readers.contains(&peer) && readers.contains(&core.me.node)
+    is_whole(core, vnode) && readers.contains(&peer) && readers.contains(&core.me.node)
+}
+
+fn is_whole(core: &Core, vnode: Vnode) -> bool {
+    core.is_held(vnode) && !core.retaking.contains(&vnode) && !core.dropping.contains(&vnode)
+}
+
+/// Whether this node may take a horizon of a vnode that one of its owners tells of: if its copy is
+/// whole, though it was given away.
+fn may_adopt(core: &Core, vnode: Vnode, epoch: Epoch) -> bool {
+    core.document.ring.epoch(vnode) == epoch && is_whole(core, vnode)
 }
 
 /// Another reader says something of a horizon, or this node itself; `last` is the last stamp that
@@ -68,7 +76,13 @@ pub(crate) fn hear(
             (epoch, HorizonStep::Advance(vnode, epoch, horizon))
         }
     };
-    if may_take_part(core, from, vnode, epoch) {
+    let may = match &step {
+        HorizonStep::Advance(..) => {
+            fence_peer(core, from, vnode, epoch).is_ok() && may_adopt(core, vnode, epoch)
+        }
+        _ => may_take_part(core, from, vnode, epoch),
+    };
+    if may {
         match core.has_room_to_compare() {
             Ok(()) => core.order(Purpose::Horizon(step), Order::Clock(vnode)),
             Err(refusal) => core.counts.count(refusal),
@@ -102,8 +116,7 @@ pub(crate) fn clock_read(
         }
         HorizonStep::Confirm(from, vnode, ..) => return vec![(vnode, from)],
         HorizonStep::Advance(vnode, epoch, horizon) => {
-            let me = core.me.node;
-            if may_take_part(core, me, vnode, epoch) && ours.dominates(&horizon.clock) {
+            if may_adopt(core, vnode, epoch) && ours.dominates(&horizon.clock) {
                 adopt(core, vnode, horizon);
             }
         }

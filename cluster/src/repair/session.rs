@@ -270,7 +270,7 @@ impl Session {
             turn.core.counts.malformed += 1;
             return Progress::Failed;
         }
-        if let Err(progress) = self.compare_horizons(turn.core, horizon, &answer) {
+        if let Err(progress) = self.compare_horizons(turn.core, (is_held, horizon), &answer) {
             return progress;
         }
         let stage = std::mem::replace(&mut self.stage, Stage::Begins);
@@ -346,7 +346,7 @@ impl Session {
     fn compare_horizons(
         &mut self,
         core: &mut Core,
-        horizon: &HorizonIs,
+        (is_held, horizon): (bool, &HorizonIs),
         answer: &Pulled,
     ) -> Result<(), Progress> {
         self.is_mirrored = true;
@@ -371,7 +371,7 @@ impl Session {
                 else {
                     return Ok(());
                 };
-                if clock.dominates(&ours.clock) {
+                if is_held && clock.dominates(&ours.clock) {
                     // It may have what came after it told all it had, and before it heard this.
                     let (epoch, horizon) = (self.epoch, Rc::clone(ours));
                     let message = HorizonMessage::Advance { epoch, horizon };

@@ -79,4 +79,20 @@ pub(crate) const KEPT: &[Kept] = &[
         story: "P4: a value whose time was over below the horizon had been purged where it was \
                 alone, and stood elsewhere in a newer set: copies differed for ever",
     },
+    Kept {
+        seed: 14,
+        nodes: 3,
+        seconds: 337,
+        scenario: Some(include_str!("../../scenarios/kept/giver-below-horizon.toml")),
+        story: "P4: who gave a vnode away had missed a horizon, took none any more, and so was \
+                compared with in vain by all who had it: horizons stood still",
+    },
+    Kept {
+        seed: 75,
+        nodes: 3,
+        seconds: 600,
+        scenario: Some(include_str!("../../scenarios/kept/streamed-without-room.toml")),
+        story: "P4, clocks: the clock of a vnode that was streamed ran out of room, and nothing was \
+                called void in it until the next start, or for ever where there is one copy",
+    },
 ];
