@@ -106,7 +106,8 @@ pub enum Order {
     /// Merge a record into what is stored, and count its dots ([`Record::dots`]) as seen. Of a set
     /// that comes to a held vnode, what is late for its horizon is left out
     /// ([`horizon::fit`](crate::horizon::fit)). A record that is below the horizon itself is merged
-    /// as any: another copy has it.
+    /// as any: another copy has it. One of a [dropped](crate::topology::Document::is_dropped)
+    /// namespace counts as seen, and is not kept.
     Put(Rc<Record>),
     /// Keep a record for whoever runs the cluster to look at, and nobody else: it came too late to
     /// be merged, and what it is was never known here. At most

@@ -409,8 +409,7 @@ impl Session {
         };
         let mut count = 0;
         for record in page.records {
-            let is_dropped = core.document.is_dropped(record.key.namespace);
-            let order = if self.is_mirrored && !is_dropped {
+            let order = if self.is_mirrored {
                 Some(Order::Put(record))
             } else {
                 core.as_it_arrives(self.vnode, record)

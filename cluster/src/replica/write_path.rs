@@ -38,10 +38,6 @@ pub(crate) fn write(turn: &mut Turn<'_>, from: NodeId, vnode: Vnode, write: Writ
         core.count_refusal(from, epoch, refusal);
         return answer(core, from, vnode, op, Err(refusal));
     }
-    if core.document.is_dropped(record.key.namespace) {
-        // Nobody reads it, whether it is stored or not.
-        return answer(core, from, vnode, op, Ok(()));
-    }
     let (ask, order) = match stands_in_for {
         Some(target) => {
             turn.handoff.counted(turn.now.at, target, &record);

@@ -184,12 +184,8 @@ impl Core {
     }
 
     /// What the store is to do with a record that another node had for this one; `None` if it was
-    /// here, or is of a namespace that was dropped. What is late and was not is of a node that was
-    /// given up for lost, and came back.
+    /// here. What is late and was not is of a node that was given up for lost, and came back.
     pub(crate) fn as_it_arrives(&mut self, vnode: Vnode, record: Rc<Record>) -> Option<Order> {
-        if self.document.is_dropped(record.key.namespace) {
-            return None;
-        }
         match self.arrival(vnode, &record) {
             Arrival::New => Some(Order::Put(record)),
             Arrival::Known => None,

@@ -180,7 +180,8 @@ pub(super) fn false_claim(world: &World) -> Option<String> {
     let document = world.document()?;
     let cores = || world.nodes.iter().flat_map(|node| &node.cores);
     for ((_, key), hint) in cores().flat_map(|core| &core.store.hints) {
-        if !matches!(hint.record.kind, Kind::Value | Kind::Tombstone) {
+        let is_set = !matches!(hint.record.kind, Kind::Value | Kind::Tombstone);
+        if is_set || document.is_dropped(key.namespace) {
             continue;
         }
         let vnode = key.token.vnode(document.bits);

@@ -497,25 +497,6 @@ fn an_absurd_stamp_does_not_move_the_clock() {
     assert_eq!(version.hlc.millis(), START_MS);
 }
 
-/// It was stored where it came late, for nobody, and not everywhere.
-#[test]
-fn what_is_of_a_dropped_namespace_is_not_kept() {
-    let mut rig = rig();
-    let set_key = key(&rig.document, SIBLINGS, VNODE, 0);
-    let mut next = (*rig.document).clone();
-    next.epoch = Epoch(next.epoch.0 + 1);
-    next.namespaces.retain(|it| it.id != SIBLINGS);
-    rig.document = Arc::new(next);
-    rig.handle(Event::Topology(Arc::clone(&rig.document)));
-    let record = set(&set_key, 2, 1);
-    assert_eq!(refused(&mut rig, Message::Write(write(record.clone()))), None);
-    let epoch = rig.document.ring.epoch(VNODE);
-    rig.hear(2, VNODE, Message::Hint { op: OP, epoch, record: record.into() });
-    rig.work_all();
-    assert!(matches!(rig.sent.last(), Some((_, _, Message::HintStored { result: Ok(()), .. }))));
-    assert!(rig.store.records.is_empty());
-}
-
 /// It never was: what was missing in a vnode that had been streamed stayed missing.
 #[test]
 fn a_clock_that_ran_out_of_room_is_counted_anew() {
