@@ -268,9 +268,11 @@ impl Repair {
         }
     }
 
-    /// Compares a vnode with whoever has its turn, as soon as there is room.
+    /// Compares a vnode with whoever has its turn, as soon as there is room. Of the only copy that
+    /// may be who gave it away.
     pub(crate) fn soon(&mut self, now: Instant, vnode: Vnode) {
-        if let Some(plan) = self.plans.get_mut(&vnode).filter(|plan| !plan.peers.is_empty()) {
+        let has_any = |plan: &&mut Plan| !plan.peers.is_empty() || !plan.wanted.is_empty();
+        if let Some(plan) = self.plans.get_mut(&vnode).filter(has_any) {
             self.next.remove(&(plan.at, vnode));
             self.queue.remove(&vnode);
             plan.at = now;

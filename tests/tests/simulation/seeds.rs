@@ -95,4 +95,12 @@ pub(crate) const KEPT: &[Kept] = &[
         story: "P4, clocks: the clock of a vnode that was streamed ran out of room, and nothing was \
                 called void in it until the next start, or for ever where there is one copy",
     },
+    Kept {
+        seed: 151,
+        nodes: 5,
+        seconds: 337,
+        scenario: Some(include_str!("../../scenarios/kept/only-copy-lacks-some.toml")),
+        story: "P4: the only copy of a vnode lacked what who gave it away had, and compared with \
+                nobody: others have no copy",
+    },
 ];
