@@ -32,7 +32,7 @@ pub use self::request::{MultiGet, Page, Refused, Reply, Request, Scan, Wanted};
 use self::table::Table;
 use self::write_path::refuse;
 use crate::event::{RequestId, StoreError, Stored};
-use crate::message::{Answer, OpId, Refusal};
+use crate::message::OpId;
 use crate::mutation::Mutation;
 use crate::record::Key;
 use crate::shard::{Core, Sizes, Turn};
@@ -253,28 +253,6 @@ impl Coordinator {
     /// The record of a write is on the own disk.
     pub(crate) fn durable(&mut self, turn: &mut Turn<'_>, op: OpId) {
         self.own_durable(turn, op);
-    }
-
-    /// A copy, or who stands in for one, has a record or will not have it.
-    pub(crate) fn hear_wrote(
-        &mut self,
-        turn: &mut Turn<'_>,
-        from: NodeId,
-        op: OpId,
-        result: Result<(), Refusal>,
-    ) {
-        self.wrote(turn, from, op, result);
-    }
-
-    /// A copy says what it has of a key.
-    pub(crate) fn hear_answer(
-        &mut self,
-        turn: &mut Turn<'_>,
-        from: NodeId,
-        op: OpId,
-        result: Result<Answer, Refusal>,
-    ) {
-        self.answer(turn, from, op, result);
     }
 
     /// An owner says what became of a request.

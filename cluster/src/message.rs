@@ -21,6 +21,16 @@ use crate::version::{Ended, Question, Report};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct OpId(pub u64);
 
+/// What an operation asks in one epoch of its vnode. An answer counts in no other: slots may have
+/// changed hands meanwhile.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Attempt {
+    /// The operation.
+    pub op: OpId,
+    /// The vnode's epoch by the sender's document.
+    pub epoch: Epoch,
+}
+
 /// What one shard tells another.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Message {
@@ -29,7 +39,7 @@ pub enum Message {
     /// What became of a [`Write`].
     Wrote {
         /// Which.
-        op: OpId,
+        attempt: Attempt,
         /// On disk, or not.
         result: Result<(), Refusal>,
     },
@@ -38,7 +48,7 @@ pub enum Message {
     /// What became of a [`Read`].
     Answer {
         /// Which.
-        op: OpId,
+        attempt: Attempt,
         /// What is stored, or why it is not said.
         result: Result<Answer, Refusal>,
     },
@@ -47,7 +57,7 @@ pub enum Message {
     /// What became of a [`ScanRead`].
     Scanned {
         /// Which.
-        op: OpId,
+        attempt: Attempt,
         /// What is stored, or why it is not said.
         result: Result<Scanned, Refusal>,
     },

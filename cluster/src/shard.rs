@@ -302,10 +302,16 @@ impl Shard {
                 replica::write(&mut turn, node, vnode, write, last);
             }
             Message::Read(read) => replica::read(turn.core, node, vnode, read),
-            Message::Wrote { op, result } => coordinator.hear_wrote(&mut turn, node, op, result),
-            Message::Answer { op, result } => coordinator.hear_answer(&mut turn, node, op, result),
+            Message::Wrote { attempt, result } => {
+                coordinator.wrote(&mut turn, node, attempt, result);
+            }
+            Message::Answer { attempt, result } => {
+                coordinator.answer(&mut turn, node, attempt, result);
+            }
             Message::Scan(scan) => replica::scan(turn.core, node, vnode, scan),
-            Message::Scanned { op, result } => coordinator.scanned(&mut turn, node, op, result),
+            Message::Scanned { attempt, result } => {
+                coordinator.scanned(&mut turn, node, attempt, result);
+            }
             Message::Forward { op, lane, request, left } => {
                 let mut request = (*request).clone();
                 request.patience = request.patience.min(left);

@@ -4,10 +4,12 @@ use super::forward::Forwarded;
 use super::multi_get::GatherId;
 use super::read_path::ReadOp;
 use super::scan_path::ScanOp;
+use super::table::Table;
 use super::write_path::WriteOp;
 use crate::event::RequestId;
-use crate::message::{Message, OpId};
+use crate::message::{Attempt, Message, OpId};
 use crate::shard::Core;
+use crate::topology::Epoch;
 use schemas::ids::{NodeId, Vnode};
 
 use super::request::Reply;
@@ -58,6 +60,24 @@ impl Operation {
             Self::Scan(op) => Some(op.vnode),
             Self::Forwarded(_) => None,
         }
+    }
+
+    /// In which epoch of that vnode copies are asked.
+    pub(super) fn epoch(&self) -> Option<Epoch> {
+        match self {
+            Self::Write(op) => Some(op.epoch),
+            Self::Read(op) => Some(op.epoch),
+            Self::Scan(op) => Some(op.epoch),
+            Self::Forwarded(_) => None,
+        }
+    }
+}
+
+impl Table<Operation> {
+    /// The operation that asks so: not one that has gone over to another epoch.
+    pub(super) fn attempted(&mut self, attempt: Attempt) -> Option<&mut Operation> {
+        let operation = self.get_mut(attempt.op)?;
+        (operation.epoch() == Some(attempt.epoch)).then_some(operation)
     }
 }
 

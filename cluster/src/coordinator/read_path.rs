@@ -23,7 +23,7 @@ use super::request::{Refused, Reply};
 use super::write_path::{Copy, Own, WriteOp};
 use crate::event::Effect;
 use crate::limits::PATIENCE_MAX;
-use crate::message::{Answer, Message, OpId, Read, Refusal, Write};
+use crate::message::{Answer, Attempt, Message, OpId, Read, Refusal, Write};
 use crate::mutation::Mutation;
 use crate::record::{Digest, Key, Kind, Record, merge};
 use crate::shard::{Core, Turn};
@@ -55,7 +55,7 @@ pub(super) struct ReadOp {
     client: Client,
     namespace: NamespaceId,
     pub(super) vnode: Vnode,
-    epoch: Epoch,
+    pub(super) epoch: Epoch,
     key: Key,
     level: Consistency,
     repairs_first: bool,
@@ -105,14 +105,15 @@ impl Coordinator {
     }
 
     /// A copy has answered.
-    pub(super) fn answer(
+    pub(crate) fn answer(
         &mut self,
         turn: &mut Turn<'_>,
         from: NodeId,
-        id: OpId,
+        attempt: Attempt,
         result: Result<Answer, Refusal>,
     ) {
-        let Some(Operation::Read(op)) = self.table.get_mut(id) else {
+        let id = attempt.op;
+        let Some(Operation::Read(op)) = self.table.attempted(attempt) else {
             turn.core.counts.stray_answers += 1;
             return;
         };

@@ -24,7 +24,7 @@ use super::request::{Page, Refused, Reply, Scan};
 use super::{Asked, Coordinator};
 use crate::event::{Effect, RequestId};
 use crate::limits::{PATIENCE_MAX, SCANS_MAX};
-use crate::message::{Message, OpId, Refusal, ScanRead, Scanned, Write};
+use crate::message::{Attempt, Message, OpId, Refusal, ScanRead, Scanned, Write};
 use crate::mutation::Mutation;
 use crate::record::{Key, Record, merge};
 use crate::shard::{Core, Turn};
@@ -37,7 +37,7 @@ pub(super) struct ScanOp {
     client: RequestId,
     scan: Rc<Scan>,
     pub(super) vnode: Vnode,
-    epoch: Epoch,
+    pub(super) epoch: Epoch,
     /// With nothing counted.
     quorum: Quorum,
     copies: SmallVec<[AskedCopy; 4]>,
@@ -104,10 +104,11 @@ impl Coordinator {
         &mut self,
         turn: &mut Turn<'_>,
         from: NodeId,
-        id: OpId,
+        attempt: Attempt,
         result: Result<Scanned, Refusal>,
     ) {
-        let Some(Operation::Scan(op)) = self.table.get_mut(id) else {
+        let id = attempt.op;
+        let Some(Operation::Scan(op)) = self.table.attempted(attempt) else {
             turn.core.counts.stray_answers += 1;
             return;
         };

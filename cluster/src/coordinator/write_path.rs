@@ -26,7 +26,7 @@ use super::operation::{Client, Fate, Operation};
 use super::quorum::{Access, Quorum};
 use super::request::{Refused, Reply, Request, Wanted};
 use crate::event::{Effect, Order, StoreError};
-use crate::message::{Message, OpId, Refusal, Write};
+use crate::message::{Attempt, Message, OpId, Refusal, Write};
 use crate::mutation::Mutation;
 use crate::record::{Key, Kind, Record};
 use crate::shard::{Core, Purpose, Turn};
@@ -275,14 +275,15 @@ impl Coordinator {
     }
 
     /// `from` has the record on disk, or will not have it.
-    pub(super) fn wrote(
+    pub(crate) fn wrote(
         &mut self,
         turn: &mut Turn<'_>,
         from: NodeId,
-        id: OpId,
+        attempt: Attempt,
         result: Result<(), Refusal>,
     ) {
-        let Some(Operation::Write(op)) = self.table.get_mut(id) else {
+        let id = attempt.op;
+        let Some(Operation::Write(op)) = self.table.attempted(attempt) else {
             turn.core.counts.stray_answers += 1;
             return;
         };

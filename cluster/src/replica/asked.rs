@@ -2,19 +2,27 @@
 
 use schemas::ids::{NamespaceId, NodeId, Token, Vnode};
 
-use crate::message::OpId;
+use crate::message::{Attempt, OpId};
+
+/// Who asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Asker {
+    pub(super) node: NodeId,
+    pub(super) vnode: Vnode,
+    pub(super) attempt: Attempt,
+}
 
 /// Who asked for what.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Ask {
     /// To store a record; `None` if nobody waits.
-    Write(NodeId, Vnode, Option<OpId>),
-    /// To keep a record for another node.
-    StandIn(NodeId, Vnode, Option<OpId>, NodeId),
+    Write(Option<Asker>),
+    /// To keep a record for another node; as before, and which.
+    StandIn(Option<Asker>, NodeId),
     /// To store what another node kept.
     Hint(NodeId, Vnode, OpId),
     /// What is stored; and whether its data is wanted.
-    Read(NodeId, Vnode, OpId, bool),
+    Read(Asker, bool),
     /// A page of what is stored.
     Scan(AskedPage),
 }
@@ -22,9 +30,7 @@ pub(crate) enum Ask {
 /// Who asked for which page.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct AskedPage {
-    pub(super) to: NodeId,
-    pub(super) vnode: Vnode,
-    pub(super) op: OpId,
+    pub(super) to: Asker,
     pub(super) namespace: NamespaceId,
     /// The last token that is asked for.
     pub(super) last: Token,

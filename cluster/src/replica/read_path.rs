@@ -2,16 +2,17 @@
 
 use schemas::ids::{NodeId, Vnode};
 
-use super::asked::Ask;
+use super::asked::{Ask, Asker};
 use super::fence;
 use super::scan_path::scanned;
 use crate::event::{Order, StoreError, Stored};
-use crate::message::{Answer, Message, Read, Refusal};
+use crate::message::{Answer, Attempt, Message, Read, Refusal};
 use crate::shard::{Core, Purpose};
 
 /// A coordinator wants to know what is stored.
 pub(crate) fn read(core: &mut Core, from: NodeId, vnode: Vnode, read: Read) {
     let Read { op, epoch, key, wants_data } = read;
+    let attempt = Attempt { op, epoch };
     let result = if core.is_key_of(vnode, &key) {
         fence::fence_read(core, vnode, epoch).and_then(|()| core.has_room())
     } else {
@@ -19,15 +20,16 @@ pub(crate) fn read(core: &mut Core, from: NodeId, vnode: Vnode, read: Read) {
     };
     if let Err(refusal) = result {
         core.count_refusal(from, epoch, refusal);
-        return core.send(from, vnode, Message::Answer { op, result: Err(refusal) });
+        return core.send(from, vnode, Message::Answer { attempt, result: Err(refusal) });
     }
-    core.order(Purpose::Replica(Ask::Read(from, vnode, op, wants_data)), Order::Get(key));
+    let asker = Asker { node: from, vnode, attempt };
+    core.order(Purpose::Replica(Ask::Read(asker, wants_data)), Order::Get(key));
 }
 
 /// The store says what it has.
 pub(crate) fn got(core: &mut Core, ask: Ask, result: Result<Stored, StoreError>) {
-    let (to, vnode, op, wants_data) = match ask {
-        Ask::Read(to, vnode, op, wants_data) => (to, vnode, op, wants_data),
+    let (Asker { node, vnode, attempt }, wants_data) = match ask {
+        Ask::Read(asker, wants_data) => (asker, wants_data),
         Ask::Scan(asked) => return scanned(core, asked, result),
         Ask::Write(..) | Ask::StandIn(..) | Ask::Hint(..) => unreachable!("it stores"),
     };
@@ -39,5 +41,5 @@ pub(crate) fn got(core: &mut Core, ask: Ask, result: Result<Stored, StoreError>)
             Answer::Digest(record.map(|record| record.digest()))
         }
     });
-    core.send(to, vnode, Message::Answer { op, result });
+    core.send(node, vnode, Message::Answer { attempt, result });
 }

@@ -7,16 +7,17 @@
 use schemas::ids::{NodeId, Token, Vnode};
 use schemas::limits::{SCAN_PAGE_BYTES_MAX, SCAN_RECORDS_MAX};
 
-use super::asked::{Ask, AskedPage};
+use super::asked::{Ask, AskedPage, Asker};
 use super::fence;
 use crate::event::{Order, Page, StoreError, Stored};
-use crate::message::{Message, Refusal, ScanRead, Scanned};
+use crate::message::{Attempt, Message, Refusal, ScanRead, Scanned};
 use crate::record::Key;
 use crate::shard::{Core, Purpose};
 
 /// A coordinator wants to know what is stored of a part of a vnode.
 pub(crate) fn scan(core: &mut Core, from: NodeId, vnode: Vnode, scan: ScanRead) {
     let ScanRead { op, epoch, namespace, tokens, after, count_max, bytes_max } = scan;
+    let attempt = Attempt { op, epoch };
     let (first, last) = tokens;
     let bits = core.document.bits;
     let is_inside = |token: Token| (first..=last).contains(&token);
@@ -31,10 +32,11 @@ pub(crate) fn scan(core: &mut Core, from: NodeId, vnode: Vnode, scan: ScanRead) 
     };
     if let Err(refusal) = result {
         core.count_refusal(from, epoch, refusal);
-        return core.send(from, vnode, Message::Scanned { op, result: Err(refusal) });
+        return core.send(from, vnode, Message::Scanned { attempt, result: Err(refusal) });
     }
     let count_max = count_max.clamp(1, SCAN_RECORDS_MAX);
-    let asked = AskedPage { to: from, vnode, op, namespace, last, count_max };
+    let to = Asker { node: from, vnode, attempt };
+    let asked = AskedPage { to, namespace, last, count_max };
     let order = Order::Page { tokens, after, bytes_max: bytes_max.min(SCAN_PAGE_BYTES_MAX) };
     core.order(Purpose::Replica(Ask::Scan(asked)), order);
 }
@@ -45,7 +47,8 @@ pub(super) fn scanned(core: &mut Core, asked: AskedPage, result: Result<Stored, 
         let Stored::Page(page) = stored else { unreachable!("{stored:?} is no page") };
         cut(&asked, page)
     });
-    core.send(asked.to, asked.vnode, Message::Scanned { op: asked.op, result });
+    let Asker { node, vnode, attempt } = asked.to;
+    core.send(node, vnode, Message::Scanned { attempt, result });
 }
 
 /// What is asked for of a page.
@@ -78,7 +81,6 @@ mod tests {
     use schemas::ids::{Actor, Dot, Hlc, NamespaceId, Version};
 
     use super::*;
-    use crate::message::OpId;
     use crate::record::{Kind, Record};
 
     fn key(token: u64, namespace: u32, byte: u8) -> Key {
@@ -96,14 +98,9 @@ mod tests {
     /// Tokens and namespaces of what the store has, whether there is more, and records at most; the
     /// tokens that are told of namespace 2, and how far.
     fn told(has: &[(u64, u32)], has_more: bool, count_max: usize) -> (Vec<u64>, Option<Key>) {
-        let asked = AskedPage {
-            to: NodeId(NonZeroU64::MIN),
-            vnode: Vnode(0),
-            op: OpId(1),
-            namespace: NamespaceId(2),
-            last: Token(9),
-            count_max,
-        };
+        let node = NodeId(NonZeroU64::MIN);
+        let to = Asker { node, vnode: Vnode(0), attempt: Attempt::default() };
+        let asked = AskedPage { to, namespace: NamespaceId(2), last: Token(9), count_max };
         let records = has.iter().map(|&(token, namespace)| record(token, namespace)).collect();
         let Scanned { records, upto } = cut(&asked, Page { records, has_more });
         (records.iter().map(|it| it.key.token.0).collect(), upto)

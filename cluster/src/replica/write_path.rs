@@ -5,11 +5,11 @@ use std::rc::Rc;
 
 use schemas::ids::{Hlc, NodeId, Vnode};
 
-use super::asked::Ask;
+use super::asked::{Ask, Asker};
 use super::fence;
 use crate::event::{Order, StoreError};
 use crate::horizon::{Arrival, stands_in_from};
-use crate::message::{Message, OpId, Refusal, Write};
+use crate::message::{Attempt, Message, OpId, Refusal, Write};
 use crate::mutation::Mutation;
 use crate::record::Record;
 use crate::shard::{Core, Purpose, Turn};
@@ -19,6 +19,7 @@ use crate::topology::Epoch;
 pub(crate) fn write(turn: &mut Turn<'_>, from: NodeId, vnode: Vnode, write: Write, last: Hlc) {
     let core = &mut *turn.core;
     let Write { op, epoch, record, stands_in_for } = write;
+    let asker = op.map(|op| Asker { node: from, vnode, attempt: Attempt { op, epoch } });
     let result = fits(core, vnode, &record).and_then(|()| match stands_in_for {
         Some(target) => {
             let has_room = turn.handoff.has_room(core, &record);
@@ -36,19 +37,19 @@ pub(crate) fn write(turn: &mut Turn<'_>, from: NodeId, vnode: Vnode, write: Writ
     });
     if let Err(refusal) = result {
         core.count_refusal(from, epoch, refusal);
-        return answer(core, from, vnode, op, Err(refusal));
+        return answer(core, asker, Err(refusal));
     }
     let (ask, order) = match stands_in_for {
         Some(target) => {
             turn.handoff.counted(turn.now.at, target, &record);
             let order = Order::PutHint { target, record, is_counted: true };
-            (Ask::StandIn(from, vnode, op, target), order)
+            (Ask::StandIn(asker, target), order)
         }
         // Nobody waits for what is below the horizon: it comes late, or to repair what is whole.
         None => match core.arrival(vnode, &record) {
-            Arrival::New => (Ask::Write(from, vnode, op), Order::Put(record)),
-            Arrival::Known => return answer(core, from, vnode, op, Ok(())),
-            Arrival::Unseen => return answer(core, from, vnode, op, Err(Refusal::Late)),
+            Arrival::New => (Ask::Write(asker), Order::Put(record)),
+            Arrival::Known => return answer(core, asker, Ok(())),
+            Arrival::Unseen => return answer(core, asker, Err(Refusal::Late)),
         },
     };
     core.order(Purpose::Replica(ask), order);
@@ -101,22 +102,14 @@ pub(crate) fn durable(turn: &mut Turn<'_>, ask: Ask) {
 
 fn told(core: &mut Core, ask: Ask, result: Result<(), Refusal>) {
     match ask {
-        Ask::Write(from, vnode, op) | Ask::StandIn(from, vnode, op, _) => {
-            answer(core, from, vnode, op, result);
-        }
+        Ask::Write(asker) | Ask::StandIn(asker, _) => answer(core, asker, result),
         Ask::Hint(from, vnode, op) => core.send(from, vnode, Message::HintStored { op, result }),
         Ask::Read(..) | Ask::Scan(_) => unreachable!("it stores nothing"),
     }
 }
 
-fn answer(
-    core: &mut Core,
-    to: NodeId,
-    vnode: Vnode,
-    op: Option<OpId>,
-    result: Result<(), Refusal>,
-) {
-    if let Some(op) = op {
-        core.send(to, vnode, Message::Wrote { op, result });
+fn answer(core: &mut Core, asker: Option<Asker>, result: Result<(), Refusal>) {
+    if let Some(Asker { node, vnode, attempt }) = asker {
+        core.send(node, vnode, Message::Wrote { attempt, result });
     }
 }

@@ -251,11 +251,11 @@ impl World {
 fn kind_of(message: &Message) -> u64 {
     match message {
         Message::Write(write) => write.op.map_or(1, |op| op.0 << 3 | 1),
-        Message::Wrote { op, .. } => op.0 << 3 | 2,
+        Message::Wrote { attempt, .. } => attempt.op.0 << 3 | 2,
         Message::Read(read) => read.op.0 << 3 | 3,
-        Message::Answer { op, .. } => op.0 << 3 | 4,
+        Message::Answer { attempt, .. } => attempt.op.0 << 3 | 4,
         Message::Scan(scan) => scan.op.0 << 3 | 3,
-        Message::Scanned { op, .. } => op.0 << 3 | 4,
+        Message::Scanned { attempt, .. } => attempt.op.0 << 3 | 4,
         Message::Forward { op, .. } => op.0 << 3 | 5,
         Message::Forwarded { op, .. } => op.0 << 3 | 6,
         Message::Hint { op, .. } | Message::HintStored { op, .. } => op.0 << 3 | 7,

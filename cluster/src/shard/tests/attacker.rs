@@ -16,8 +16,8 @@ use crate::coordinator::{Refused, Reply, Request, Wanted};
 use crate::event::Page;
 use crate::horizon::{Horizon, HorizonIs};
 use crate::message::{
-    Answer, HorizonMessage, Message, OpId, Pull, PullWanted, Pulled, Read, Refusal, ScanRead,
-    Scanned, Write,
+    Answer, Attempt, HorizonMessage, Message, OpId, Pull, PullWanted, Pulled, Read, Refusal,
+    ScanRead, Scanned, Write,
 };
 use crate::record::{Digest, Key, Kind, Record};
 use crate::repair::LEAVES;
@@ -85,16 +85,18 @@ impl Attacker {
     /// An answer that may be right.
     pub(super) fn answer(&mut self, vnode: Vnode, message: &Message) -> Message {
         match message {
-            Message::Write(Write { op, .. }) => {
-                Message::Wrote { op: op.unwrap_or_default(), result: Ok(()) }
+            Message::Write(Write { op, epoch, .. }) => {
+                let attempt = Attempt { op: op.unwrap_or_default(), epoch: *epoch };
+                Message::Wrote { attempt, result: Ok(()) }
             }
-            Message::Read(Read { op, key, wants_data, .. }) => {
+            Message::Read(Read { op, epoch, key, wants_data }) => {
                 let record = self.rng.bool().then(|| self.record_of(key));
                 let answer = match (wants_data, record) {
                     (true, record) => Answer::Data(record),
                     (false, record) => Answer::Digest(record.map(|it| it.digest())),
                 };
-                Message::Answer { op: *op, result: Ok(answer) }
+                let attempt = Attempt { op: *op, epoch: *epoch };
+                Message::Answer { attempt, result: Ok(answer) }
             }
             Message::Forward { op, .. } => {
                 let version = record(&key(&self.document, SIBLINGS, vnode, 0), 2, 1).version;
@@ -118,8 +120,9 @@ impl Attacker {
                 let is_held = self.rng.bool();
                 Message::Pulled { session, step, is_held, horizon, result: Ok(pulled) }
             }
-            Message::Scan(ScanRead { op, .. }) => {
-                Message::Scanned { op: *op, result: Ok(Scanned::default()) }
+            Message::Scan(ScanRead { op, epoch, .. }) => {
+                let attempt = Attempt { op: *op, epoch: *epoch };
+                Message::Scanned { attempt, result: Ok(Scanned::default()) }
             }
             Message::Horizon(HorizonMessage::Ask { round, .. }) => {
                 Message::Horizon(HorizonMessage::Told { round: *round, clock: self.clock() })
@@ -138,6 +141,7 @@ impl Attacker {
     /// A message that nobody has sent.
     fn made_up(&mut self) -> Message {
         let (op, epoch) = (self.op(), self.epoch());
+        let attempt = Attempt { op, epoch };
         match self.rng.u32(..18) {
             0 => Message::Write(Write {
                 op: self.rng.bool().then_some(op),
@@ -145,7 +149,7 @@ impl Attacker {
                 record: self.record(),
                 stands_in_for: (self.rng.u32(..3) == 0).then(|| self.node()),
             }),
-            1 => Message::Wrote { op, result: self.result() },
+            1 => Message::Wrote { attempt, result: self.result() },
             2 => Message::Read(Read { op, epoch, key: self.key(), wants_data: self.rng.bool() }),
             3 => {
                 let answer = if self.rng.bool() {
@@ -153,7 +157,7 @@ impl Attacker {
                 } else {
                     Answer::Digest(self.rng.bool().then(|| self.digest()))
                 };
-                Message::Answer { op, result: self.result().map(|()| answer) }
+                Message::Answer { attempt, result: self.result().map(|()| answer) }
             }
             4 => Message::Forward {
                 op,
@@ -178,7 +182,7 @@ impl Attacker {
             10 => Message::Release { epoch, clock: self.clock() },
             11 => Message::Horizon(self.of_horizon()),
             12 => Message::Scan(self.scan()),
-            13 => Message::Scanned { op, result: self.scanned() },
+            13 => Message::Scanned { attempt, result: self.scanned() },
             14 => Message::Ended(self.question()),
             15 => {
                 let question = self.question();
@@ -199,16 +203,26 @@ impl Attacker {
                 2 => it.key = self.key(),
                 _ => it.wants_data = !it.wants_data,
             },
-            Message::Wrote { op, result } | Message::HintStored { op, result } => {
-                if self.rng.bool() { *op = self.op() } else { *result = self.result() }
+            Message::Wrote { attempt, result } => match self.rng.u32(..3) {
+                0 => attempt.op = self.op(),
+                1 => attempt.epoch = self.epoch(),
+                _ => *result = self.result(),
+            },
+            Message::HintStored { op, result } => {
+                if self.rng.bool() {
+                    *op = self.op()
+                } else {
+                    *result = self.result()
+                }
             }
-            Message::Answer { op, result } => match (self.rng.u32(..3), result) {
+            Message::Answer { attempt, result } => match (self.rng.u32(..4), result) {
                 (0, result) => *result = self.result().map(|()| Answer::Data(None)),
                 (1, Ok(Answer::Data(Some(record)))) => {
                     *record = self.changed_record(&record.clone());
                 }
                 (1, Ok(answer)) => *answer = Answer::Digest(Some(self.digest())),
-                _ => *op = self.op(),
+                (2, _) => attempt.epoch = self.epoch(),
+                _ => attempt.op = self.op(),
             },
             Message::Forward { op, lane, request, left } => match self.rng.u32(..4) {
                 0 => *op = self.op(),
@@ -237,13 +251,11 @@ impl Attacker {
             },
             Message::Horizon(message) => *message = self.of_horizon(),
             Message::Scan(it) => *it = self.scan(),
-            Message::Scanned { op, result } => {
-                if self.rng.bool() {
-                    *op = self.op()
-                } else {
-                    *result = self.scanned()
-                }
-            }
+            Message::Scanned { attempt, result } => match self.rng.u32(..3) {
+                0 => attempt.op = self.op(),
+                1 => attempt.epoch = self.epoch(),
+                _ => *result = self.scanned(),
+            },
             Message::Release { epoch, clock } | Message::Released { epoch, clock } => {
                 if self.rng.bool() { *epoch = self.epoch() } else { *clock = self.clock() }
             }

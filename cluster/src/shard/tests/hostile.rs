@@ -11,7 +11,7 @@ use super::rig::{Rig, key, put, record, request};
 use crate::coordinator::{Reply, Wanted};
 use crate::event::{Event, RequestId};
 use crate::limits::{ASKED_MAX, PATIENCE_MAX};
-use crate::message::{Answer, Message, Read, Write};
+use crate::message::{Answer, Attempt, Message, Read, Write};
 use crate::record::Record;
 use crate::topology::fixture::node;
 use crate::tunables::Tunables;
@@ -94,12 +94,13 @@ fn served(rig: &mut Rig, others: &mut Option<Rc<Record>>, wanted: Wanted) -> Opt
         rig.work_all();
         for (to, vnode, message) in std::mem::take(&mut rig.sent) {
             let answer = match message {
-                Message::Write(Write { op: Some(op), record, .. }) => {
+                Message::Write(Write { op: Some(op), epoch, record, .. }) => {
                     *others = Some(record);
-                    Message::Wrote { op, result: Ok(()) }
+                    Message::Wrote { attempt: Attempt { op, epoch }, result: Ok(()) }
                 }
-                Message::Read(Read { op, .. }) => {
-                    Message::Answer { op, result: Ok(Answer::Data(others.clone())) }
+                Message::Read(Read { op, epoch, .. }) => {
+                    let attempt = Attempt { op, epoch };
+                    Message::Answer { attempt, result: Ok(Answer::Data(others.clone())) }
                 }
                 Message::Forward { op, .. } => {
                     let written = Record { value: Rc::from(*b"bytes"), ..record(&it, 2, 60) };

@@ -1,5 +1,6 @@
 //! What single things from outside come to: refused, or ignored, and counted.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,12 +17,12 @@ use crate::event::{Event, Page};
 use crate::horizon::{Horizon, HorizonIs};
 use crate::limits::{ASKED_MAX, COMPARED_MAX, HAS_MAX, PATIENCE_MAX};
 use crate::message::{
-    Answer, HorizonMessage, Message, OpId, Pull, PullWanted, Pulled, Read, Refusal, Write,
+    Answer, Attempt, HorizonMessage, Message, OpId, Pull, PullWanted, Pulled, Read, Refusal, Write,
 };
 use crate::record::{Digest, Key, Kind, Record};
 use crate::shard::{Counts, Sizes};
-use crate::topology::Epoch;
 use crate::topology::fixture::node;
+use crate::topology::{Epoch, MemberIndex, Phase};
 use crate::tunables::Tunables;
 use crate::version::{Question, Round};
 
@@ -44,6 +45,11 @@ fn write(record: Record) -> Write {
 
 fn read(key: Key) -> Message {
     Message::Read(Read { op: OP, epoch: Epoch(1), key, wants_data: true })
+}
+
+/// The number of the shard's first operation.
+fn first_op() -> u64 {
+    u64::from(BOOT) << 40
 }
 
 /// What is answered to a message of node 2, if anything is.
@@ -284,21 +290,21 @@ fn an_answer_that_is_none_counts_as_a_refusal_and_another_copy_is_asked() {
         let asked = rig.sent[0].0.0.get();
         rig.said();
         let digest = Answer::Digest(Some(record(&it, 3, 2).digest()));
-        let op = OpId(u64::from(BOOT) << 40);
-        rig.hear(asked, VNODE, Message::Answer { op, result: Ok(digest) });
+        let attempt = Attempt { op: OpId(first_op()), epoch: Epoch(1) };
+        rig.hear(asked, VNODE, Message::Answer { attempt, result: Ok(digest) });
         let fetched = rig.said();
         assert!(matches!(&fetched[..], [Message::Read(Read { wants_data: true, .. })]));
         rig.hear(
             asked,
             VNODE,
-            Message::Answer { op, result: Ok(Answer::Data(Some(wrong.into()))) },
+            Message::Answer { attempt, result: Ok(Answer::Data(Some(wrong.into()))) },
         );
         assert_eq!(rig.shard.counts().malformed, 1);
         let other = rig.sent.pop().expect("another copy is asked");
         assert_ne!(other.0.0.get(), asked);
         let right = Rc::new(record(&it, 3, 2));
         let result = Ok(Answer::Data(Some(Rc::clone(&right))));
-        rig.hear(other.0.0.get(), VNODE, Message::Answer { op, result });
+        rig.hear(other.0.0.get(), VNODE, Message::Answer { attempt, result });
         assert_eq!(rig.replies.get(&id), Some(&Reply::Found(Some(right))));
     }
 }
@@ -537,6 +543,36 @@ fn a_horizon_of_the_far_future_is_not_believed() {
     assert_eq!((rig.shard.counts().malformed, rig.shard.sizes().horizons), (2, 0));
 }
 
+/// Slots may have changed hands: what a copy had in one says nothing of another.
+#[test]
+fn what_is_answered_in_a_former_epoch_does_not_count() {
+    let mut rig = rig();
+    let get = Wanted::Get { repairs_first: false };
+    let it = lww(&rig, 0);
+    let asks = [request(&it, get), Request { level: Consistency::All, ..request(&it, put()) }];
+    let ids = asks.map(|request| rig.ask(request));
+    rig.work_all();
+    let former = rig.document.ring.epoch(VNODE);
+    let mut next = (*rig.document).clone();
+    next.epoch = Epoch(next.epoch.0 + 1);
+    let mut slots: Vec<_> = next.ring.slots(VNODE).collect();
+    slots[0].successor = Some(MemberIndex(3));
+    next.ring.set(VNODE, &slots, Phase::Moving, next.epoch);
+    rig.document = Arc::new(next);
+    rig.handle(Event::Topology(Arc::clone(&rig.document)));
+    rig.work_all();
+    for epoch in [former, rig.document.epoch] {
+        assert_eq!(rig.replies, BTreeMap::default(), "{epoch:?}");
+        for from in [2, 3, 4] {
+            let [read, write] = [0, 1].map(|at| Attempt { op: OpId(first_op() + at), epoch });
+            let result = Ok(Answer::Digest(None));
+            rig.hear(from, VNODE, Message::Answer { attempt: read, result });
+            rig.hear(from, VNODE, Message::Wrote { attempt: write, result: Ok(()) });
+        }
+    }
+    assert!(ids.iter().all(|id| rig.replies.contains_key(id)));
+}
+
 /// A stand-in whose disk was full was not replaced, though others were free.
 #[test]
 fn another_stands_in_for_a_stand_in_that_refuses() {
@@ -545,14 +581,14 @@ fn another_stands_in_for_a_stand_in_that_refuses() {
     let level = Consistency::All;
     let id = rig.ask(Request { level, ..request(&lww(&rig, 0), put()) });
     rig.work_all();
-    let op = OpId(u64::from(BOOT) << 40);
-    rig.hear(2, VNODE, Message::Wrote { op, result: Ok(()) });
+    let attempt = Attempt { op: OpId(first_op()), epoch: Epoch(1) };
+    rig.hear(2, VNODE, Message::Wrote { attempt, result: Ok(()) });
     let mut asked = Vec::new();
     for _ in 0..2 {
         let Some((stand_in, _, Message::Write(it))) = rig.sent.pop() else { panic!("a stand-in") };
         assert_eq!(it.stands_in_for, Some(node(3)));
         asked.push(stand_in);
-        rig.hear(stand_in.0.get(), VNODE, Message::Wrote { op, result: Err(Refusal::Full) });
+        rig.hear(stand_in.0.get(), VNODE, Message::Wrote { attempt, result: Err(Refusal::Full) });
     }
     asked.sort();
     assert_eq!(asked, [node(4), node(5)]);

@@ -13,7 +13,7 @@ use super::network::{NAMESPACE, Network};
 use crate::coordinator::{Page, Reply, Scan, Wanted};
 use crate::event::{Event, RequestId};
 use crate::limits::SCANS_MAX;
-use crate::message::{Message, OpId, Scanned};
+use crate::message::{Attempt, Message, OpId, Scanned};
 use crate::record::{Key, Record};
 use crate::topology::fixture;
 use crate::topology::{Epoch, MemberIndex, Phase, Slot};
@@ -239,7 +239,8 @@ fn a_page_that_is_not_what_was_asked_for_does_not_count() {
         let result = Ok(Scanned { records, upto: None });
         let from = schemas::ids::Actor { node: fixture::node(2), boot: 1 };
         // Numbers of operations begin with the boot.
-        let message = Message::Scanned { op: OpId(1 << 40), result };
+        let message =
+            Message::Scanned { attempt: Attempt { op: OpId(1 << 40), epoch: Epoch(1) }, result };
         network.tell(1, Event::Received { from, vnode: Vnode(0), message });
         assert_eq!(network.nodes[0].shard.counts().malformed, 1, "{key:?}");
         assert!(network.replies.is_empty());
