@@ -108,8 +108,8 @@ impl Shard {
         core.held = start.held;
         core.stored = start.stored;
         core.inexact = start.inexact;
-        core.clear(start.lost);
         core.horizons = start.horizons;
+        core.clear(start.lost);
         let coordinator = Coordinator::new(&core, start.floor);
         let handoff = Handoff::new(boot, start.hinted);
         let repair = Repair::new(boot, start.vnodes.clone(), &core.tunables);

@@ -9,11 +9,11 @@ use crate::scenario::Recipe;
 #[must_use]
 pub(super) fn ground(mutation: Mutation) -> (Recipe, Option<&'static str>) {
     let (name, text) = match mutation {
-        Mutation::ForgetSentHint | Mutation::ForgetHintsAtStart | Mutation::DropNewerHint => {
+        Mutation::ForgetSentHint | Mutation::ForgetHintsAtStart => {
             ("owners-away", include_str!("../../scenarios/owners-away.toml"))
         }
-        Mutation::HintsReplaceNewer => {
-            ("sloppy-writes", include_str!("../../scenarios/sloppy-writes.toml"))
+        Mutation::HintsReplaceNewer | Mutation::DropNewerHint => {
+            ("hints-overtaken", include_str!("../../scenarios/hints-overtaken.toml"))
         }
         Mutation::RepairWithoutWaiting => {
             ("slow-node", include_str!("../../scenarios/slow-node.toml"))

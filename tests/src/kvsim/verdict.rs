@@ -15,7 +15,7 @@ pub enum Breach {
     Assertion,
     /// What clients saw breaks a promise.
     Promise(Promise),
-    /// What has to be true of topologies at every step is not.
+    /// What has to be true at every step is not, of topologies and of disks.
     Invariant,
     /// At the end the nodes are not as they must be: P4, and that each request is answered.
     End,

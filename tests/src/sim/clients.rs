@@ -285,6 +285,10 @@ impl World {
             (Calls::One(call), Reply::Written(version)) => {
                 let found = Found { version: Some(version), ..Found::default() };
                 self.record(&call, Outcome::Ok, &found);
+                if call.space.policy == Policy::Lww {
+                    let of = (call.asked.consistency, call.space.copies);
+                    self.acknowledged(self.key_of(&call), version, of);
+                }
                 self.saw(&call, version.hlc);
             }
             (Calls::One(call), Reply::Found(record)) => {

@@ -61,7 +61,7 @@ impl Invariants {
         }
     }
 
-    fn tell(&mut self, breach: String) {
+    pub(super) fn tell(&mut self, breach: String) {
         if self.breaches.len() < TOLD_MAX {
             self.breaches.push(breach);
         }

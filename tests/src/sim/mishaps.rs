@@ -90,6 +90,7 @@ impl World {
         self.crash(node);
         if may {
             self.has_lost = true;
+            self.disk_loses();
             let core = self.rng.usize(..self.nodes[node].cores.len());
             self.nodes[node].cores[core].store.lose_part(&mut self.rng);
         }

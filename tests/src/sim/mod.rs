@@ -5,6 +5,7 @@ mod classes;
 mod clients;
 mod convergence;
 mod driving;
+mod durability;
 mod faults;
 mod forge;
 mod invariants;

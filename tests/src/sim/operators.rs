@@ -98,6 +98,7 @@ impl World {
             return false;
         }
         self.crash(node);
+        self.disk_loses();
         self.operators.destroyed.insert(node, self.operators.wanted.len());
         true
     }

@@ -329,6 +329,14 @@ impl ModelStore {
         }
     }
 
+    /// Whether a write of `version`, or one with a greater stamp, is on disk, as this node's or for
+    /// another.
+    pub(super) fn has(&self, key: &Key, version: Version) -> bool {
+        let kept = self.hints.iter().filter(|(place, _)| place.1 == *key);
+        let records = kept.map(|(_, hint)| &hint.record).chain(self.records.get(key));
+        records.into_iter().any(|record| record.version >= version)
+    }
+
     pub(super) fn get(&self, key: &Key) -> Option<Rc<Record>> {
         self.records.get(key).cloned()
     }

@@ -15,6 +15,7 @@ use fastrand::Rng;
 use schemas::ids::{Actor, Hlc, Token, Vnode};
 
 use super::clients::Clients;
+use super::durability::Durability;
 use super::faults::Fault;
 use super::forge::Forger;
 use super::invariants::Invariants;
@@ -79,6 +80,7 @@ pub(super) struct World {
     pub(super) forger: Forger,
     pub(super) strangers: Vec<Stranger>,
     pub(super) invariants: Invariants,
+    pub(super) durability: Durability,
     pub(super) trace: Trace,
     pub(super) network: Network,
     queue: Queue<Happening>,
@@ -112,6 +114,7 @@ impl World {
             forger: Forger::default(),
             strangers: Vec::new(),
             invariants: Invariants::default(),
+            durability: Durability::default(),
             trace: Trace::default(),
             network: Network::new(options.network, options.places, most),
             queue: Queue::default(),

@@ -103,4 +103,12 @@ pub(crate) const KEPT: &[Kept] = &[
         story: "P4: the only copy of a vnode lacked what who gave it away had, and compared with \
                 nobody: others have no copy",
     },
+    Kept {
+        seed: 60,
+        nodes: 3,
+        seconds: 600,
+        scenario: Some(include_str!("../../scenarios/kept/loser-without-horizon.toml")),
+        story: "P4: a horizon was cleared on disk with the clock, and not in memory: the copy went \
+                by what it did not keep, and took no other",
+    },
 ];

@@ -79,6 +79,11 @@ impl World {
         Token::of(&key_bytes(key), self.options.seed)
     }
 
+    pub(super) fn key_of(&self, call: &Call) -> Key {
+        let (token, bytes) = (self.token(call.key), key_bytes(call.key).into());
+        Key { token, namespace: call.space.id, bytes }
+    }
+
     /// Reads the key of `call` and others of its core.
     fn ask_many(&mut self, call: &Call) {
         let first = self.options.clients.first_key(self.now_us);
@@ -167,12 +172,11 @@ impl World {
             .collect();
         let mut stamp = Hlc(0);
         for number in used {
-            let (token, bytes) = (self.token(number), key_bytes(number).into());
-            let key = Key { token, namespace: call.space.id, bytes };
+            let call = Call { key: number, ..call.clone() };
+            let key = self.key_of(&call);
             if is_told(&key) {
                 let at = page.records.binary_search_by(|it| it.key.cmp(&key));
                 let record = at.ok().map(|at| &*page.records[at]);
-                let call = Call { key: number, ..call.clone() };
                 stamp = stamp.max(self.read(&call, record));
             }
         }
