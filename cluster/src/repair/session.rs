@@ -356,10 +356,16 @@ impl Session {
                 let has_all = self.ours.dominates(&theirs.clock);
                 if has_all || core.is_wrong(Mutation::CopyBelowHorizonServes) {
                     adopt(core, self.vnode, Rc::clone(theirs));
-                    Ok(())
-                } else {
-                    Err(Progress::FallsShort(Rc::clone(theirs)))
+                    return Ok(());
                 }
+                let owners = copies(&core.document, self.vnode, None, Access::Write);
+                if owners.contains(&self.peer) {
+                    return Err(Progress::FallsShort(Rc::clone(theirs)));
+                }
+                // Who gave the vnode away would not take what is here. Another owner has the
+                // horizon, too; and where there is none, all that there is is wanted.
+                self.is_mirrored = false;
+                if owners.len() > 1 { Err(Progress::Failed) } else { Ok(()) }
             }
             HorizonIs::Lower => {
                 let clock = match answer {

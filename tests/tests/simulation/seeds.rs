@@ -111,4 +111,12 @@ pub(crate) const KEPT: &[Kept] = &[
         story: "P4: a horizon was cleared on disk with the clock, and not in memory: the copy went \
                 by what it did not keep, and took no other",
     },
+    Kept {
+        seed: 149,
+        nodes: 3,
+        seconds: 303,
+        scenario: Some(include_str!("../../scenarios/kept/short-of-a-giver.toml")),
+        story: "P4: who fell short of a giver's horizon waited for it to take what was here, and the \
+                giver for that one to have all: neither forgot the vnode",
+    },
 ];
