@@ -236,8 +236,7 @@ impl Repair {
                 since: None,
             };
             let has_to = !plan.sources.is_empty() && !document.is_paused;
-            let is_cleared = core.inexact.contains(&vnode) && !core.clearing.contains(&vnode);
-            if plan.peers.is_empty() && is_cleared {
+            if plan.peers.is_empty() && core.inexact.contains(&vnode) {
                 alone.push(vnode);
             }
             self.plans.insert(vnode, plan);
@@ -247,6 +246,12 @@ impl Repair {
         }
         turn.core.stored.extend(owned);
         alone.into_iter().for_each(|vnode| is_alone(turn.core, vnode));
+        self.go_on(turn);
+    }
+
+    /// Sessions of vnodes that this node has no copy of any more end; those that were paused go on.
+    fn go_on(&mut self, turn: &Turn<'_>) {
+        let now = turn.now.at;
         let plans = &self.plans;
         self.sessions.retain(|_, session| plans.contains_key(&session.vnode));
         let is_paused = turn.core.document.is_paused;
@@ -603,7 +608,7 @@ impl Repair {
     }
 }
 
-/// Nobody else has copies of a vnode that was cleared: what is here is all.
+/// Nobody else has copies of a vnode that was cleared, or is being: what is here is all.
 fn is_alone(core: &mut Core, vnode: Vnode) {
     core.order(Purpose::Repair(RepairStep::Hold(vnode)), Order::Hold(vnode, true));
     core.order(Purpose::Repair(RepairStep::Exact(vnode)), Order::Exact(vnode));

@@ -287,7 +287,7 @@ impl World {
                 self.record(&call, Outcome::Ok, &found);
                 if call.space.policy == Policy::Lww {
                     let of = (call.asked.consistency, call.space.copies);
-                    self.acknowledged(self.key_of(&call), version, of);
+                    self.acknowledged(call.call_us, self.key_of(&call), version, of);
                 }
                 self.saw(&call, version.hlc);
             }

@@ -83,6 +83,9 @@ impl World {
                 if let Order::Horizon(vnode, horizon) = &order {
                     self.check_horizon(node, *vnode, horizon);
                 }
+                if let Order::Drop(vnode) = order {
+                    self.drops(node, vnode);
+                }
                 let sync_us = self.sync_us(node);
                 let now = self.nodes[node].now(self.now_us);
                 let it = &mut self.nodes[node].cores[core];

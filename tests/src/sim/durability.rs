@@ -6,14 +6,15 @@
 //! a greater stamp, in its vnode or kept for another node.
 //!
 //! - Of namespaces that resolve by stamp alone, whose copies do not change, in one data centre.
-//! - Each disk that has lost some since may have been one of them.
+//! - Each disk that has lost some since the write was asked for may have been one of them; so may
+//!   each copy that fell short of a horizon, and was dropped to be taken anew.
 //! - Not where a node may be given up that lives on: what it brings too late is set aside.
 
 use std::collections::VecDeque;
 
 use cluster::record::Key;
 use schemas::consistency::Consistency;
-use schemas::ids::Version;
+use schemas::ids::{Version, Vnode};
 
 use super::run::gives_up;
 use super::world::World;
@@ -29,30 +30,40 @@ const ONE_IN: u64 = 3;
 pub(super) struct Durability {
     /// By how often it was looked at, in the order of time.
     due: [VecDeque<Acknowledged>; AFTER_US.len()],
-    /// Disks that have lost some so far.
-    losses: usize,
+    /// When a disk has lost some; of one vnode, if one is named.
+    losses: Vec<(u64, Option<Vnode>)>,
 }
 
 #[derive(Clone)]
 struct Acknowledged {
+    asked_us: u64,
     at_us: u64,
     key: Key,
     version: Version,
     /// On so many disks.
     counted: u8,
     copies: u8,
-    losses: usize,
 }
 
 impl World {
     /// A disk has lost some of what it had.
     pub(super) fn disk_loses(&mut self) {
-        self.durability.losses += 1;
+        self.durability.losses.push((self.now_us, None));
+    }
+
+    /// A node forgets a vnode.
+    pub(super) fn drops(&mut self, node: usize, vnode: Vnode) {
+        let Some(document) = self.nodes[node].document() else { return };
+        let index = document.index_of(self.nodes[node].id);
+        if index.is_some() && document.ring.slots(vnode).any(|slot| slot.reader == index) {
+            self.durability.losses.push((self.now_us, Some(vnode)));
+        }
     }
 
     /// A client is told that its write of `key`, which has so many `copies`, is done.
     pub(super) fn acknowledged(
         &mut self,
+        asked_us: u64,
         key: Key,
         version: Version,
         (level, copies): (Consistency, u8),
@@ -69,8 +80,8 @@ impl World {
                 }
                 Consistency::All => copies,
             };
-            let (at_us, losses) = (self.now_us, self.durability.losses);
-            let it = Acknowledged { at_us, key, version, counted, copies, losses };
+            let at_us = self.now_us;
+            let it = Acknowledged { asked_us, at_us, key, version, counted, copies };
             self.durability.due[0].push_back(it);
         }
         self.look_at_disks();
@@ -114,7 +125,10 @@ impl World {
             return None;
         }
         let has = nodes().filter(|&node| stores(node).any(|store| store.has(&it.key, it.version)));
-        let (has, lost) = (has.count(), self.durability.losses - it.losses);
+        let is_of = |of: Option<Vnode>| of.is_none_or(|of| of == vnode);
+        let losses = self.durability.losses.iter();
+        let losses = losses.filter(|&&(at_us, of)| at_us >= it.asked_us && is_of(of));
+        let (has, lost) = (has.count(), losses.count());
         (has + lost < usize::from(it.counted)).then_some(has)
     }
 }

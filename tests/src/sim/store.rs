@@ -173,17 +173,7 @@ impl ModelStore {
                     self.aside.push(record);
                 }
             }
-            Entry::Horizon(vnode, horizon) => {
-                if horizon.below > self.below(vnode) {
-                    let (bits, below) = (self.bits, horizon.below);
-                    let is_here = |key: &Key| key.token.vnode(bits) == vnode;
-                    self.records.retain(|key, it| {
-                        let rest = if is_here(key) { kept(it, below) } else { return true };
-                        rest.map(|rest| *it = rest).is_some()
-                    });
-                    self.horizons.insert(vnode, horizon);
-                }
-            }
+            Entry::Horizon(vnode, horizon) => self.keep_horizon(vnode, horizon),
             Entry::Hint(target, hint) => {
                 let place = (target, hint.record.key.clone());
                 let is_wrong = self.mutations.has(Mutation::HintsReplaceNewer);
@@ -267,6 +257,19 @@ impl ModelStore {
             Some(record) => self.records.insert(key, record),
             None => self.records.remove(&key),
         };
+    }
+
+    fn keep_horizon(&mut self, vnode: Vnode, horizon: Rc<Horizon>) {
+        if horizon.below <= self.below(vnode) {
+            return;
+        }
+        let (bits, below) = (self.bits, horizon.below);
+        let is_here = |key: &Key| key.token.vnode(bits) == vnode;
+        self.records.retain(|key, it| {
+            let rest = if is_here(key) { kept(it, below) } else { return true };
+            rest.map(|rest| *it = rest).is_some()
+        });
+        self.horizons.insert(vnode, horizon);
     }
 
     fn recount(&mut self, vnode: Vnode) {

@@ -41,7 +41,7 @@ const FOUND: &[(Mutation, u64, Breach)] = &[
     (Mutation::ServeOldEpoch, 2, Breach::Promise(Promise::P3)),
     (Mutation::ServeNotHeld, 17, Breach::Promise(Promise::P3)),
     (Mutation::CountSuccessors, 47, Breach::Promise(Promise::P3)),
-    (Mutation::SettleEarly, 13, Breach::End),
+    (Mutation::SettleEarly, 50, Breach::End),
     (Mutation::FinishEarly, 4, Breach::Promise(Promise::P3)),
     (Mutation::DecideWithMinority, 1, Breach::Invariant),
     (Mutation::ForgetPromise, 3, Breach::Invariant),

@@ -92,8 +92,8 @@ pub(crate) const KEPT: &[Kept] = &[
         nodes: 3,
         seconds: 600,
         scenario: Some(include_str!("../../scenarios/kept/streamed-without-room.toml")),
-        story: "P4, clocks: the clock of a vnode that was streamed ran out of room, and nothing was \
-                called void in it until the next start, or for ever where there is one copy",
+        story: "P4, clocks: the clock of a vnode that was streamed ran out of room, and nothing \
+                was called void in it until the next start, or for ever where there is one copy",
     },
     Kept {
         seed: 151,
@@ -116,7 +116,7 @@ pub(crate) const KEPT: &[Kept] = &[
         nodes: 3,
         seconds: 303,
         scenario: Some(include_str!("../../scenarios/kept/short-of-a-giver.toml")),
-        story: "P4: who fell short of a giver's horizon waited for it to take what was here, and the \
-                giver for that one to have all: neither forgot the vnode",
+        story: "P4: who fell short of a giver's horizon waited for it to take what was here, and \
+                the giver for that one to have all: neither forgot the vnode",
     },
 ];
