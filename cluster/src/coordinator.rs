@@ -273,17 +273,8 @@ impl Coordinator {
         for id in self.table.ids() {
             let fate = match self.table.get_mut(id) {
                 Some(Operation::Write(op)) => op.retarget(turn, id),
-                Some(Operation::Read(op)) => {
-                    let before = op.alarm;
-                    op.retarget(turn, id);
-                    let after = op.alarm;
-                    self.table.change_alarm(id, before, after);
-                    Fate::Stays
-                }
-                Some(Operation::Scan(op)) => {
-                    op.retarget(turn, id);
-                    Fate::Stays
-                }
+                Some(Operation::Read(op)) => op.retarget(turn, id),
+                Some(Operation::Scan(op)) => op.retarget(turn, id),
                 Some(Operation::Forwarded(_)) | None => Fate::Stays,
             };
             self.settle(id, fate);
@@ -298,53 +289,32 @@ impl Coordinator {
     /// Looks at those whose moment has come.
     pub(crate) fn due(&mut self, turn: &mut Turn<'_>) {
         while let Some(id) = self.table.next_due(turn.now.at) {
-            match self.table.get_mut(id) {
-                Some(Operation::Write(op)) => {
-                    let fate = op.due(turn, id);
-                    let alarm = op.alarm;
-                    if fate == Fate::Stays {
-                        self.table.set_alarm(id, alarm);
-                    }
-                    self.settle(id, fate);
-                }
+            let fate = match self.table.get_mut(id) {
+                Some(Operation::Write(op)) => op.due(turn, id),
+                Some(Operation::Scan(op)) => op.due(turn, id),
+                Some(Operation::Forwarded(op)) => op.due(turn),
                 Some(Operation::Read(op)) => {
                     let step = op.due(turn, id);
-                    let alarm = op.alarm;
-                    if matches!(step, self::read_path::Step::Wait) {
-                        self.table.set_alarm(id, alarm);
-                    }
                     self.read_step(turn, id, step);
+                    continue;
                 }
-                Some(Operation::Scan(op)) => {
-                    let fate = op.due(turn, id);
-                    let alarm = op.alarm;
-                    if fate == Fate::Stays {
-                        self.table.set_alarm(id, alarm);
-                    }
-                    self.settle(id, fate);
-                }
-                Some(Operation::Forwarded(op)) => {
-                    let fate = op.due(turn);
-                    self.settle(id, fate);
-                }
-                None => {}
-            }
+                None => continue,
+            };
+            self.settle(id, fate);
         }
     }
 
+    /// An operation is over, or is to be looked at again.
     fn settle(&mut self, id: OpId, fate: Fate) {
-        if fate == Fate::Ends {
-            let alarm = match self.table.remove(id) {
-                Some(Operation::Write(op)) => Some(op.alarm),
-                Some(Operation::Read(op)) => Some(op.alarm),
-                Some(Operation::Scan(op)) => {
-                    self.scans -= 1;
-                    Some(op.alarm)
+        match fate {
+            Fate::Stays => {
+                if let Some(alarm) = self.table.get_mut(id).map(|it| it.alarm()) {
+                    self.table.set_alarm(id, alarm);
                 }
-                Some(Operation::Forwarded(_)) | None => None,
-            };
-            if let Some(alarm) = alarm {
-                self.table.cancel_alarm(id, alarm);
+            }
+            Fate::Ends => {
+                let over = self.table.remove(id);
+                self.scans -= usize::from(matches!(over, Some(Operation::Scan(_))));
             }
         }
     }

@@ -21,7 +21,7 @@ pub(super) struct Forwarded {
     client: Client,
     vnode: Vnode,
     owner: NodeId,
-    deadline: Instant,
+    pub(super) deadline: Instant,
 }
 
 impl Coordinator {
@@ -36,7 +36,7 @@ impl Coordinator {
         let deadline = turn.now.at + request.waits();
         let forwarded = Forwarded { client, vnode, owner, deadline };
         let op = self.table.insert(Operation::Forwarded(forwarded));
-        self.table.set_alarm(op, deadline);
+        self.settle(op, Fate::Stays);
         let (request, left) = (Rc::clone(request), request.waits());
         let lane = *turn.core.vnodes.start();
         turn.core.send(owner, vnode, Message::Forward { op, lane, request, left });
@@ -58,9 +58,7 @@ impl Coordinator {
             return;
         }
         it.client.reply(turn.core, it.vnode, reply);
-        let deadline = it.deadline;
-        self.table.cancel_alarm(op, deadline);
-        self.table.remove(op);
+        self.settle(op, Fate::Ends);
     }
 }
 

@@ -9,6 +9,7 @@ use super::write_path::WriteOp;
 use crate::event::RequestId;
 use crate::message::{Attempt, Message, OpId};
 use crate::shard::Core;
+use crate::time::Instant;
 use crate::topology::Epoch;
 use schemas::ids::{NodeId, Vnode};
 
@@ -59,6 +60,16 @@ impl Operation {
             Self::Read(op) => Some(op.vnode),
             Self::Scan(op) => Some(op.vnode),
             Self::Forwarded(_) => None,
+        }
+    }
+
+    /// When it is to be looked at.
+    pub(super) fn alarm(&self) -> Instant {
+        match self {
+            Self::Write(op) => op.alarm,
+            Self::Read(op) => op.alarm,
+            Self::Scan(op) => op.alarm,
+            Self::Forwarded(op) => op.deadline,
         }
     }
 

@@ -100,8 +100,7 @@ impl Coordinator {
         let id = self.table.insert(Operation::Read(Box::new(op)));
         let Some(Operation::Read(op)) = self.table.get_mut(id) else { return };
         op.ask_enough(turn, id);
-        let alarm = op.alarm;
-        self.table.set_alarm(id, alarm);
+        self.settle(id, Fate::Stays);
     }
 
     /// A copy has answered.
@@ -117,11 +116,8 @@ impl Coordinator {
             turn.core.counts.stray_answers += 1;
             return;
         };
-        let before = op.alarm;
         op.hear(turn, id, from, result);
         let step = op.step(turn, id);
-        let after = op.alarm;
-        self.table.change_alarm(id, before, after);
         self.read_step(turn, id, step);
     }
 
@@ -464,21 +460,22 @@ impl ReadOp {
     }
 
     /// The vnode has changed: asks the copies of now.
-    pub(super) fn retarget(&mut self, turn: &mut Turn<'_>, id: OpId) {
+    pub(super) fn retarget(&mut self, turn: &mut Turn<'_>, id: OpId) -> Fate {
         let document = Arc::clone(&turn.core.document);
         let ring = &document.ring;
         if ring.epoch(self.vnode) == self.epoch {
-            return;
+            return Fate::Stays;
         }
-        let Some(namespace) = document.namespace(self.namespace) else { return };
+        let Some(namespace) = document.namespace(self.namespace) else { return Fate::Stays };
         let (level, dc) = (self.level, turn.core.dc());
         let Ok(quorum) = Quorum::new(&document, self.vnode, namespace, level, Access::Read, dc)
         else {
-            return;
+            return Fate::Stays;
         };
-        let nodes = copies(&document, self.vnode, Some(namespace), Access::Read);
+        let nodes = nearest(turn.core, self.vnode, namespace);
         (self.quorum, self.epoch) = (quorum, ring.epoch(self.vnode));
         self.copies = nodes.iter().map(|&node| Asked { node, state: State::Idle }).collect();
         self.ask_enough(turn, id);
+        Fate::Stays
     }
 }

@@ -95,8 +95,7 @@ impl Coordinator {
         let id = self.table.insert(Operation::Scan(Box::new(op)));
         let Some(Operation::Scan(op)) = self.table.get_mut(id) else { return };
         op.ask_enough(turn, id);
-        let alarm = op.alarm;
-        self.table.set_alarm(id, alarm);
+        self.settle(id, Fate::Stays);
     }
 
     /// A copy has answered.
@@ -112,10 +111,7 @@ impl Coordinator {
             turn.core.counts.stray_answers += 1;
             return;
         };
-        let before = op.alarm;
         let fate = op.hear(turn, id, from, result);
-        let after = op.alarm;
-        self.table.change_alarm(id, before, after);
         self.settle(id, fate);
     }
 }
@@ -326,15 +322,16 @@ impl ScanOp {
     }
 
     /// The vnode has changed: asks the copies of now.
-    pub(super) fn retarget(&mut self, turn: &mut Turn<'_>, id: OpId) {
+    pub(super) fn retarget(&mut self, turn: &mut Turn<'_>, id: OpId) -> Fate {
         let epoch = turn.core.document.ring.epoch(self.vnode);
-        if epoch == self.epoch {
-            return;
+        if epoch != self.epoch
+            && let Ok(quorum) = quorum_of(turn.core, self.vnode, &self.scan)
+        {
+            (self.quorum, self.epoch) = (quorum, epoch);
+            self.copies = idle(turn.core, self.vnode, &self.scan);
+            self.ask_enough(turn, id);
         }
-        let Ok(quorum) = quorum_of(turn.core, self.vnode, &self.scan) else { return };
-        (self.quorum, self.epoch) = (quorum, epoch);
-        self.copies = idle(turn.core, self.vnode, &self.scan);
-        self.ask_enough(turn, id);
+        Fate::Stays
     }
 }
 

@@ -14,11 +14,18 @@ const BOOT_SHIFT: u32 = 40;
 #[derive(Debug)]
 pub(super) struct Table<T> {
     /// An operation's place is its number modulo their count.
-    places: Vec<Option<(OpId, T)>>,
+    places: Vec<Option<Place<T>>>,
     count_max: usize,
     count: usize,
     next: u64,
     alarms: BTreeSet<(Instant, OpId)>,
+}
+
+#[derive(Debug)]
+struct Place<T> {
+    id: OpId,
+    operation: T,
+    alarm: Option<Instant>,
 }
 
 impl<T> Table<T> {
@@ -48,7 +55,7 @@ impl<T> Table<T> {
             self.next += 1;
             let place = self.place(id);
             if self.places[place].is_none() {
-                self.places[place] = Some((id, operation));
+                self.places[place] = Some(Place { id, operation, alarm: None });
                 self.count += 1;
                 return id;
             }
@@ -57,30 +64,33 @@ impl<T> Table<T> {
 
     pub(super) fn get_mut(&mut self, id: OpId) -> Option<&mut T> {
         let place = self.place(id);
-        let (found, operation) = self.places[place].as_mut()?;
-        (*found == id).then_some(operation)
+        let it = self.places[place].as_mut().filter(|it| it.id == id)?;
+        Some(&mut it.operation)
     }
 
     pub(super) fn remove(&mut self, id: OpId) -> Option<T> {
-        self.get_mut(id)?;
         let place = self.place(id);
+        let it = self.places[place].take_if(|it| it.id == id)?;
         self.count -= 1;
-        self.places[place].take().map(|(_, operation)| operation)
+        if let Some(at) = it.alarm {
+            self.alarms.remove(&(at, id));
+        }
+        Some(it.operation)
     }
 
     /// All operations, in no particular order but always the same.
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.places.iter().flatten().map(|(_, operation)| operation)
+        self.places.iter().flatten().map(|it| &it.operation)
     }
 
     /// The numbers of all operations, in no particular order but always the same.
     pub(super) fn ids(&self) -> Vec<OpId> {
-        self.places.iter().flatten().map(|(id, _)| *id).collect()
+        self.places.iter().flatten().map(|it| it.id).collect()
     }
 
     /// All operations with their numbers, in no particular order but always the same.
     pub(super) fn numbered(&self) -> impl Iterator<Item = (OpId, &T)> {
-        self.places.iter().flatten().map(|(id, operation)| (*id, operation))
+        self.places.iter().flatten().map(|it| (it.id, &it.operation))
     }
 
     /// The next number: operations that there are have smaller ones.
@@ -92,21 +102,17 @@ impl<T> Table<T> {
         self.count
     }
 
-    /// Wakes `id` at `at`, if it is still there.
+    /// Wakes `id` at `at`, if it is still there, and at no other moment.
     pub(super) fn set_alarm(&mut self, id: OpId, at: Instant) {
-        self.alarms.insert((at, id));
-    }
-
-    pub(super) fn cancel_alarm(&mut self, id: OpId, at: Instant) {
-        self.alarms.remove(&(at, id));
-    }
-
-    /// Wakes `id` at `after` instead of `before`.
-    pub(super) fn change_alarm(&mut self, id: OpId, before: Instant, after: Instant) {
-        if before != after {
-            self.cancel_alarm(id, before);
-            self.set_alarm(id, after);
+        let place = self.place(id);
+        let Some(it) = self.places[place].as_mut().filter(|it| it.id == id) else { return };
+        if it.alarm == Some(at) {
+            return;
         }
+        if let Some(before) = it.alarm.replace(at) {
+            self.alarms.remove(&(before, id));
+        }
+        self.alarms.insert((at, id));
     }
 
     /// Moments at which operations are to be looked at.
@@ -122,6 +128,10 @@ impl<T> Table<T> {
     pub(super) fn next_due(&mut self, now: Instant) -> Option<OpId> {
         let &(at, id) = self.alarms.first().filter(|(at, _)| *at <= now)?;
         self.alarms.remove(&(at, id));
+        let place = self.place(id);
+        if let Some(it) = &mut self.places[place] {
+            it.alarm = None;
+        }
         Some(id)
     }
 

@@ -237,24 +237,19 @@ impl Coordinator {
         }
         turn.core.dots.advance(op.vnode);
         let record = Rc::clone(&op.record);
-        let (alarm, fate) = (op.alarm, op.send(turn, id));
-        self.table.set_alarm(id, alarm);
+        let fate = op.send(turn, id);
         self.settle(id, fate);
         self.sibling_taken(turn, id, &record);
     }
 
-    /// A record that others already have in parts goes to those of `copies` that lack it, and
-    /// `client` is told `outcome` when enough have it.
-    pub(super) fn repair(&mut self, turn: &mut Turn<'_>, mut op: Box<WriteOp>) {
+    /// A record that others already have in parts goes to those of the write's copies that lack
+    /// it, and its client is told its outcome when enough have it.
+    pub(super) fn repair(&mut self, turn: &mut Turn<'_>, op: Box<WriteOp>) {
         if self.table.is_full() {
-            // The client, if one waits, is told what it asked for all the same by nobody else.
             let refused = Refused::untouched(Status::Overloaded);
             return op.client.reply(turn.core, op.vnode, Reply::Refused(refused));
         }
-        op.alarm = op.deadline;
-        let alarm = op.alarm;
         let id = self.table.insert(Operation::Write(op));
-        self.table.set_alarm(id, alarm);
         let Some(Operation::Write(op)) = self.table.get_mut(id) else { return };
         let fate = op.send(turn, id);
         self.settle(id, fate);
@@ -292,7 +287,6 @@ impl Coordinator {
             return;
         }
         turn.core.peers.answered(from, turn.now.at.since(op.sent_at));
-        let before = op.alarm;
         let fate = match result {
             Err(_) if turn.core.is_wrong(Mutation::CountRefusals) => {
                 op.acknowledged(turn.core, from)
@@ -300,8 +294,6 @@ impl Coordinator {
             Ok(()) => op.acknowledged(turn.core, from),
             Err(refusal) => op.refused(turn, id, from, refusal),
         };
-        let after = op.alarm;
-        self.table.change_alarm(id, before, after);
         self.settle(id, fate);
     }
 }

@@ -100,8 +100,7 @@ impl Counts {
 pub struct Sizes {
     /// Operations under way: [`Tunables::operations_max`](crate::tunables::Tunables).
     pub operations: usize,
-    /// Moments at which they are looked at: two an operation, and those of operations that ended,
-    /// until then.
+    /// Moments at which they are looked at: one an operation.
     pub alarms: usize,
     /// Writes of siblings that wait for others of their key: together with operations as many as
     /// these.

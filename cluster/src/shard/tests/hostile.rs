@@ -36,7 +36,7 @@ fn assert_bounded(rig: &Rig) {
     let sizes = rig.shard.sizes();
     let (members, vnodes, operations) = (5, 4, 16);
     assert!(sizes.operations + sizes.waiting <= operations, "{sizes:?}");
-    assert!(sizes.alarms <= 2 * operations && sizes.keys <= 2 * operations, "{sizes:?}");
+    assert!(sizes.alarms <= operations && sizes.keys <= 2 * operations, "{sizes:?}");
     assert!(sizes.begun <= members * 1024 * 1025 && sizes.asked <= ASKED_MAX, "{sizes:?}");
     let own = sizes.orders - sizes.asked;
     assert!(own <= 2 * operations + 8 * 10 + 200 + vnodes, "{sizes:?}");

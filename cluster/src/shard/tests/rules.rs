@@ -12,8 +12,8 @@ use schemas::limits::KEY_BYTES_MAX;
 use schemas::status::Status;
 
 use super::rig::{BOOT, Rig, SIBLINGS, START_MS, document, key, put, record, request, set};
-use crate::coordinator::{Reply, Request, Wanted};
-use crate::event::{Event, Page};
+use crate::coordinator::{Reply, Request, Scan, Wanted};
+use crate::event::{Event, Page, RequestId};
 use crate::horizon::{Horizon, HorizonIs};
 use crate::limits::{ASKED_MAX, COMPARED_MAX, HAS_MAX, PATIENCE_MAX};
 use crate::message::{
@@ -543,6 +543,43 @@ fn a_horizon_of_the_far_future_is_not_believed() {
     assert_eq!((rig.shard.counts().malformed, rig.shard.sizes().horizons), (2, 0));
 }
 
+/// The first copy of the vnode begins to move.
+fn move_first_copy(rig: &mut Rig) {
+    let mut next = (*rig.document).clone();
+    next.epoch = Epoch(next.epoch.0 + 1);
+    let mut slots: Vec<_> = next.ring.slots(VNODE).collect();
+    slots[0].successor = Some(MemberIndex(3));
+    next.ring.set(VNODE, &slots, Phase::Moving, next.epoch);
+    rig.document = Arc::new(next);
+    rig.handle(Event::Topology(Arc::clone(&rig.document)));
+    rig.work_all();
+}
+
+/// The table was not told when to look at it: it waited for its deadline.
+#[test]
+fn a_scan_that_begins_anew_asks_one_copy_more_when_one_is_slow() {
+    let mut rig = rig();
+    let scan = Scan {
+        namespace: NamespaceId::DEFAULT,
+        tokens: rig.document.bits.tokens(VNODE),
+        after: None,
+        level: Consistency::Quorum,
+        count_max: 10,
+        bytes_max: 1000,
+        seen: Hlc(0),
+        patience: Duration::from_secs(60),
+    };
+    rig.handle(Event::Scan(RequestId(1), scan.into()));
+    let asked = |rig: &mut Rig| {
+        rig.work_all();
+        rig.pass(Duration::from_secs(1));
+        rig.said().iter().filter(|it| matches!(it, Message::Scan(_))).count()
+    };
+    assert_eq!(asked(&mut rig), 2);
+    move_first_copy(&mut rig);
+    assert_eq!(asked(&mut rig), 2);
+}
+
 /// Slots may have changed hands: what a copy had in one says nothing of another.
 #[test]
 fn what_is_answered_in_a_former_epoch_does_not_count() {
@@ -553,14 +590,7 @@ fn what_is_answered_in_a_former_epoch_does_not_count() {
     let ids = asks.map(|request| rig.ask(request));
     rig.work_all();
     let former = rig.document.ring.epoch(VNODE);
-    let mut next = (*rig.document).clone();
-    next.epoch = Epoch(next.epoch.0 + 1);
-    let mut slots: Vec<_> = next.ring.slots(VNODE).collect();
-    slots[0].successor = Some(MemberIndex(3));
-    next.ring.set(VNODE, &slots, Phase::Moving, next.epoch);
-    rig.document = Arc::new(next);
-    rig.handle(Event::Topology(Arc::clone(&rig.document)));
-    rig.work_all();
+    move_first_copy(&mut rig);
     for epoch in [former, rig.document.epoch] {
         assert_eq!(rig.replies, BTreeMap::default(), "{epoch:?}");
         for from in [2, 3, 4] {
