@@ -199,6 +199,7 @@ impl Repair {
                 continue;
             }
             let before = self.plans.remove(&vnode);
+            let is_first = before.is_none();
             self.queue.remove(&vnode);
             if let Some(plan) = &before {
                 self.next.remove(&(plan.at, vnode));
@@ -236,7 +237,8 @@ impl Repair {
                 since: None,
             };
             let has_to = !plan.sources.is_empty() && !document.is_paused;
-            if plan.peers.is_empty() && core.inexact.contains(&vnode) {
+            // Later on there is who had it as well, and gave it away.
+            if is_first && plan.peers.is_empty() && core.inexact.contains(&vnode) {
                 alone.push(vnode);
             }
             self.plans.insert(vnode, plan);
