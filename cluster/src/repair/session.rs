@@ -362,7 +362,7 @@ impl Session {
                 if owners.contains(&self.peer) {
                     return Err(Progress::FallsShort(Rc::clone(theirs)));
                 }
-                // Who gave the vnode away would not take what is here. Another owner has the
+                // Who gave the vnode away would not take what is here. Another owner may have the
                 // horizon, too; and where there is none, all that there is is wanted.
                 self.is_mirrored = false;
                 if owners.len() > 1 { Err(Progress::Failed) } else { Ok(()) }

@@ -34,7 +34,6 @@ pub(super) struct Durability {
     losses: Vec<(u64, Option<Vnode>)>,
 }
 
-#[derive(Clone)]
 struct Acknowledged {
     asked_us: u64,
     at_us: u64,
@@ -90,9 +89,9 @@ impl World {
     /// Looks at the disks for what it is time for.
     fn look_at_disks(&mut self) {
         for (times, after_us) in AFTER_US.into_iter().enumerate() {
-            let is_due = |it: &mut Acknowledged, now_us| it.at_us + after_us <= now_us;
-            let now_us = self.now_us;
-            while let Some(it) = self.durability.due[times].pop_front_if(|it| is_due(it, now_us)) {
+            let since_us = self.now_us.saturating_sub(after_us);
+            while let Some(it) = self.durability.due[times].pop_front_if(|it| it.at_us <= since_us)
+            {
                 if let Some(has) = self.too_few(&it) {
                     let Acknowledged { at_us, version, counted, .. } = it;
                     self.invariants.tell(format!(

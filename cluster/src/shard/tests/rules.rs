@@ -552,7 +552,6 @@ fn move_first_copy(rig: &mut Rig) {
     next.ring.set(VNODE, &slots, Phase::Moving, next.epoch);
     rig.document = Arc::new(next);
     rig.handle(Event::Topology(Arc::clone(&rig.document)));
-    rig.work_all();
 }
 
 /// The table was not told when to look at it: it waited for its deadline.
@@ -571,7 +570,8 @@ fn a_scan_that_begins_anew_asks_one_copy_more_when_one_is_slow() {
     };
     rig.handle(Event::Scan(RequestId(1), scan.into()));
     let asked = |rig: &mut Rig| {
-        rig.work_all();
+        // The own store is slow, too: no answer wakes the scan.
+        rig.store.jobs.clear();
         rig.pass(Duration::from_secs(1));
         rig.said().iter().filter(|it| matches!(it, Message::Scan(_))).count()
     };
@@ -591,6 +591,7 @@ fn what_is_answered_in_a_former_epoch_does_not_count() {
     rig.work_all();
     let former = rig.document.ring.epoch(VNODE);
     move_first_copy(&mut rig);
+    rig.work_all();
     for epoch in [former, rig.document.epoch] {
         assert_eq!(rig.replies, BTreeMap::default(), "{epoch:?}");
         for from in [2, 3, 4] {
